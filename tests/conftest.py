@@ -1,0 +1,31 @@
+"""Strict set-up of every test: the same promises, kept everywhere.
+
+Rank promotion raises, eight CPU devices live in one process, warnings are errors
+(pyproject.toml) and shape annotations are executed (the jaxtyping hook there).
+"""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+hypothesis.settings.register_profile(
+    "default", max_examples=50, deadline=None, derandomize=True
+)
+hypothesis.settings.load_profile("default")
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data, named by CONTEXTUAL_DATA; skips where it is absent."""
+    path = Path(os.environ.get("CONTEXTUAL_DATA", REPOSITORY.parent / "shared/data"))
+    if not path.is_dir():
+        pytest.skip(f"no real data at {path}; set CONTEXTUAL_DATA to its folder")
+    return path
