@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens in, vectors out: every layer, or what a `layer_spec` selects of them."""
+
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from bert_jax.encoder import Encoder
+from bert_jax.params import BertParams
+from bert_jax.tokens import BertTokens
+from embed_jax.layer_spec import LayerSpec, parse_layer_spec
+from embed_jax.scalar_mix import ScalarMix
+from embed_jax.select import select_layers
+
+Mix = ScalarMix | tuple[ScalarMix, ...] | None
+Specs = str | LayerSpec | tuple[str | LayerSpec, ...]
+
+
+def apply_encoder(
+    params: BertParams,
+    tokens: BertTokens,
+    *,
+    highest_layer: int | None = None,
+    dtype: jnp.dtype = jnp.dtype(jnp.float32),
+    dropout_key: jax.Array | None = None,
+) -> tuple[Float[Array, "B T D"], ...]:
+    """Run the encoder inside a computation of yours (not jitted by itself).
+
+    Args:
+      params: encoder weights and config.
+      tokens: the batch.
+      highest_layer: blocks above it are not run; by default all are.
+      dtype: of the computation; float32 or bfloat16.
+      dropout_key: a `jax.random.key` turns dropout on, for training.
+
+    Returns:
+      Layers 0 to `highest_layer`, one array each. Values at padding mean nothing.
+    """
+    return Encoder(params.config, jnp.dtype(dtype)).apply(
+        {"params": params.encoder},
+        tokens.ids,
+        tokens.segment_ids,
+        tokens.mask,
+        highest_layer=highest_layer,
+        deterministic=dropout_key is None,
+        rngs=None if dropout_key is None else {"dropout": dropout_key},
+    )
+
+
+@partial(jax.jit, static_argnames="dtype")
+def encode(
+    params: BertParams,
+    tokens: BertTokens,
+    *,
+    dtype: jnp.dtype = jnp.dtype(jnp.float32),
+) -> Float[Array, "B L T D"]:
+    """Compute every layer, the context-free one first.
+
+    Args:
+      params: what `load` or `init_params` gave.
+      tokens: what the tokeniser gave.
+      dtype: of the computation and the result.
+
+    Returns:
+      All layers; values at padding mean nothing.
+    """
+    return jnp.stack(apply_encoder(params, tokens, dtype=dtype), axis=1)
+
+
+def embed(
+    params: BertParams,
+    tokens: BertTokens,
+    layer_spec: Specs = "last",
+    *,
+    mix: Mix | tuple[Mix, ...] = None,
+    dtype: jnp.dtype = jnp.dtype(jnp.float32),
+) -> Float[Array, "B T D"] | tuple[Float[Array, "B T D"], ...]:
+    """Compute contextual vectors: the layers that `layer_spec` asks for, mixed so.
+
+    Selection happens inside the jitted computation, so layers above the highest one
+    asked for are never run. Differentiable in `params` and in `mix`.
+
+    Args:
+      params: what `load` or `init_params` gave.
+      tokens: what the tokeniser gave; one compilation a shape `[B T]`.
+      layer_spec: which layers and how they are combined, see
+        `embed_jax.layer_spec`; a tuple of specs gives a tuple of results from one run.
+      mix: the learnable `ScalarMix` of a `mix(…)`; several in a tuple, one a mix term
+        in order. For a tuple of specs, a tuple with one entry a spec. By default zero
+        weights and a gamma of one.
+      dtype: of the computation; float32 or bfloat16. float32 products are computed as
+        such on every device.
+
+    Returns:
+      Vectors `[B T width]`; values at padding mean nothing.
+
+    Raises:
+      ValueError: a malformed spec, a layer that the model lacks, a row longer than the
+        position table, or (for NumPy tokens) an id outside the vocabulary.
+
+    Example:
+      >>> import bert_jax, jax
+      >>> params = bert_jax.init_params(jax.random.key(0), bert_jax.TINY)
+      >>> ids = np.arange(12, dtype=np.int32).reshape(2, 6)
+      >>> tokens = BertTokens(ids, 0 * ids, ids >= 0, ids, ids >= 0)
+      >>> embed(params, tokens, "concat(last,embeddings)").shape
+      (2, 6, 64)
+    """
+    check_tokens(params, tokens)
+    several = isinstance(layer_spec, tuple)
+    specs = tuple(map(parse_layer_spec, layer_spec if several else (layer_spec,)))
+    mixes = mix if several and mix is not None else (mix,) * len(specs)
+    if len(mixes) != len(specs):
+        raise ValueError(f"{len(specs)} specs need {len(specs)} mixes, not {len(mixes)}")
+    vectors = _embed(params, tokens, specs, mixes, jnp.dtype(dtype))
+    return vectors if several else vectors[0]
+
+
+@partial(jax.jit, static_argnums=(2, 4))
+def _embed(
+    params: BertParams,
+    tokens: BertTokens,
+    specs: tuple[LayerSpec, ...],
+    mixes: tuple[Mix, ...],
+    dtype: jnp.dtype,
+) -> tuple[Float[Array, "B T _"], ...]:
+    return compute_vectors(params, tokens, specs, mixes, dtype)
+
+
+def compute_vectors(
+    params: BertParams,
+    tokens: BertTokens,
+    specs: tuple[LayerSpec, ...],
+    mixes: tuple[Mix, ...],
+    dtype: jnp.dtype,
+    norm_over: Literal["batch", "row"] = "batch",
+) -> tuple[Float[Array, "B T _"], ...]:
+    """Encode as far as the specs need and select; the body of every jitted entry."""
+    num_blocks = params.config.num_blocks
+    highest = max(spec.highest_layer(num_blocks) for spec in specs)
+    layers = apply_encoder(params, tokens, highest_layer=highest, dtype=dtype)
+    return tuple(
+        select_layers(
+            dict(enumerate(layers)), spec, num_blocks, tokens.mask, mix, norm_over
+        )
+        for spec, mix in zip(specs, mixes, strict=True)
+    )
+
+
+def check_tokens(params: BertParams, tokens: BertTokens) -> None:
+    """Refuse tokens that the tables of the model cannot look up.
+
+    XLA would clamp a bad index in silence and return a wrong vector.
+
+    Raises:
+      ValueError: the row is too long or, for NumPy tokens, an id is out of range.
+    """
+    config = params.config
+    length = tokens.ids.shape[-1]
+    if length > config.max_positions:
+        raise ValueError(
+            f"{length} tokens a row, but the model has {config.max_positions} "
+            "positions; let embed_words split long input, or truncate it"
+        )
+    tables = (
+        ("ids", tokens.ids, config.vocab_size),
+        ("segment_ids", tokens.segment_ids, config.num_segments),
+    )
+    for name, values, size in tables:
+        if isinstance(values, np.ndarray) and values.size:
+            low, high = int(values.min()), int(values.max())
+            if low < 0 or high >= size:
+                raise ValueError(
+                    f"{name} reach from {low} to {high}, but the model's table has "
+                    f"rows 0 to {size - 1}; do model and tokeniser belong together?"
+                )

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights and their configuration, as one pytree."""
+
+from collections.abc import Sequence
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from bert_jax.config import BertConfig
+from bert_jax.encoder import Encoder
+from bert_jax.heads import HEADS, MlmHead
+
+
+class BertParams(flax.struct.PyTreeNode):
+    """What `load` returns: a pytree whose leaves are the weights.
+
+    jit, grad, vmap, sharding, optax and Orbax all see a plain tree of arrays; the
+    configuration is static, so `embed(params, tokens, layer_spec)` needs nothing else.
+
+    Attributes:
+      encoder: `{"embeddings": …, "layer_0": …, …}`, float32.
+      heads: a branch for each head that the weights hold, by the names of
+        `bert_jax.heads.HEADS`: pooler, mlm, nsp, sequence, token.
+      config: the frozen configuration.
+    """
+
+    encoder: dict
+    heads: dict
+    config: BertConfig = flax.struct.field(pytree_node=False)
+
+
+def init_params(
+    key: jax.Array, config: BertConfig, heads: Sequence[str] = ("pooler", "mlm", "nsp")
+) -> BertParams:
+    """Draw fresh weights as published: normal, cut at two deviations, not re-scaled.
+
+    Args:
+      key: a `jax.random.key`.
+      config: the shape of the encoder.
+      heads: which heads to add; "nsp" and "sequence" read the pooler.
+
+    Returns:
+      Float32 parameters. Biases are zero, normalisation scales one.
+
+    Raises:
+      ValueError: an unknown head, or a classification head without `config.labels`.
+
+    Example:
+      >>> import bert_jax
+      >>> params = init_params(jax.random.key(0), bert_jax.TINY)
+      >>> sum(leaf.size for leaf in jax.tree.leaves(params))
+      55208
+    """
+    unknown = sorted(set(heads) - set(HEADS))
+    if unknown:
+        raise ValueError(f"no head {unknown[0]!r}; there are {', '.join(HEADS)}")
+    if {"sequence", "token"} & set(heads) and not config.labels:
+        raise ValueError("a classification head needs config.labels, its class names")
+    encoder_key, *head_keys = jax.random.split(key, 1 + len(HEADS))
+    ids = jnp.zeros((1, 1), jnp.int32)
+    encoder = Encoder(config).init(encoder_key, ids, ids, ids == 0)["params"]
+    state = jnp.zeros((1, 1, config.layer_dim))
+    drawn = {}
+    for name, head_key in zip(HEADS, head_keys, strict=True):
+        if name in heads:
+            head = HEADS[name](config)
+            if isinstance(head, MlmHead):
+                table = encoder["embeddings"]["token"]["embedding"]
+                drawn[name] = head.init(head_key, state, table)["params"]
+            else:
+                drawn[name] = head.init(head_key, state)["params"]
+    return BertParams(encoder=encoder, heads=drawn, config=config)

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The heads applied: tokens in, scores out."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from bert_jax.embed import apply_encoder
+from bert_jax.heads import HEADS
+from bert_jax.params import BertParams
+from bert_jax.tokens import BertTokens
+
+
+@jax.jit
+def pooler_output(params: BertParams, tokens: BertTokens) -> Float[Array, "B D"]:
+    """Return the pooled first token.
+
+    Raises:
+      ValueError: these weights have no pooler (likewise below for the other heads).
+    """
+    return _apply(params, "pooler", apply_encoder(params, tokens)[-1])
+
+
+@jax.jit
+def masked_lm_logits(
+    params: BertParams, tokens: BertTokens, positions: Int[Array, "B M"] | None = None
+) -> Float[Array, "B M V"]:
+    """Score the vocabulary at the given positions.
+
+    Args:
+      params: weights with an MLM head.
+      tokens: the batch.
+      positions: token positions to score; by default all of them (M = T), which costs
+        a quarter of the encoder again on BERT-base.
+
+    Returns:
+      Unnormalised scores, float32.
+    """
+    last = apply_encoder(params, tokens)[-1]
+    if positions is not None:
+        last = jnp.take_along_axis(last, positions[..., None], axis=1)
+    table = params.encoder["embeddings"]["token"]["embedding"]
+    return _apply(params, "mlm", last, table)
+
+
+@jax.jit
+def next_sentence_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B 2"]:
+    """Score label 0, "the second sentence follows", and label 1, "it is random"."""
+    return _apply(params, "nsp", pooler_output(params, tokens))
+
+
+@jax.jit
+def sequence_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B Y"]:
+    """Score `config.labels` for each row."""
+    return _apply(params, "sequence", pooler_output(params, tokens))
+
+
+@jax.jit
+def token_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B T Y"]:
+    """Score `config.labels` for each token."""
+    return _apply(params, "token", apply_encoder(params, tokens)[-1])
+
+
+def _apply(params: BertParams, head: str, *inputs: Array) -> Array:
+    if head not in params.heads:
+        held = ", ".join(params.heads) or "none"
+        raise ValueError(f"these weights have no {head!r} head (heads: {held})")
+    return HEADS[head](params.config).apply({"params": params.heads[head]}, *inputs)

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows: what the encoder sees at once, cut from sentences of any length.
+
+A sentence that fits is one row. A longer one becomes overlapping windows, and each of
+its words is read from the window that shows most of what is around it. A sentence may
+also borrow its neighbours as context, which is read but never returned.
+"""
+
+import dataclasses
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from bert_jax.tokens import BertTokens
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a batch.
+
+    Attributes:
+      ids: the pieces with specials, int32.
+      word_ids: for each piece the index of its word, counted from `first_word`, or -1
+        where the row is not the one to read that piece from.
+      pooled: True where the pooling of a sentence reads.
+      first_word: index in the sentence of the row's word 0.
+      num_words: words to read from this row.
+      num_first_segment: pieces of segment 0; the rest is segment 1. None: all.
+    """
+
+    ids: Int[np.ndarray, " T"]
+    word_ids: Int[np.ndarray, " T"]
+    pooled: Bool[np.ndarray, " T"]
+    first_word: int = 0
+    num_words: int = 0
+    num_first_segment: int | None = None
+
+    def __len__(self) -> int:
+        """Length in tokens."""
+        return len(self.ids)
+
+
+def collate(
+    rows: Sequence[Row], pad_id: int, *, length: int | None = None, size: int = 0
+) -> BertTokens:
+    """Pad rows into a batch.
+
+    Args:
+      rows: the rows.
+      pad_id: the piece that fills up.
+      length: tokens a row of the batch; by default those of the longest row.
+      size: at least so many rows; further ones hold nothing but padding.
+
+    Returns:
+      NumPy tokens `[rows, length]`.
+
+    Raises:
+      ValueError: a row is longer than `length`.
+    """
+    longest = max(map(len, rows), default=0)
+    length = longest if length is None else length
+    if longest > length:
+        raise ValueError(f"a row of {longest} tokens does not fit into {length}")
+    shape = (max(len(rows), size), length)
+    ids = np.full(shape, pad_id, np.int32)
+    segment_ids = np.zeros(shape, np.int32)
+    mask = np.zeros(shape, bool)
+    word_ids = np.full(shape, -1, np.int32)
+    pooled = np.zeros(shape, bool)
+    for index, row in enumerate(rows):
+        end = len(row)
+        ids[index, :end] = row.ids
+        mask[index, :end] = True
+        word_ids[index, :end] = row.word_ids
+        pooled[index, :end] = row.pooled
+        if row.num_first_segment is not None:
+            segment_ids[index, row.num_first_segment : end] = 1
+    return BertTokens(ids, segment_ids, mask, word_ids, pooled)
+
+
+def cut_row(
+    ids: Int[np.ndarray, " T"],
+    word_ids: Int[np.ndarray, " T"],
+    cls_id: int,
+    sep_id: int,
+) -> Row:
+    """Return the row of a sentence that fits: `[CLS] pieces [SEP]`."""
+    return Row(
+        ids=np.concatenate([[cls_id], ids, [sep_id]]).astype(np.int32),
+        word_ids=np.concatenate([[-1], word_ids, [-1]]).astype(np.int32),
+        pooled=np.ones(len(ids) + 2, bool),
+        num_words=int(word_ids[-1]) + 1 if len(word_ids) else 0,
+    )
+
+
+def cut_windows(
+    ids: Int[np.ndarray, " T"],
+    word_ids: Int[np.ndarray, " T"],
+    cls_id: int,
+    sep_id: int,
+    max_length: int,
+) -> list[Row]:
+    """Cut a sentence that does not fit into windows that overlap by half.
+
+    Each word is read from the window where the shorter of its two sides, left and
+    right, is longest (Devlin's advice for long input, google-research/bert#66). The
+    pooling of a sentence reads every piece once, and the outermost specials. A word of
+    more than half a window is read from its first half window of pieces.
+
+    Args:
+      ids: pieces without specials.
+      word_ids: for each piece the index of its word.
+      cls_id: the piece that opens a row.
+      sep_id: the piece that closes a row.
+      max_length: longest row in tokens, specials included.
+
+    Returns:
+      The rows, in order; together they read every word once.
+    """
+    room = max_length - 2
+    stride = max(room // 2, 1)
+    ids, word_ids = _trim_giant_words(ids, word_ids, stride)
+    if len(ids) <= room:
+        return [cut_row(ids, word_ids, cls_id, sep_id)]
+    starts = np.append(np.arange(0, len(ids) - room, stride), len(ids) - room)
+    owner = _best_window(word_ids, starts, room)
+    rows = []
+    for window, start in enumerate(starts.tolist()):
+        inside = slice(start, start + room)
+        mine = owner[inside] == window
+        kept = word_ids[inside][mine]
+        first_word = int(kept[0]) if len(kept) else 0
+        local = np.where(mine, word_ids[inside] - first_word, -1)
+        is_first, is_last = window == 0, window == len(starts) - 1
+        rows.append(
+            Row(
+                ids=np.concatenate([[cls_id], ids[inside], [sep_id]]).astype(np.int32),
+                word_ids=np.concatenate([[-1], local, [-1]]).astype(np.int32),
+                pooled=np.concatenate([[is_first], mine, [is_last]]),
+                first_word=first_word,
+                num_words=int(kept[-1]) - first_word + 1 if len(kept) else 0,
+            )
+        )
+    return rows
+
+
+def _trim_giant_words(
+    ids: Int[np.ndarray, " T"], word_ids: Int[np.ndarray, " T"], limit: int
+) -> tuple[Int[np.ndarray, " S"], Int[np.ndarray, " S"]]:
+    """Keep the first `limit` pieces of each word, so that a window can hold it."""
+    starts = np.searchsorted(word_ids, word_ids, side="left")
+    kept = np.arange(len(word_ids)) - starts < limit
+    return ids[kept], word_ids[kept]
+
+
+def _best_window(
+    word_ids: Int[np.ndarray, " T"], starts: Int[np.ndarray, " R"], room: int
+) -> Int[np.ndarray, " T"]:
+    """Return for each piece the window that its word is read from."""
+    first = np.searchsorted(word_ids, word_ids, side="left")
+    end = np.searchsorted(word_ids, word_ids, side="right")
+    best = np.full(len(word_ids), -1)
+    owner = np.zeros(len(word_ids), int)
+    # Windows one by one: T x windows at once would be gigabytes for a novel in a line.
+    for window, start in enumerate(starts.tolist()):
+        span = slice(start, start + room)
+        shorter_side = np.minimum(first[span] - start, start + room - end[span])
+        better = shorter_side > best[span]
+        best[span] = np.where(better, shorter_side, best[span])
+        owner[span] = np.where(better, window, owner[span])
+    return owner
+
+
+def with_context(
+    sentences: Iterable[tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]],
+    cls_id: int,
+    sep_id: int,
+    max_length: int,
+    max_context: int,
+) -> Iterator[list[Row]]:
+    """Cut rows that show each sentence among its neighbours.
+
+    The room that a sentence leaves in a row is filled with the pieces before and after
+    it, in equal shares as far as both sides have them. A sentence without pieces (a
+    blank line) ends a document; nothing is borrowed across it. Sentences that do not
+    fit at all are cut into windows and borrow nothing.
+
+    Args:
+      sentences: pieces and word indices of each sentence, in reading order.
+      cls_id: the piece that opens a row.
+      sep_id: the piece that closes a row.
+      max_length: longest row in tokens, specials included.
+      max_context: most pieces to borrow on each side.
+
+    Yields:
+      The rows of each sentence, in order. Looks ahead by at most `max_context` pieces.
+    """
+    reach = min(max_context, max_length - 2)
+    before: deque[Int[np.ndarray, " _"]] = deque()
+    ahead: deque[tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]] = deque()
+    source = iter(sentences)
+    exhausted = False
+    while True:
+        while not exhausted and _right_is_open(ahead, reach):
+            following = next(source, None)
+            if following is None:
+                exhausted = True
+            else:
+                ahead.append(following)
+        if not ahead:
+            return
+        ids, word_ids = ahead.popleft()
+        if len(ids) > max_length - 2:
+            yield cut_windows(ids, word_ids, cls_id, sep_id, max_length)
+        else:
+            row = cut_row(ids, word_ids, cls_id, sep_id)
+            if len(ids) and reach:
+                left = np.concatenate([ids[:0], *before])[-reach:]
+                right = np.concatenate([ids[:0], *_until_document_end(ahead)])[:reach]
+                row = _surround(row, left, right, max_length)
+            yield [row]
+        if not len(ids):
+            before.clear()
+        before.append(ids)
+        while sum(map(len, before)) - len(before[0]) >= max(reach, 1):
+            before.popleft()
+
+
+def _right_is_open(
+    ahead: deque[tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]], reach: int
+) -> bool:
+    """Whether the right context of the first sentence could still grow."""
+    if not ahead:
+        return True
+    later = [ids for ids, _ in ahead][1:]
+    ended = any(not len(ids) for ids in later)
+    return not ended and sum(map(len, later)) < reach
+
+
+def _until_document_end(
+    ahead: Iterable[tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]],
+) -> Iterator[Int[np.ndarray, " _"]]:
+    for ids, _ in ahead:
+        if not len(ids):
+            return
+        yield ids
+
+
+def _surround(
+    row: Row,
+    left: Int[np.ndarray, " _"],
+    right: Int[np.ndarray, " _"],
+    max_length: int,
+) -> Row:
+    """Put context between the specials and the sentence, as much as fits."""
+    room = max_length - len(row)
+    num_left = min(len(left), max(room // 2, room - len(right)))
+    num_right = min(len(right), room - num_left)
+    left, right = left[len(left) - num_left :], right[:num_right]
+
+    def widen(values: np.ndarray, at_left: np.ndarray, at_right: np.ndarray):
+        parts = [values[:1], at_left, values[1:-1], at_right, values[-1:]]
+        return np.concatenate(parts).astype(values.dtype)
+
+    unread_left, unread_right = np.full(num_left, -1), np.full(num_right, -1)
+    return dataclasses.replace(
+        row,
+        ids=widen(row.ids, left, right),
+        word_ids=widen(row.word_ids, unread_left, unread_right),
+        pooled=widen(row.pooled, unread_left >= 0, unread_right >= 0),
+    )

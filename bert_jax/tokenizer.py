@@ -1,0 +1,416 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Text in, word pieces out, and which piece belongs to which word.
+
+WordPiece runs in the `tokenizers` library, the one implementation that Hugging Face
+keeps; SentencePiece models are read by the `sentencepiece` library. Where the original
+Google code differs is listed in docs/decisions/tokenisation.md.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import sentencepiece
+import tokenizers
+from jaxtyping import Int
+
+from bert_jax.rows import Row, collate, cut_row
+from bert_jax.tokens import BertTokens
+
+Sentence = str | Sequence[str]
+"""Raw text, or words that are already split."""
+
+SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pieces:
+    """One sentence as word pieces, without specials.
+
+    Attributes:
+      ids: the pieces, int32.
+      word_ids: for each piece the index of its word, ascending, int32.
+      words: the words. Those of raw text are its stretches between white space and
+        punctuation, each punctuation mark and each CJK character being one word.
+    """
+
+    ids: Int[np.ndarray, " T"]
+    word_ids: Int[np.ndarray, " T"]
+    words: list[str]
+
+
+class Tokenizer:
+    """What both kinds of tokeniser share: rows, batches and special pieces.
+
+    Attributes:
+      max_length: longest row in tokens, specials included.
+      vocab_size: pieces in the vocabulary.
+      cls_id, sep_id, pad_id: special pieces.
+      mask_id: the piece that masked language modelling puts, or None.
+    """
+
+    max_length: int
+    vocab_size: int
+    cls_id: int
+    sep_id: int
+    pad_id: int
+    mask_id: int | None
+
+    def encode(self, sentences: Sequence[Sentence]) -> list[Pieces]:
+        """Split sentences into pieces. No length limit, no specials."""
+        raise NotImplementedError
+
+    def save(self, directory: Path) -> None:
+        """Write the files that `load` reads back."""
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        sentences: Sequence[Sentence],
+        pairs: Sequence[Sentence] | None = None,
+        *,
+        long: Literal["error", "truncate"] = "error",
+        pad_to: int | None = None,
+    ) -> BertTokens:
+        """Turn sentences into one batch of padded rows.
+
+        Args:
+          sentences: each a str, or a list of words. Words are tokenised one by one.
+          pairs: for each sentence a second one, as in `[CLS] a [SEP] b [SEP]`.
+          long: whether a row over `max_length` is an error or loses its end; of a pair
+            the longer half is cut. `embed_words` can split long input instead.
+          pad_to: length of the rows; by default that of the longest.
+
+        Returns:
+          NumPy tokens `[sentences, T]`. In a pair `word_ids` goes on counting in the
+          second sentence.
+
+        Raises:
+          ValueError: a single str instead of a list, a row that is too long.
+        """
+        firsts = self.encode(check_sentences(sentences))
+        if pairs is None:
+            rows = [self._row(index, pieces, long) for index, pieces in enumerate(firsts)]
+            return collate(rows, self.pad_id, length=pad_to)
+        seconds = self.encode(check_sentences(pairs))
+        if len(firsts) != len(seconds):
+            raise ValueError(f"{len(firsts)} sentences but {len(seconds)} pairs")
+        rows = [
+            self._pair_row(index, *both, long)
+            for index, both in enumerate(zip(firsts, seconds, strict=True))
+        ]
+        return collate(rows, self.pad_id, length=pad_to)
+
+    def _row(self, index: int, pieces: Pieces, long: str) -> Row:
+        room = self.max_length - 2
+        if len(pieces.ids) > room and long == "error":
+            raise self._too_long(index, len(pieces.ids) + 2)
+        return cut_row(
+            pieces.ids[:room], pieces.word_ids[:room], self.cls_id, self.sep_id
+        )
+
+    def _pair_row(self, index: int, first: Pieces, second: Pieces, long: str) -> Row:
+        num_first, num_second = len(first.ids), len(second.ids)
+        excess = num_first + num_second + 3 - self.max_length
+        if excess > 0:
+            if long == "error":
+                raise self._too_long(index, num_first + num_second + 3)
+            num_first, num_second = _shorten_pair(num_first, num_second, excess)
+        row = cut_row(
+            first.ids[:num_first], first.word_ids[:num_first], self.cls_id, self.sep_id
+        )
+        tail = second.ids[:num_second]
+        word_ids = second.word_ids[:num_second] + len(first.words)
+        return Row(
+            ids=np.concatenate([row.ids, tail, [self.sep_id]]).astype(np.int32),
+            word_ids=np.concatenate([row.word_ids, word_ids, [-1]]).astype(np.int32),
+            pooled=np.ones(len(row.ids) + len(tail) + 1, bool),
+            num_first_segment=len(row.ids),
+        )
+
+    def _too_long(self, index: int, length: int) -> ValueError:
+        return ValueError(
+            f"sentence {index} has {length} tokens with specials, more than "
+            f'{self.max_length}; pass long="truncate", or use embed_words or '
+            'embed_sentences, whose long="window" keeps everything'
+        )
+
+
+class WordPieceTokenizer(Tokenizer):
+    """BERT's own tokeniser, cased or uncased."""
+
+    def __init__(
+        self, backend: tokenizers.Tokenizer, *, max_length: int = 512, source: str = ""
+    ) -> None:
+        """Wrap a tokeniser of the `tokenizers` library.
+
+        Args:
+          backend: used as it is, but for truncation and padding, which are undone.
+          max_length: longest row in tokens.
+          source: the file it came from, for messages.
+
+        Raises:
+          ValueError: the vocabulary lacks a special piece that BERT needs.
+        """
+        backend.no_truncation()
+        backend.no_padding()
+        self.backend = backend
+        self.max_length = max_length
+        self.vocab_size = backend.get_vocab_size()
+        source = source or "this tokeniser"
+        for piece in ("[CLS]", "[SEP]", "[UNK]"):
+            if backend.token_to_id(piece) is None:
+                raise ValueError(
+                    f"{source}: the vocabulary has no {piece}; add it, on a line of "
+                    "its own, at the index that the model was trained with"
+                )
+        self.cls_id, self.sep_id, self.unk_id = (
+            backend.token_to_id(piece) for piece in ("[CLS]", "[SEP]", "[UNK]")
+        )
+        self.mask_id = backend.token_to_id("[MASK]")
+        # Padding is masked, so a vocabulary without the piece may fill with any other.
+        self.pad_id = backend.token_to_id("[PAD]") or 0
+
+    @classmethod
+    def from_vocab(
+        cls,
+        vocab: Path | Sequence[str],
+        *,
+        cased: bool | None = None,
+        max_length: int = 512,
+        max_chars_per_word: int = 100,
+        strip_accents: bool | None = None,
+        split_cjk: bool = True,
+    ) -> Self:
+        """Build the tokeniser from a vocabulary.
+
+        Args:
+          vocab: a `vocab.txt`, one piece a line, or the pieces themselves.
+          cased: whether capitals are kept; by default read off the vocabulary, which
+            is cased if any piece of it holds a capital.
+          max_length: longest row in tokens.
+          max_chars_per_word: longer words become [UNK]. 100 in Hugging Face's code and
+            in Google's first release, 200 in Google's code since.
+          strip_accents: by default whatever lower-casing does.
+          split_cjk: whether each CJK character is a word.
+
+        Raises:
+          ValueError: a duplicate line, an unreadable file, a missing special piece.
+        """
+        source = "" if not isinstance(vocab, Path) else str(vocab)
+        pieces = _read_vocab(vocab) if isinstance(vocab, Path) else list(vocab)
+        index = {piece: line for line, piece in enumerate(pieces)}
+        if len(index) < len(pieces):
+            twice = next(p for line, p in enumerate(pieces) if index[p] != line)
+            raise ValueError(f"{source or 'vocabulary'}: {twice!r} stands there twice")
+        if cased is None:
+            cased = any(p != p.lower() for p in pieces if not p.startswith("["))
+        backend = tokenizers.Tokenizer(
+            tokenizers.models.WordPiece(
+                index, unk_token="[UNK]", max_input_chars_per_word=max_chars_per_word
+            )
+        )
+        backend.normalizer = tokenizers.normalizers.BertNormalizer(
+            lowercase=not cased,
+            strip_accents=strip_accents,
+            handle_chinese_chars=split_cjk,
+        )
+        backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+        backend.decoder = tokenizers.decoders.WordPiece()
+        backend.add_special_tokens([piece for piece in SPECIALS if piece in index])
+        return cls(backend, max_length=max_length, source=source)
+
+    @classmethod
+    def from_file(cls, path: Path, *, max_length: int = 512) -> Self:
+        """Read a `tokenizer.json`.
+
+        Raises:
+          ValueError: not a tokeniser that the library reads, or one without BERT's
+            special pieces.
+        """
+        try:
+            backend = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise ValueError(f"{path} is not a tokenizer.json: {error}") from error
+        return cls(backend, max_length=max_length, source=str(path))
+
+    @property
+    def cased(self) -> bool:
+        """Whether capitals are kept."""
+        return not getattr(self.backend.normalizer, "lowercase", False)
+
+    def encode(self, sentences: Sequence[Sentence]) -> list[Pieces]:
+        """Split sentences into pieces. No length limit, no specials.
+
+        NULs and control characters are dropped, as published; lone surrogates, which
+        no UTF-8 text can hold, are dropped with them.
+        """
+        texts = [s for s in sentences if isinstance(s, str)]
+        lists = [list(s) for s in sentences if not isinstance(s, str)]
+        from_text = iter(self._encode_batch(texts, pretokenized=False))
+        from_lists = iter(self._encode_batch(lists, pretokenized=True))
+        return [
+            _text_pieces(s, next(from_text))
+            if isinstance(s, str)
+            else _list_pieces(list(s), next(from_lists))
+            for s in sentences
+        ]
+
+    def _encode_batch(
+        self, batch: list, *, pretokenized: bool
+    ) -> list[tokenizers.Encoding]:
+        def run(batch: list) -> list[tokenizers.Encoding]:
+            return self.backend.encode_batch(
+                batch, is_pretokenized=pretokenized, add_special_tokens=False
+            )
+
+        try:
+            return run(batch)
+        except (TypeError, UnicodeEncodeError):
+            if pretokenized:
+                return run([[_without_surrogates(w) for w in words] for words in batch])
+            return run([_without_surrogates(text) for text in batch])
+
+    def save(self, directory: Path) -> None:
+        """Write tokenizer.json, vocab.txt and tokenizer_config.json."""
+        self.backend.save(str(directory / "tokenizer.json"))
+        by_id = sorted(self.backend.get_vocab().items(), key=lambda item: item[1])
+        lines = "".join(f"{piece}\n" for piece, _ in by_id)
+        (directory / "vocab.txt").write_text(lines, encoding="utf-8")
+        settings = {
+            "tokenizer_class": "BertTokenizer",
+            "do_lower_case": not self.cased,
+            "strip_accents": getattr(self.backend.normalizer, "strip_accents", None),
+            "tokenize_chinese_chars": getattr(
+                self.backend.normalizer, "handle_chinese_chars", True
+            ),
+            "model_max_length": self.max_length,
+            **{f"{piece[1:-1].lower()}_token": piece for piece in SPECIALS},
+        }
+        text = json.dumps(settings, indent=2) + "\n"
+        (directory / "tokenizer_config.json").write_text(text, encoding="utf-8")
+
+
+class SentencePieceTokenizer(Tokenizer):
+    """A SentencePiece model instead of WordPiece, for encoders trained with one.
+
+    Words of raw text are its stretches between white space. Each word is encoded alone,
+    which is what SentencePiece does by default: no piece of its crosses white space.
+    """
+
+    def __init__(self, path: Path, *, max_length: int = 512) -> None:
+        """Read a model.
+
+        Raises:
+          ValueError: not a SentencePiece model, or one without [CLS] and [SEP].
+        """
+        if not path.is_file():
+            raise ValueError(f"{path}: no such file")
+        try:
+            self._serialized = path.read_bytes()
+            self.model = sentencepiece.SentencePieceProcessor(
+                model_proto=self._serialized
+            )
+        except RuntimeError as error:
+            raise ValueError(f"{path} is not a SentencePiece model") from error
+        self.max_length = max_length
+        self.vocab_size = self.model.get_piece_size()
+        ids = {}
+        for piece in SPECIALS:
+            index = self.model.piece_to_id(piece)
+            ids[piece] = None if self.model.id_to_piece(index) != piece else index
+        if ids["[CLS]"] is None or ids["[SEP]"] is None:
+            raise ValueError(
+                f"{path}: no [CLS] or no [SEP] piece; train the model with "
+                "user_defined_symbols=[CLS],[SEP],[MASK]"
+            )
+        self.cls_id, self.sep_id, self.mask_id = ids["[CLS]"], ids["[SEP]"], ids["[MASK]"]
+        pad = ids["[PAD]"] if ids["[PAD]"] is not None else self.model.pad_id()
+        self.pad_id = max(pad, 0)
+
+    def encode(self, sentences: Sequence[Sentence]) -> list[Pieces]:
+        """Split sentences into pieces. No length limit, no specials."""
+        return [self._encode_words(_split_words(sentence)) for sentence in sentences]
+
+    def _encode_words(self, words: list[str]) -> Pieces:
+        encoded = self.model.encode([_without_surrogates(word) for word in words])
+        lengths = [len(ids) for ids in encoded]
+        ids = [index for word in encoded for index in word]
+        return Pieces(
+            np.array(ids, np.int32),
+            np.repeat(np.arange(len(words), dtype=np.int32), lengths),
+            words,
+        )
+
+    def save(self, directory: Path) -> None:
+        """Write spiece.model."""
+        (directory / "spiece.model").write_bytes(self._serialized)
+
+
+def check_sentences(sentences: Sequence[Sentence]) -> Sequence[Sentence]:
+    """Refuse a bare str, which would be read as a list of one-letter sentences."""
+    if isinstance(sentences, str):
+        raise ValueError("pass a list of sentences, not one str: [sentence]")
+    return sentences
+
+
+def _read_vocab(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {error}") from error
+    # Only the line feed ends a line: pieces may hold other Unicode separators.
+    lines = text.split("\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    return [line.rstrip("\r") for line in lines]
+
+
+def _text_pieces(text: str, encoding: tokenizers.Encoding) -> Pieces:
+    word_ids = np.array(encoding.word_ids, np.int32)
+    if not len(word_ids):
+        return Pieces(np.zeros(0, np.int32), word_ids, [])
+    # Words that left no piece have an index too; number the others 0, 1, 2, …
+    starts = np.flatnonzero(np.diff(word_ids, prepend=word_ids[0] - 1))
+    ends = np.append(starts[1:], len(word_ids)) - 1
+    offsets = encoding.offsets
+    words = [
+        text[offsets[start][0] : offsets[end][1]]
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+    ]
+    numbered = np.zeros(len(word_ids), np.int32)
+    numbered[starts[1:]] = 1
+    ids = np.array(encoding.ids, np.int32)
+    return Pieces(ids, np.cumsum(numbered, dtype=np.int32), words)
+
+
+def _list_pieces(words: list[str], encoding: tokenizers.Encoding) -> Pieces:
+    ids = np.array(encoding.ids, np.int32)
+    return Pieces(ids, np.array(encoding.word_ids, np.int32), words)
+
+
+def _split_words(sentence: Sentence) -> list[str]:
+    return sentence.split() if isinstance(sentence, str) else list(sentence)
+
+
+def _without_surrogates(text: str) -> str:
+    # U+FFFD is what BERT's cleaning drops, and one character for one keeps offsets.
+    return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+
+
+def _shorten_pair(first: int, second: int, excess: int) -> tuple[int, int]:
+    """Cut the longer half, piece by piece, as published."""
+    for _ in range(excess):
+        if first > second:
+            first -= 1
+        else:
+            second -= 1
+    return first, second
+
+
+def empty_words(pieces: Iterable[Pieces]) -> int:
+    """Count the words that yield no piece, and so a zero vector."""
+    return sum(len(p.words) - len(np.unique(p.word_ids)) for p in pieces)

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tokeniser hands to the encoder: a batch of padded rows."""
+
+from typing import NamedTuple
+
+from jaxtyping import Bool, Int, Shaped
+
+
+class BertTokens(NamedTuple):
+    """A batch of rows, on the host (NumPy) or on the device; a pytree either way.
+
+    Attributes:
+      ids: word pieces, `[CLS]` first, int32.
+      segment_ids: 0 for the first sentence of a pair, 1 for the second, int32.
+      mask: True at real tokens, False at padding.
+      word_ids: for each piece the index of its word in the row, -1 at specials,
+        padding and context. A word without a piece is an index that never appears.
+      pooled: True at the tokens that the pooling of a sentence reads: its own pieces
+        and the specials around them.
+    """
+
+    ids: Int[Shaped, "B T"]
+    segment_ids: Int[Shaped, "B T"]
+    mask: Bool[Shaped, "B T"]
+    word_ids: Int[Shaped, "B T"]
+    pooled: Bool[Shaped, "B T"]

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The published names of BERT's tensors, and the exchange with our parameter tree.
+
+One table serves every source: Hugging Face's names are the common language, and
+`bert_jax.google` translates TensorFlow's into them. PyTorch stores a product's matrix
+as [out, in], so exactly the kernels are transposed.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from bert_jax.config import BertConfig
+from bert_jax.params import BertParams
+
+Path = tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """One tensor of the published form.
+
+    Attributes:
+      path: where it stands in `{"encoder": …, "heads": …}`.
+      name: its published name; encoder names without the `bert.` prefix.
+      transposed: whether the published matrix is [out, in].
+      shape: in the published form; None means any size on that axis.
+    """
+
+    path: Path
+    name: str
+    transposed: bool
+    shape: tuple[int | None, ...]
+
+
+def encoder_tensors(config: BertConfig) -> Iterator[Tensor]:
+    """Yield every tensor of the encoder."""
+    dim, mlp = config.layer_dim, config.mlp_dim
+    tables = (
+        ("token", "word_embeddings", config.vocab_size),
+        ("position", "position_embeddings", config.max_positions),
+        ("segment", "token_type_embeddings", config.num_segments),
+    )
+    embeddings = ("encoder", "embeddings")
+    for ours, theirs, rows in tables:
+        path, name = (*embeddings, ours, "embedding"), f"embeddings.{theirs}.weight"
+        yield Tensor(path, name, False, (rows, dim))
+    yield from _norm((*embeddings, "norm"), "embeddings.LayerNorm", dim)
+    for index in range(config.num_blocks):
+        block, theirs = ("encoder", f"layer_{index}"), f"encoder.layer.{index}"
+        for part in ("query", "key", "value"):
+            name = f"{theirs}.attention.self.{part}"
+            yield from _dense((*block, "attention", part), name, dim, dim)
+        name = f"{theirs}.attention.output"
+        yield from _dense((*block, "attention", "out"), f"{name}.dense", dim, dim)
+        yield from _norm((*block, "attention_norm"), f"{name}.LayerNorm", dim)
+        name = f"{theirs}.intermediate.dense"
+        yield from _dense((*block, "mlp", "up"), name, dim, mlp)
+        name = f"{theirs}.output"
+        yield from _dense((*block, "mlp", "down"), f"{name}.dense", mlp, dim)
+        yield from _norm((*block, "mlp_norm"), f"{name}.LayerNorm", dim)
+
+
+def head_tensors(head: str, config: BertConfig) -> Iterator[Tensor]:
+    """Yield every tensor of one head."""
+    dim, path = config.layer_dim, ("heads", head)
+    match head:
+        case "pooler":
+            yield from _dense((*path, "dense"), "pooler.dense", dim, dim)
+        case "mlm":
+            theirs = "cls.predictions"
+            transform = f"{theirs}.transform"
+            yield from _dense((*path, "transform"), f"{transform}.dense", dim, dim)
+            yield from _norm((*path, "norm"), f"{transform}.LayerNorm", dim)
+            vocab = config.vocab_size
+            yield Tensor((*path, "bias"), f"{theirs}.bias", False, (vocab,))
+            if not config.tied_decoder:
+                name = f"{theirs}.decoder.weight"
+                yield Tensor((*path, "decoder"), name, False, (vocab, dim))
+        case "nsp":
+            yield from _dense((*path, "dense"), "cls.seq_relationship", dim, 2)
+        case "sequence" | "token":
+            yield from _dense((*path, "dense"), "classifier", dim, None)
+
+
+def _dense(
+    path: Path, name: str, num_in: int, num_out: int | None
+) -> Iterator[Tensor]:
+    yield Tensor((*path, "kernel"), f"{name}.weight", True, (num_out, num_in))
+    yield Tensor((*path, "bias"), f"{name}.bias", False, (num_out,))
+
+
+def _norm(path: Path, name: str, dim: int) -> Iterator[Tensor]:
+    yield Tensor((*path, "scale"), f"{name}.weight", False, (dim,))
+    yield Tensor((*path, "bias"), f"{name}.bias", False, (dim,))
+
+
+def assemble(
+    tensors: Mapping[str, np.ndarray],
+    config: BertConfig,
+    heads: tuple[str, ...],
+    source: str,
+) -> BertParams:
+    """Build parameters from published tensors, accounting for every one of them.
+
+    Args:
+      tensors: by published name, encoder names without prefix; any float dtype.
+      config: the shape that the tensors must have.
+      heads: the heads that the tensors hold.
+      source: the file they come from, for messages.
+
+    Returns:
+      Float32 parameters.
+
+    Raises:
+      ValueError: a tensor is missing, left over, of another shape or not a float; the
+        message names it and the file.
+    """
+    wanted = [*encoder_tensors(config)]
+    for head in heads:
+        wanted.extend(head_tensors(head, config))
+    missing = [tensor.name for tensor in wanted if tensor.name not in tensors]
+    if missing:
+        raise ValueError(f"{source}: no tensor {_listed(missing)}")
+    unexpected = sorted(set(tensors) - {tensor.name for tensor in wanted})
+    if unexpected:
+        raise ValueError(
+            f"{source}: unexpected tensor {_listed(unexpected)}; "
+            "load(…, encoder_only=True) leaves everything above the encoder out"
+        )
+    tree: dict = {"encoder": {}, "heads": {head: {} for head in heads}}
+    for tensor in wanted:
+        values = np.asarray(tensors[tensor.name])
+        _check(tensor, values, source)
+        # ml_dtypes' bfloat16 is no subtype of np.floating, but casts like one.
+        values = values.astype(np.float32, copy=False)
+        leaf = np.ascontiguousarray(values.T) if tensor.transposed else values
+        branch = tree
+        for key in tensor.path[:-1]:
+            branch = branch.setdefault(key, {})
+        branch[tensor.path[-1]] = leaf
+    return BertParams(encoder=tree["encoder"], heads=tree["heads"], config=config)
+
+
+def disassemble(params: BertParams) -> dict[str, np.ndarray]:
+    """Return the tensors of the published form, by name, without prefix; float32."""
+    wanted = [*encoder_tensors(params.config)]
+    for head in params.heads:
+        wanted.extend(head_tensors(head, params.config))
+    tree = {"encoder": params.encoder, "heads": params.heads}
+    tensors = {}
+    for tensor in wanted:
+        leaf = tree
+        for key in tensor.path:
+            leaf = leaf[key]
+        values = np.asarray(leaf, np.float32)
+        tensors[tensor.name] = (
+            np.ascontiguousarray(values.T) if tensor.transposed else values
+        )
+    return tensors
+
+
+def _check(tensor: Tensor, values: np.ndarray, source: str) -> None:
+    fits = len(values.shape) == len(tensor.shape) and all(
+        want in (None, got)
+        for got, want in zip(values.shape, tensor.shape, strict=True)
+    )
+    if not fits:
+        want = ["any" if size is None else size for size in tensor.shape]
+        raise ValueError(
+            f"{source}: {tensor.name} has shape {list(values.shape)}, but the "
+            f"configuration makes it {want}".replace("'", "")
+        )
+    if values.dtype.kind not in "fV" and values.dtype.name != "bfloat16":
+        raise ValueError(f"{source}: {tensor.name} is {values.dtype}, not a float")
+
+
+def _listed(names: list[str]) -> str:
+    """Name the first few of a list."""
+    shown = ", ".join(names[:4])
+    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"

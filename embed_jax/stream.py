@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Any number of sentences to vectors, in order and in bounded memory.
+
+Sentences are read a chunk at a time. A thread reads and tokenises the next chunk while
+the device computes this one; the chunk's rows are sorted into batches, and its results
+put back into the order of the text.
+"""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+
+from embed_jax.batching import Batch, BatchShapes
+
+T = TypeVar("T")
+RowT = TypeVar("RowT", bound=Sized)
+
+# Batches handed to the device before the first result is asked for: enough to never
+# let it wait for the host, few enough to bound what their results occupy.
+IN_FLIGHT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Item(Generic[RowT]):
+    """One sentence on its way to the device.
+
+    Attributes:
+      rows: the rows it is computed from; a long sentence has several.
+      words: its words.
+      unread: indices of the words that no row reads; their vectors will be zero.
+    """
+
+    rows: list[RowT]
+    words: list[str]
+    unread: tuple[int, ...] = ()
+
+
+class Embedded(NamedTuple):
+    """One sentence embedded.
+
+    Attributes:
+      words: its words.
+      vectors: one a word `[words, D]`, or one for the sentence `[1, D]`.
+      unread: indices of the words that have no vector of their own but zeros.
+    """
+
+    words: list[str]
+    vectors: np.ndarray
+    unread: tuple[int, ...]
+
+
+@dataclass
+class _Chunk(Generic[RowT]):
+    """Sentences read together, their batches, and the results that are back."""
+
+    items: list[Item[RowT]]
+    rows: list[RowT] = field(init=False)
+    results: list[np.ndarray | None] = field(init=False)
+    num_missing: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rows = [row for item in self.items for row in item.rows]
+        self.results = [None] * len(self.rows)
+        self.num_missing = len(self.rows)
+
+
+def stream_vectors(
+    items: Iterable[Item[RowT]],
+    run: Callable[[Sequence[RowT], Batch], jax.Array],
+    assemble: Callable[[Item[RowT], list[np.ndarray]], np.ndarray],
+    shapes: BatchShapes,
+    *,
+    chunk_tokens: int,
+) -> Iterator[Embedded]:
+    """Compute the vectors of sentences, in order.
+
+    Args:
+      items: the sentences; read ahead in a thread of their own.
+      run: computes a batch, without waiting for it; the result has one entry a row
+        along its first axis, and may have further ones.
+      assemble: puts the results of a sentence's rows together.
+      shapes: the shapes that batches may have.
+      chunk_tokens: tokens that are sorted together; more of them mean less padding and
+        more memory.
+
+    Yields:
+      The sentences, one by one.
+
+    Raises:
+      Exception: whatever reading the items or computing raises, at that place.
+    """
+    in_flight: deque[tuple[_Chunk[RowT], Batch, jax.Array]] = deque()
+    waiting: deque[_Chunk[RowT]] = deque()
+
+    def finished() -> Iterator[Embedded]:
+        while waiting and not waiting[0].num_missing:
+            yield from _finish(waiting.popleft(), assemble)
+
+    for chunk in read_ahead(_chunks(items, chunk_tokens)):
+        waiting.append(chunk)
+        for batch in shapes.plan([len(row) for row in chunk.rows]):
+            rows = [chunk.rows[index] for index in batch.indices]
+            in_flight.append((chunk, batch, run(rows, batch)))
+            if len(in_flight) > IN_FLIGHT:
+                _collect(*in_flight.popleft())
+                yield from finished()
+    while in_flight:
+        _collect(*in_flight.popleft())
+        yield from finished()
+    yield from finished()
+
+
+def read_ahead(source: Iterable[T], depth: int = 1) -> Iterator[T]:
+    """Iterate in a thread of its own, up to `depth` elements ahead.
+
+    An exception of the source is raised here, in its place. Closing the generator ends
+    the thread.
+    """
+    ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
+    closed = threading.Event()
+
+    def put(element: T | None, error: BaseException | None) -> None:
+        while not closed.is_set():
+            try:
+                return ready.put((element, error), timeout=0.1)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for element in source:
+                put(element, None)
+                if closed.is_set():
+                    return
+            put(None, StopIteration())
+        except BaseException as error:  # noqa: BLE001 (raised again by the reader)
+            put(None, error)
+
+    thread = threading.Thread(target=work, name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            element, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield element  # pyright: ignore[reportReturnType]
+    finally:
+        closed.set()
+        thread.join()
+
+
+def _chunks(items: Iterable[Item[RowT]], chunk_tokens: int) -> Iterator[_Chunk[RowT]]:
+    held: list[Item[RowT]] = []
+    tokens = 0
+    for item in items:
+        held.append(item)
+        # A blank line costs memory too.
+        tokens += 1 + sum(map(len, item.rows))
+        if tokens >= chunk_tokens:
+            yield _Chunk(held)
+            held, tokens = [], 0
+    if held:
+        yield _Chunk(held)
+
+
+def _collect(chunk: _Chunk, batch: Batch, result: jax.Array) -> None:
+    """Wait for a batch and hand its results to its chunk."""
+    values = np.asarray(result)
+    for row, index in zip(values, batch.indices, strict=False):
+        chunk.results[index] = row
+    chunk.num_missing -= len(batch.indices)
+
+
+def _finish(
+    chunk: _Chunk[RowT],
+    assemble: Callable[[Item[RowT], list[np.ndarray]], np.ndarray],
+) -> Iterator[Embedded]:
+    start = 0
+    for item in chunk.items:
+        end = start + len(item.rows)
+        parts = [part for part in chunk.results[start:end] if part is not None]
+        # Let go of what is done: the caller may take his time with each sentence.
+        chunk.results[start:end] = [None] * len(item.rows)
+        yield Embedded(item.words, assemble(item, parts), item.unread)
+        start = end
