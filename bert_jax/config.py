@@ -2,11 +2,23 @@
 """The shape of a BERT encoder, as a frozen value that jit can hash."""
 
 import dataclasses
+import math
 from typing import Literal, get_args
 
 # "gelu" is the exact (erf) form of the first released checkpoints, "gelu_new" the tanh
 # approximation that replaced it in February 2019. They are different models.
 HiddenAct = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh"]
+
+_SIZES = (
+    "vocab_size",
+    "num_blocks",
+    "num_heads",
+    "layer_dim",
+    "mlp_dim",
+    "max_positions",
+    "num_segments",
+)
+_RATES = ("dropout_rate", "attention_dropout_rate", "classifier_dropout_rate")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,23 +64,16 @@ class BertConfig:
     labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse sizes that cannot be a model.
+        """Refuse values that cannot be a model's.
 
         Raises:
-          ValueError: a field is out of range; the message names it.
+          ValueError: a field has another type or is out of range; the message names it.
         """
-        for name in (
-            "vocab_size",
-            "num_blocks",
-            "num_heads",
-            "layer_dim",
-            "mlp_dim",
-            "max_positions",
-            "num_segments",
-        ):
-            if getattr(self, name) < 1:
+        for name in _SIZES:
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
                 raise ValueError(
-                    f"{name} must be at least 1, not {getattr(self, name)}"
+                    f"{name} must be a whole number, at least 1, not {value!r}"
                 )
         if self.layer_dim % self.num_heads:
             raise ValueError(
@@ -80,15 +85,47 @@ class BertConfig:
                 f"hidden_act {self.hidden_act!r} is not one of "
                 f"{', '.join(get_args(HiddenAct))}"
             )
-        if not 0 <= self.pad_id < self.vocab_size:
+        for name in _RATES:
+            value = getattr(self, name)
+            if name == "classifier_dropout_rate" and value is None:
+                continue
+            if not (_is_number(value) and 0 <= value < 1):
+                raise ValueError(
+                    f"{name} must be at least 0 and below 1, not {value!r}"
+                )
+        if not (_is_number(self.norm_epsilon) and self.norm_epsilon > 0):
             raise ValueError(
-                f"pad_id {self.pad_id} is outside the vocabulary of {self.vocab_size}"
+                f"norm_epsilon must be a number above 0, not {self.norm_epsilon!r}"
             )
+        if not (_is_number(self.init_std) and self.init_std >= 0):
+            raise ValueError(
+                f"init_std must be a number, at least 0, not {self.init_std!r}"
+            )
+        if type(self.pad_id) is not int or not 0 <= self.pad_id < self.vocab_size:
+            raise ValueError(
+                f"pad_id {self.pad_id!r} is outside the vocabulary of {self.vocab_size}"
+            )
+        if not isinstance(self.tied_decoder, bool):
+            raise ValueError(
+                f"tied_decoder must be true or false, not {self.tied_decoder!r}"
+            )
+        if not isinstance(self.labels, tuple) or not all(
+            isinstance(label, str) for label in self.labels
+        ):
+            raise ValueError(f"labels must be a tuple of names, not {self.labels!r}")
 
     @property
     def head_dim(self) -> int:
         """Width of one attention head."""
         return self.layer_dim // self.num_heads
+
+
+def _is_number(value: object) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
 
 
 TINY = BertConfig(

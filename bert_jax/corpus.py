@@ -6,11 +6,12 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from bert_jax.embed import Mix, compute_vectors
@@ -32,15 +33,15 @@ from embed_jax.pooling import (
 from embed_jax.stream import Embedded, Item, stream_vectors
 from embed_jax.suggest import suggest
 
-Long = Literal["error", "truncate", "window"]
-Context = int | Literal["document"]
+LONG = ("error", "truncate", "window")
 
 # Positions a batch. On CPU the arrays between two products then stay in the cache; an
 # accelerator wants more work at once.
 TOKEN_BUDGETS = {"cpu": 1024}
 ACCELERATOR_TOKEN_BUDGET = 16384
 
-# Results of a chunk occupy about so much, whatever the width of a vector.
+# A chunk is so many batches, unless its results would occupy more than so much.
+CHUNK_BATCHES = 64
 CHUNK_BYTES = 128 * 2**20
 TOKENISED_AT_ONCE = 256
 
@@ -100,7 +101,7 @@ def embed_sentences(
     if not rows:
         spec = parse_layer_spec(layer_spec)
         width = spec.width(params.config.num_blocks, params.config.layer_dim)
-        return np.zeros((0, width), options.get("out_dtype", np.float32))
+        return np.zeros((0, width), jnp.dtype(options.get("out_dtype", jnp.float32)))
     return np.concatenate(rows)
 
 
@@ -112,12 +113,12 @@ def stream_words(
     *,
     pool: str = "first",
     mix: Mix = None,
-    long: Long = "window",
-    context: Context = 0,
+    long: str = "window",
+    context: int | str = 0,
     max_length: int | None = None,
     token_budget: int | None = None,
-    dtype: jnp.dtype = jnp.dtype(jnp.float32),
-    out_dtype: jnp.dtype = jnp.dtype(jnp.float32),
+    dtype: DTypeLike = jnp.float32,
+    out_dtype: DTypeLike = jnp.float32,
     mesh: Mesh | None = None,
 ) -> Iterator[Embedded]:
     """Embed the words of any number of sentences, in order and in bounded memory.
@@ -158,7 +159,7 @@ def stream_words(
     width = pooled_width(spec.width(params.config.num_blocks, dim), pool)
 
     def assemble(item: Item[Row], parts: list[np.ndarray]) -> np.ndarray:
-        vectors = np.zeros((len(item.words), width), out_dtype)
+        vectors = np.zeros((len(item.words), width), jnp.dtype(out_dtype))
         for row, part in zip(item.rows, parts, strict=True):
             vectors[row.first_word : row.first_word + row.num_words] = part[
                 : row.num_words
@@ -193,12 +194,12 @@ def stream_sentences(
     pool: str = "mean",
     specials: bool = True,
     mix: Mix = None,
-    long: Long = "window",
-    context: Context = 0,
+    long: str = "window",
+    context: int | str = 0,
     max_length: int | None = None,
     token_budget: int | None = None,
-    dtype: jnp.dtype = jnp.dtype(jnp.float32),
-    out_dtype: jnp.dtype = jnp.dtype(jnp.float32),
+    dtype: DTypeLike = jnp.float32,
+    out_dtype: DTypeLike = jnp.float32,
     mesh: Mesh | None = None,
 ) -> Iterator[Embedded]:
     """Embed any number of sentences, one vector each; see `stream_words`.
@@ -241,7 +242,7 @@ def stream_sentences(
         # 16-bit dtypes come from ml_dtypes too, which NumPy's products do not know.
         stacked = np.stack(parts).astype(np.float32)
         combined = combine_sentence_parts(stacked, np.array(counts), pool)
-        return combined.astype(out_dtype)[None]
+        return combined.astype(jnp.dtype(out_dtype))[None]
 
     compute = partial(_sentence_vectors, spec=spec, pool=pool, specials=specials)
     return _stream(
@@ -303,18 +304,18 @@ def _stream(
     width: int,
     *,
     mix: Mix,
-    long: Long,
-    context: Context,
+    long: str,
+    context: int | str,
     max_length: int | None,
     token_budget: int | None,
-    dtype: jnp.dtype,
-    out_dtype: jnp.dtype,
+    dtype: DTypeLike,
+    out_dtype: DTypeLike,
     mesh: Mesh | None,
 ) -> Iterator[Embedded]:
     """Check everything that can be checked now; return the generator of vectors."""
     if isinstance(sentences, Sequence):
         check_sentences(sentences)
-    _check_choice("long", long, ("error", "truncate", "window"))
+    _check_choice("long", long, LONG)
     length = tokenizer.max_length if max_length is None else max_length
     if not 3 <= length <= params.config.max_positions:
         raise ValueError(
@@ -344,7 +345,10 @@ def _stream(
         dtypes = {"dtype": jnp.dtype(dtype), "out_dtype": jnp.dtype(out_dtype)}
         return compute(placed, tokens, mix, **dtypes)
 
-    chunk_tokens = max(CHUNK_BYTES // (4 * width), 4 * shapes.token_budget)
+    chunk_tokens = min(
+        CHUNK_BATCHES * shapes.token_budget,
+        max(CHUNK_BYTES // (4 * width), 4 * shapes.token_budget),
+    )
     return stream_vectors(items, run, assemble, shapes, chunk_tokens=chunk_tokens)
 
 
@@ -352,7 +356,7 @@ def _items(
     tokenizer: Tokenizer,
     sentences: Iterable[Sentence],
     max_length: int,
-    long: Long,
+    long: str,
     max_context: int,
 ) -> Iterator[Item[Row]]:
     """Tokenise and cut rows, as many sentences at once as pay."""
@@ -384,7 +388,7 @@ def _items(
         yield Item(rows, pieces.words, unread)
 
 
-def _fit(pieces: Pieces, index: int, max_length: int, long: Long) -> Pieces:
+def _fit(pieces: Pieces, index: int, max_length: int, long: str) -> Pieces:
     """Apply `long` to a sentence, but for the windows."""
     room = max_length - 2
     if len(pieces.ids) <= room or long == "window":
@@ -403,7 +407,7 @@ def _rows(pieces: Pieces, cls_id: int, sep_id: int, *, max_length: int) -> list[
     return cut_windows(pieces.ids, pieces.word_ids, cls_id, sep_id, max_length)
 
 
-def _max_context(context: Context, max_length: int) -> int:
+def _max_context(context: int | str, max_length: int) -> int:
     if context == "document":
         return max_length
     if not isinstance(context, int) or context < 0:

@@ -2,11 +2,11 @@
 """Tokens in, vectors out: every layer, or what a `layer_spec` selects of them."""
 
 from functools import partial
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from bert_jax.encoder import Encoder
@@ -25,7 +25,7 @@ def apply_encoder(
     tokens: BertTokens,
     *,
     highest_layer: int | None = None,
-    dtype: jnp.dtype = jnp.dtype(jnp.float32),
+    dtype: DTypeLike = jnp.float32,
     dropout_key: jax.Array | None = None,
 ) -> tuple[Float[Array, "B T D"], ...]:
     """Run the encoder inside a computation of yours (not jitted by itself).
@@ -42,9 +42,7 @@ def apply_encoder(
     """
     return Encoder(params.config, jnp.dtype(dtype)).apply(
         {"params": params.encoder},
-        tokens.ids,
-        tokens.segment_ids,
-        tokens.mask,
+        *map(jnp.asarray, (tokens.ids, tokens.segment_ids, tokens.mask)),
         highest_layer=highest_layer,
         deterministic=dropout_key is None,
         rngs=None if dropout_key is None else {"dropout": dropout_key},
@@ -56,7 +54,7 @@ def encode(
     params: BertParams,
     tokens: BertTokens,
     *,
-    dtype: jnp.dtype = jnp.dtype(jnp.float32),
+    dtype: DTypeLike = jnp.float32,
 ) -> Float[Array, "B L T D"]:
     """Compute every layer, the context-free one first.
 
@@ -77,7 +75,7 @@ def embed(
     layer_spec: Specs = "last",
     *,
     mix: Mix | tuple[Mix, ...] = None,
-    dtype: jnp.dtype = jnp.dtype(jnp.float32),
+    dtype: DTypeLike = jnp.float32,
 ) -> Float[Array, "B T D"] | tuple[Float[Array, "B T D"], ...]:
     """Compute contextual vectors: the layers that `layer_spec` asks for, mixed so.
 
@@ -137,7 +135,7 @@ def compute_vectors(
     specs: tuple[LayerSpec, ...],
     mixes: tuple[Mix, ...],
     dtype: jnp.dtype,
-    norm_over: Literal["batch", "row"] = "batch",
+    norm_over: str = "batch",
 ) -> tuple[Float[Array, "B T _"], ...]:
     """Encode as far as the specs need and select; the body of every jitted entry."""
     num_blocks = params.config.num_blocks

@@ -4,14 +4,27 @@
 import re
 from pathlib import Path
 
-from bert_jax.huggingface import read_config, read_json
+from bert_jax.huggingface import check_vocabulary, read_config, read_json
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer, WordPieceTokenizer
-from bert_jax.weights import assemble
-from embed_jax.tensorflow_checkpoint import read_tensorflow_checkpoint
+from bert_jax.weights import Reader, assemble, published_tensors
+from embed_jax.tensorflow_checkpoint import (
+    TensorFlowCheckpoint,
+    is_tensorflow_checkpoint,
+    read_tensorflow_checkpoint,
+)
 
 # Optimiser slots and the step counter; not part of the model.
-TRAINING_ONLY = re.compile(r"(.*/)?(adam_[mv]|lamb_[mv]|global_step)(_\d+)?$")
+TRAINING_ONLY = re.compile(
+    r"(.*/)?(adam_[mv]|lamb_[mv]|AdamWeightDecayOptimizer|global_step)(_\d+)?"
+)
+
+# A tensor that tells of each head that Google's pretraining has.
+HEADS = {
+    "pooler": "pooler.dense.weight",
+    "mlm": "cls.predictions.bias",
+    "nsp": "cls.seq_relationship.weight",
+}
 
 # Google's constructor default is 16, though every released file says 2.
 DEFAULT_SEGMENTS = 16
@@ -20,46 +33,55 @@ DEFAULT_SEGMENTS = 16
 def load_google(
     path: Path, *, encoder_only: bool, cased: bool | None
 ) -> tuple[BertParams, Tokenizer]:
-    """Read a directory as Google released them.
+    """Read a checkpoint as Google released them.
 
     The activation is taken as the file names it, so "gelu" is the exact form, as
     Hugging Face has it for all of them; docs/decisions/gelu.md.
 
+    Args:
+      path: the directory, or the prefix of one of its checkpoints.
+      encoder_only: whether variables above the encoder are left out.
+      cased: whether capitals are kept; by default read off the vocabulary.
+
     Raises:
       ValueError: see `bert_jax.load`.
     """
-    config_path = path / "bert_config.json"
+    directory = path if path.is_dir() else path.parent
+    config_path = directory / "bert_config.json"
     settings = {"type_vocab_size": DEFAULT_SEGMENTS} | read_json(config_path)
     config = read_config(settings, str(config_path))
-    variables = read_tensorflow_checkpoint(path)
-    names = [name for name in variables if not TRAINING_ONLY.match(name)]
-    if encoder_only:
-        names = [n for n in names if n.startswith(("bert/embeddings", "bert/encoder"))]
-    tensors = {}
-    for name in names:
-        values = variables[name]
-        # PyTorch keeps the matrix of a product as [out, in]; so does our table.
-        is_kernel = name.endswith("/kernel")
-        tensors[published_name(name)] = values.T if is_kernel else values
-    heads = {
-        "pooler": "pooler.dense.weight",
-        "mlm": "cls.predictions.bias",
-        "nsp": "cls.seq_relationship.weight",
-    }
-    held = tuple(head for head, name in heads.items() if name in tensors)
-    params = assemble(tensors, config, held, str(path / "bert_model.ckpt"))
-    vocab = path / "vocab.txt"
+    vocab = directory / "vocab.txt"
     if not vocab.exists():
         raise ValueError(f"{vocab}: no such file; it comes with the checkpoint")
     tokenizer = WordPieceTokenizer.from_vocab(
         vocab, cased=cased, max_length=config.max_positions, max_chars_per_word=200
     )
-    if tokenizer.vocab_size > config.vocab_size:
-        raise ValueError(
-            f"{vocab} has {tokenizer.vocab_size} pieces, but {config_path} says "
-            f"{config.vocab_size}; they do not belong together"
-        )
+    check_vocabulary(tokenizer, config, str(vocab))
+    try:
+        variables = read_tensorflow_checkpoint(path)
+    except FileNotFoundError as error:
+        raise ValueError(str(error)) from error
+    known = {tensor.name for tensor in published_tensors(config, tuple(HEADS))}
+    tensors: dict[str, Reader] = {}
+    for variable in variables:
+        if TRAINING_ONLY.fullmatch(variable):
+            continue
+        is_encoder = variable.startswith(("bert/embeddings/", "bert/encoder/"))
+        if encoder_only and not is_encoder:
+            continue
+        name = published_name(variable)
+        # An unknown one keeps its name, so that its refusal says what the file says.
+        tensors[name if name in known else variable] = _reader(variables, variable)
+    heads = [head for head, name in HEADS.items() if name in tensors]
+    params = assemble(tensors, config, heads, str(variables.prefix))
     return params, tokenizer
+
+
+def _reader(variables: TensorFlowCheckpoint, name: str) -> Reader:
+    """PyTorch keeps the matrix of a product as [out, in]; so does our table."""
+    if name.endswith("/kernel"):
+        return lambda: variables[name].T
+    return lambda: variables[name]
 
 
 def published_name(variable: str) -> str:
@@ -83,10 +105,16 @@ def published_name(variable: str) -> str:
     stem, _, tail = name.rpartition(".")
     if tail.endswith("_embeddings"):
         return f"{name}.weight"
-    return f"{stem}.{last.get(tail, tail)}"
+    return f"{stem}.{last.get(tail, tail)}".removeprefix(".")
 
 
-def is_google_directory(path: Path) -> bool:
-    """Tell whether a directory holds a checkpoint as Google released them."""
-    return (path / "bert_config.json").exists() and any(path.glob("*.index"))
-
+def is_google(path: Path) -> bool:
+    """Tell whether a directory, or a checkpoint's prefix, is of Google's form."""
+    if not path.is_dir():
+        config_path = path.parent / "bert_config.json"
+        return config_path.is_file() and is_tensorflow_checkpoint(path)
+    # Where Hugging Face's file stands too, the checkpoint decides. Where it does not,
+    # the directory can be nothing else, and `load_google` says what is missing.
+    return (path / "bert_config.json").is_file() and (
+        is_tensorflow_checkpoint(path) or not (path / "config.json").exists()
+    )

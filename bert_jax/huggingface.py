@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Directories in the form of Hugging Face: read every published variant, write one."""
 
+import dataclasses
 import json
+import re
+import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors
-import safetensors.flax
 import safetensors.numpy
 
 from bert_jax.config import BertConfig
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import SentencePieceTokenizer, Tokenizer, WordPieceTokenizer
-from bert_jax.weights import assemble, disassemble
+from bert_jax.weights import Reader, assemble, disassemble
 
 # Our field, their key, their default. Google's bert_config.json uses the same keys.
 CONFIG_KEYS: tuple[tuple[str, str, Any], ...] = (
@@ -55,24 +58,46 @@ def read_config(settings: Mapping[str, Any], source: str) -> BertConfig:
     Raises:
       ValueError: another model type, or a variant that would give other numbers.
     """
-    model_type = settings.get("model_type", "bert")
+    model_type = settings.get("model_type") or "bert"
     if model_type != "bert":
         raise ValueError(f"{source}: model_type {model_type!r}, and only bert is read")
     for key, needed in REFUSED:
-        if settings.get(key, needed) != needed:
+        if settings.get(key) not in (None, needed):
             raise ValueError(
                 f"{source}: {key} is {settings[key]!r}; only {needed!r} is BERT as "
                 "published, and ignoring it would give wrong vectors"
             )
-    # null in the file means the default, except where None is a value of ours.
-    fields = {ours: settings.get(theirs, default) for ours, theirs, default in CONFIG_KEYS}
-    fields["pad_id"] = fields["pad_id"] or 0
-    labels = settings.get("id2label") or {}
-    fields["labels"] = tuple(labels[key] for key in sorted(labels, key=int))
+    fields = {
+        ours: _setting(settings, theirs, default)
+        for ours, theirs, default in CONFIG_KEYS
+    }
+    # null means that there is none; padding is masked, so any piece will do.
+    fields["pad_id"] = 0 if fields["pad_id"] is None else fields["pad_id"]
     try:
-        return BertConfig(**fields)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{source}: {error}") from error
+        return BertConfig(**fields, labels=_labels(settings))
+    except ValueError as error:
+        message = str(error)
+        for ours, theirs, _ in CONFIG_KEYS:
+            message = re.sub(rf"\b{ours}\b", theirs, message)
+        raise ValueError(f"{source}: {message}") from error
+
+
+def _setting(settings: Mapping[str, Any], key: str, default: Any) -> Any:
+    """Look a value up; where a fraction belongs, JSON may say 0 for 0.0."""
+    value = settings.get(key, default)
+    is_fraction = default is None or isinstance(default, float)
+    return float(value) if is_fraction and type(value) is int else value
+
+
+def _labels(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Put the names of the classes in the order of their numbers, not of the text."""
+    labels = settings.get("id2label") or {}
+    if not isinstance(labels, dict):
+        raise ValueError(f"id2label must map numbers to names, not be {labels!r}")
+    numbered = [str(index) for index in range(len(labels))]
+    if sorted(labels) != sorted(numbered):
+        raise ValueError(f"id2label must number its {len(labels)} labels from 0 on")
+    return tuple(str(labels[number]) for number in numbered)
 
 
 def write_config(params: BertParams) -> dict[str, Any]:
@@ -117,17 +142,22 @@ def load_directory(path: Path, *, encoder_only: bool) -> tuple[BertParams, Token
     config_path = path / "config.json"
     settings = read_json(config_path)
     config = read_config(settings, str(config_path))
-    tensors, source = _read_tensors(path)
-    tensors = _with_plain_names(tensors, encoder_only=encoder_only)
+    tokenizer = load_tokenizer(path, config)
+    tensors, source = _open_weights(path)
+    tensors = _with_plain_names(tensors, source, encoder_only=encoder_only)
     heads = () if encoder_only else _heads_of(tensors, settings)
-    config = _with_labels(config, tensors, heads)
+    config = _with_labels(config, tensors, heads, str(config_path))
     _settle_decoder(tensors, config, source)
-    params = assemble(tensors, config, heads, source)
-    return params, load_tokenizer(path, config)
+    return assemble(tensors, config, heads, source), tokenizer
 
 
 def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None:
-    """Write config.json, model.safetensors and the tokeniser's files into `path`."""
+    """Write config.json, model.safetensors and the tokeniser's files into `path`.
+
+    Raises:
+      ValueError: parameters, configuration and tokeniser do not belong together.
+    """
+    check_vocabulary(tokenizer, params.config, "the tokeniser")
     tensors = disassemble(params)
     if "mlm" in params.heads:
         tensors["cls.predictions.decoder.bias"] = tensors["cls.predictions.bias"]
@@ -140,12 +170,13 @@ def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None
             f"bert.{name}" if name.startswith(ENCODER_PREFIXES) else name: values
             for name, values in tensors.items()
         }
-    safetensors.numpy.save_file(
-        tensors, path / "model.safetensors", metadata={"format": "pt"}
-    )
+    config_path, weights_path = path / "config.json", path / "model.safetensors"
     text = json.dumps(write_config(params), indent=2) + "\n"
-    (path / "config.json").write_text(text, encoding="utf-8")
+    config_path.write_text(text, encoding="utf-8")
     tokenizer.save(path)
+    safetensors.numpy.save_file(tensors, weights_path, metadata={"format": "pt"})
+    # The library lets only the owner read its file, whatever the umask allows.
+    shutil.copymode(config_path, weights_path)
 
 
 def load_tokenizer(path: Path, config: BertConfig) -> Tokenizer:
@@ -180,12 +211,21 @@ def load_tokenizer(path: Path, config: BertConfig) -> Tokenizer:
         raise ValueError(
             f"{path} has no tokeniser: no tokenizer.json, vocab.txt or *.model there"
         )
+    check_vocabulary(tokenizer, config, str(source))
+    return tokenizer
+
+
+def check_vocabulary(tokenizer: Tokenizer, config: BertConfig, source: str) -> None:
+    """Refuse a tokeniser whose pieces the token table does not hold.
+
+    Raises:
+      ValueError: it has more pieces than the table has rows.
+    """
     if tokenizer.vocab_size > config.vocab_size:
         raise ValueError(
             f"{source} has {tokenizer.vocab_size} pieces, but the token table of the "
             f"model only {config.vocab_size} rows; they do not belong together"
         )
-    return tokenizer
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -205,36 +245,49 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_tensors(path: Path) -> tuple[dict[str, np.ndarray], str]:
-    """Read all weight files of a directory; also return what to call them."""
+def _open_weights(path: Path) -> tuple[dict[str, Reader], str]:
+    """Open the weight files of a directory; also return what to call them."""
+    file = path / "model.safetensors"
+    if file.exists():
+        return _open_safetensors(file), str(file)
     index = path / "model.safetensors.index.json"
     if index.exists():
-        files = sorted(set(read_json(index).get("weight_map", {}).values()))
-        tensors: dict[str, np.ndarray] = {}
-        for file in files:
-            tensors |= _read_safetensors(path / file)
+        tensors: dict[str, Reader] = {}
+        for shard in _shards(index):
+            opened = _open_safetensors(path / shard)
+            for name in tensors.keys() & opened.keys():
+                raise ValueError(f"{index}: two of its files hold {name}")
+            tensors |= opened
         return tensors, str(index)
-    if (path / "model.safetensors").exists():
-        file = path / "model.safetensors"
-        return _read_safetensors(file), str(file)
-    if (path / "pytorch_model.bin").exists():
-        file = path / "pytorch_model.bin"
-        return _read_torch(file), str(file)
-    raise ValueError(f"{path} has no weights: no model.safetensors or pytorch_model.bin")
+    file = path / "pytorch_model.bin"
+    if file.exists():
+        return _open_torch(file), str(file)
+    raise ValueError(
+        f"{path} has no weights: no model.safetensors or pytorch_model.bin there"
+    )
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+def _shards(index: Path) -> list[str]:
+    """List the files that an index names."""
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise ValueError(f"{index}: no weight_map that tells the file of each tensor")
+    return sorted({str(file) for file in weight_map.values()})
+
+
+def _open_safetensors(path: Path) -> dict[str, Reader]:
     try:
-        return safetensors.numpy.load_file(path)
+        file = safetensors.safe_open(path, framework="numpy")
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such file") from error
     except safetensors.SafetensorError as error:
         raise ValueError(
             f"{path} is damaged or cut short ({error}); fetch it again"
         ) from error
+    return {name: partial(file.get_tensor, name) for name in file.keys()}  # noqa: SIM118
 
 
-def _read_torch(path: Path) -> dict[str, np.ndarray]:
+def _open_torch(path: Path) -> dict[str, Reader]:
     try:
         import torch
     except ImportError as error:
@@ -248,19 +301,26 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(
             f"{path} is damaged, or holds more than weights ({type(error).__name__})"
         ) from error
-    return {
-        name: (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-        for name, tensor in tensors.items()
-    }
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and torch.is_tensor(values)
+        for name, values in tensors.items()
+    ):
+        raise ValueError(f"{path} holds something else than tensors by name")
+
+    def read(values: torch.Tensor) -> np.ndarray:
+        values = values.detach()  # NumPy knows no bfloat16, so torch converts
+        return (values.float() if values.is_floating_point() else values).numpy()
+
+    return {name: partial(read, values) for name, values in tensors.items()}
 
 
 def _with_plain_names(
-    tensors: dict[str, np.ndarray], *, encoder_only: bool
-) -> dict[str, np.ndarray]:
+    tensors: Mapping[str, Reader], source: str, *, encoder_only: bool
+) -> dict[str, Reader]:
     """Undo prefixes and the names of TensorFlow that old files kept."""
     plain = {}
-    for name, values in tensors.items():
-        name = name.removeprefix("bert.")
+    for published, read in tensors.items():
+        name = published.removeprefix("bert.")
         # Only the last component: a rename inside a name has broken models before
         # (transformers#29554).
         stem, _, last = name.rpartition(".")
@@ -270,59 +330,68 @@ def _with_plain_names(
         # A buffer 0, 1, 2, … that old versions saved.
         if name == "embeddings.position_ids" or (encoder_only and not is_encoder):
             continue
-        plain[name] = values
+        if name in plain:
+            raise ValueError(f"{source}: {published} stands there under two names")
+        plain[name] = read
     return plain
 
 
 def _heads_of(
-    tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any]
+    tensors: Mapping[str, Reader], settings: Mapping[str, Any]
 ) -> tuple[str, ...]:
     """Tell from names, and for classifiers from the architecture, which heads exist."""
-    has = {name.rpartition(".")[0] for name in tensors}
+
+    def has(prefix: str) -> bool:
+        return any(name.startswith(f"{prefix}.") for name in tensors)
+
     heads = []
-    if "pooler.dense" in has:
+    if has("pooler"):
         heads.append("pooler")
-    if "cls.predictions" in has:
+    if has("cls.predictions"):
         heads.append("mlm")
-    if "cls.seq_relationship" in has:
+    if has("cls.seq_relationship"):
         heads.append("nsp")
-    if "classifier" in has:
-        named = " ".join(settings.get("architectures") or [])
-        of_tokens = "TokenClassification" in named or "pooler.dense" not in has
-        heads.append("token" if of_tokens else "sequence")
+    if has("classifier"):
+        named = "TokenClassification" in str(settings.get("architectures"))
+        heads.append("token" if named or not has("pooler") else "sequence")
     return tuple(heads)
 
 
 def _with_labels(
-    config: BertConfig, tensors: Mapping[str, np.ndarray], heads: tuple[str, ...]
+    config: BertConfig,
+    tensors: Mapping[str, Reader],
+    heads: tuple[str, ...],
+    source: str,
 ) -> BertConfig:
     """Give the classes names; transformers leaves two default ones out of the file."""
-    import dataclasses
-
     if not {"sequence", "token"} & set(heads) or "classifier.bias" not in tensors:
         return dataclasses.replace(config, labels=())
-    num_labels = len(tensors["classifier.bias"])
+    num_labels = tensors["classifier.bias"]().size
     labels = config.labels or tuple(f"LABEL_{i}" for i in range(num_labels))
     if len(labels) != num_labels:
         raise ValueError(
-            f"config.json names {len(labels)} labels, but classifier.bias has "
-            f"{num_labels}"
+            f"{source} names {len(labels)} labels, but classifier.bias has {num_labels}"
         )
     return dataclasses.replace(config, labels=labels)
 
 
 def _settle_decoder(
-    tensors: dict[str, np.ndarray], config: BertConfig, source: str
+    tensors: dict[str, Reader], config: BertConfig, source: str
 ) -> None:
     """Remove the copies that some files keep of the MLM head's tied tensors."""
-    weight, bias = "cls.predictions.decoder.weight", "cls.predictions.decoder.bias"
-    if bias in tensors:
+    bias, kept_bias = "cls.predictions.decoder.bias", "cls.predictions.bias"
+    if bias in tensors and (not config.tied_decoder or kept_bias not in tensors):
         # An untied decoder of transformers reads this bias and not the other.
-        tensors["cls.predictions.bias"] = tensors.pop(bias)
-    if config.tied_decoder and weight in tensors:
-        copy = tensors.pop(weight)
-        if not np.array_equal(copy, tensors["embeddings.word_embeddings.weight"]):
+        tensors[kept_bias] = tensors.pop(bias)
+    copies = {bias: kept_bias}
+    if config.tied_decoder:
+        table = "embeddings.word_embeddings.weight"
+        copies["cls.predictions.decoder.weight"] = table
+    for copy, original in copies.items():
+        if copy not in tensors or original not in tensors:
+            continue
+        if not np.array_equal(tensors.pop(copy)(), tensors[original]()):
             raise ValueError(
-                f"{source}: {weight} differs from the token table; if it is meant to, "
-                "set tie_word_embeddings to false in config.json"
+                f"{source}: {copy} differs from {original}; if it is meant to, set "
+                "tie_word_embeddings to false in config.json"
             )

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole models in and out: `load` what the field publishes, `save` the same form."""
 
+import contextlib
 import os
 import re
 import tempfile
 from pathlib import Path
 
-from bert_jax.google import is_google_directory, load_google
+from bert_jax.google import is_google, load_google
 from bert_jax.huggingface import load_directory, save_directory
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer
@@ -16,7 +17,6 @@ HUB_FILES = (
     "config.json",
     "model*.safetensors",
     "model.safetensors.index.json",
-    "pytorch_model.bin",
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.txt",
@@ -38,15 +38,14 @@ def load(
     TensorFlow checkpoint, or a hub id.
 
     Args:
-      path: a directory, or an id on the Hugging Face hub such as
-        "google-bert/bert-base-cased".
+      path: a directory, the prefix of one of several TensorFlow checkpoints, or an id
+        on the Hugging Face hub such as "google-bert/bert-base-cased".
       encoder_only: leaves out pooler and heads, known or not.
-      cased: for Google checkpoints, whether capitals are kept; by default read off
-        the vocabulary.
+      cased: for Google checkpoints only, whether capitals are kept; by default read
+        off the vocabulary.
 
     Returns:
-      Float32 parameters as NumPy arrays (the first jitted call moves them to the
-      device), and the tokeniser.
+      Float32 parameters on JAX's default device, and the tokeniser.
 
     Raises:
       ValueError: a missing, unexpected, misshapen or damaged tensor or file, a variant
@@ -59,10 +58,14 @@ def load(
       ValueError: no/such/model/here: no such directory
     """
     directory = Path(path)
+    if is_google(directory):
+        return load_google(directory, encoder_only=encoder_only, cased=cased)
     if not directory.is_dir():
         directory = _fetch(os.fspath(path))
-    if is_google_directory(directory):
-        return load_google(directory, encoder_only=encoder_only, cased=cased)
+    if cased is not None:
+        raise ValueError(
+            f"{directory} tells itself whether capitals are kept; leave cased out"
+        )
     return load_directory(directory, encoder_only=encoder_only)
 
 
@@ -75,20 +78,26 @@ def save(
 ) -> None:
     """Write a model as a Hugging Face directory that `transformers` opens.
 
-    Everything is written beside and renamed, so `path` is whole or absent.
+    Everything is written beside and renamed, so `path` is never half a model.
 
     Args:
       path: the directory to make.
       params: encoder and heads; the heads decide the architecture that is named.
       tokenizer: its files are written into the same directory.
-      overwrite: whether an existing directory may be replaced.
+      overwrite: whether an existing model may be replaced, with all that lies in its
+        directory.
 
     Raises:
-      FileExistsError: `path` exists and `overwrite` is False.
+      FileExistsError: `path` exists and `overwrite` is False, or it is no model.
+      ValueError: parameters, configuration and tokeniser do not belong together.
     """
     target = Path(path)
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} exists; pass overwrite=True to replace it")
+    if target.exists():
+        if not overwrite:
+            raise FileExistsError(f"{target} exists; pass overwrite=True to replace it")
+        is_empty = target.is_dir() and not any(target.iterdir())
+        if not is_empty and not (target / "config.json").is_file():
+            raise FileExistsError(f"{target} is no model; not replaced")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         prefix=f".{target.name}.", dir=target.parent
@@ -96,17 +105,22 @@ def save(
         fresh = Path(temporary, "new")
         fresh.mkdir()
         save_directory(fresh, params, tokenizer)
-        if target.exists():
-            target.rename(Path(temporary, "old"))
-        fresh.rename(target)
+        old = Path(temporary, "old")
+        with contextlib.suppress(FileNotFoundError):
+            target.rename(old)
+        try:
+            fresh.rename(target)
+        except BaseException:
+            if old.exists():
+                old.rename(target)
+            raise
 
 
 def recognises(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a directory looks like a BERT model; reads no weights."""
-    directory = Path(path)
-    if is_google_directory(directory):
+    """Tell whether a path looks like a BERT model; reads no weights."""
+    if is_google(Path(path)):
         return True
-    config = directory / "config.json"
+    config = Path(path, "config.json")
     return config.is_file() and '"bert"' in config.read_text(errors="replace")
 
 
@@ -119,9 +133,13 @@ def _fetch(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
+        directory = Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
+        # Most repositories hold the same weights in both forms; one is enough.
+        if not any(directory.glob("model*.safetensors")):
+            snapshot_download(name, allow_patterns=["pytorch_model.bin"])
+        return directory
     except Exception as error:  # the hub client raises many kinds
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
             f"{name}: no such directory, and not to be had from the hub ({reason})"
         ) from error

@@ -107,7 +107,7 @@ def cut_windows(
     Each word is read from the window where the shorter of its two sides, left and
     right, is longest (Devlin's advice for long input, google-research/bert#66). The
     pooling of a sentence reads every piece once, and the outermost specials. A word of
-    more than half a window is read from its first half window of pieces.
+    more than half a window loses all pieces beyond its first half window.
 
     Args:
       ids: pieces without specials.
@@ -158,19 +158,15 @@ def _trim_giant_words(
 def _best_window(
     word_ids: Int[np.ndarray, " T"], starts: Int[np.ndarray, " R"], room: int
 ) -> Int[np.ndarray, " T"]:
-    """Return for each piece the window that its word is read from."""
+    """Return for each piece the window that its word is read from.
+
+    The shorter side is longest where the middles of word and window are nearest; of two
+    windows as near, the earlier. Everything is counted in quarters of a piece.
+    """
     first = np.searchsorted(word_ids, word_ids, side="left")
     end = np.searchsorted(word_ids, word_ids, side="right")
-    best = np.full(len(word_ids), -1)
-    owner = np.zeros(len(word_ids), int)
-    # Windows one by one: T x windows at once would be gigabytes for a novel in a line.
-    for window, start in enumerate(starts.tolist()):
-        span = slice(start, start + room)
-        shorter_side = np.minimum(first[span] - start, start + room - end[span])
-        better = shorter_side > best[span]
-        best[span] = np.where(better, shorter_side, best[span])
-        owner[span] = np.where(better, window, owner[span])
-    return owner
+    middles = 2 * starts + room
+    return np.searchsorted(middles[:-1] + middles[1:], 2 * (first + end), side="left")
 
 
 def with_context(
@@ -195,10 +191,11 @@ def with_context(
       max_context: most pieces to borrow on each side.
 
     Yields:
-      The rows of each sentence, in order. Looks ahead by at most `max_context` pieces.
+      The rows of each sentence, in order. Reads ahead no further than the sentence
+      that completes `max_context` pieces, and not past the end of the document.
     """
     reach = min(max_context, max_length - 2)
-    before: deque[Int[np.ndarray, " _"]] = deque()
+    before = np.zeros(0, np.int32)
     ahead: deque[tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]] = deque()
     source = iter(sentences)
     exhausted = False
@@ -217,15 +214,11 @@ def with_context(
         else:
             row = cut_row(ids, word_ids, cls_id, sep_id)
             if len(ids) and reach:
-                left = np.concatenate([ids[:0], *before])[-reach:]
                 right = np.concatenate([ids[:0], *_until_document_end(ahead)])[:reach]
-                row = _surround(row, left, right, max_length)
+                row = _surround(row, before, right, max_length)
             yield [row]
-        if not len(ids):
-            before.clear()
-        before.append(ids)
-        while sum(map(len, before)) - len(before[0]) >= max(reach, 1):
-            before.popleft()
+        before = np.concatenate([before, ids]) if len(ids) else ids
+        before = before[max(len(before) - reach, 0) :]
 
 
 def _right_is_open(

@@ -8,9 +8,12 @@ Google code differs is listed in docs/decisions/tokenisation.md.
 
 import dataclasses
 import json
+import logging
+import re
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import sentencepiece
@@ -24,6 +27,9 @@ Sentence = str | Sequence[str]
 """Raw text, or words that are already split."""
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+MAX_CHARS_PER_WORD = 100
+FROM_JSON = "PreTrainedTokenizerFast"
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,11 +95,16 @@ class Tokenizer:
           second sentence.
 
         Raises:
-          ValueError: a single str instead of a list, a row that is too long.
+          ValueError: a single str instead of a list, another number of pairs than of
+            sentences, a row that is too long.
         """
+        if long not in ("error", "truncate"):
+            raise ValueError(f'long is "error" or "truncate" here, not {long!r}')
         firsts = self.encode(check_sentences(sentences))
         if pairs is None:
-            rows = [self._row(index, pieces, long) for index, pieces in enumerate(firsts)]
+            rows = [
+                self._row(index, pieces, long) for index, pieces in enumerate(firsts)
+            ]
             return collate(rows, self.pad_id, length=pad_to)
         seconds = self.encode(check_sentences(pairs))
         if len(firsts) != len(seconds):
@@ -158,8 +169,9 @@ class WordPieceTokenizer(Tokenizer):
         backend.no_truncation()
         backend.no_padding()
         self.backend = backend
-        self.max_length = max_length
-        self.vocab_size = backend.get_vocab_size()
+        self.max_length = _check_max_length(max_length)
+        # Not the number of pieces: one that stands there twice leaves an index unused.
+        self.vocab_size = max(backend.get_vocab().values(), default=-1) + 1
         source = source or "this tokeniser"
         for piece in ("[CLS]", "[SEP]", "[UNK]"):
             if backend.token_to_id(piece) is None:
@@ -177,18 +189,18 @@ class WordPieceTokenizer(Tokenizer):
     @classmethod
     def from_vocab(
         cls,
-        vocab: Path | Sequence[str],
+        vocab: Path | str | Sequence[str],
         *,
         cased: bool | None = None,
         max_length: int = 512,
-        max_chars_per_word: int = 100,
+        max_chars_per_word: int = MAX_CHARS_PER_WORD,
         strip_accents: bool | None = None,
         split_cjk: bool = True,
-    ) -> Self:
+    ) -> "WordPieceTokenizer":
         """Build the tokeniser from a vocabulary.
 
         Args:
-          vocab: a `vocab.txt`, one piece a line, or the pieces themselves.
+          vocab: path of a `vocab.txt`, one piece a line, or the pieces themselves.
           cased: whether capitals are kept; by default read off the vocabulary, which
             is cased if any piece of it holds a capital.
           max_length: longest row in tokens.
@@ -198,14 +210,19 @@ class WordPieceTokenizer(Tokenizer):
           split_cjk: whether each CJK character is a word.
 
         Raises:
-          ValueError: a duplicate line, an unreadable file, a missing special piece.
+          ValueError: an unreadable file, a missing special piece.
         """
-        source = "" if not isinstance(vocab, Path) else str(vocab)
-        pieces = _read_vocab(vocab) if isinstance(vocab, Path) else list(vocab)
+        in_file = isinstance(vocab, Path | str)
+        source = str(vocab) if in_file else ""
+        pieces = _read_vocab(Path(vocab)) if in_file else list(vocab)
         index = {piece: line for line, piece in enumerate(pieces)}
         if len(index) < len(pieces):
             twice = next(p for line, p in enumerate(pieces) if index[p] != line)
-            raise ValueError(f"{source or 'vocabulary'}: {twice!r} stands there twice")
+            logging.getLogger(__name__).warning(
+                "%s: %r stands there twice; the last line counts, as published",
+                source or "vocabulary",
+                twice,
+            )
         if cased is None:
             cased = any(p != p.lower() for p in pieces if not p.startswith("["))
         backend = tokenizers.Tokenizer(
@@ -221,10 +238,15 @@ class WordPieceTokenizer(Tokenizer):
         backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
         backend.decoder = tokenizers.decoders.WordPiece()
         backend.add_special_tokens([piece for piece in SPECIALS if piece in index])
-        return cls(backend, max_length=max_length, source=source)
+        tokenizer = cls(backend, max_length=max_length, source=source)
+        # Of no use here; whoever opens the saved tokenizer.json expects it there.
+        backend.post_processor = tokenizers.processors.BertProcessing(
+            ("[SEP]", tokenizer.sep_id), ("[CLS]", tokenizer.cls_id)
+        )
+        return tokenizer
 
     @classmethod
-    def from_file(cls, path: Path, *, max_length: int = 512) -> Self:
+    def from_file(cls, path: Path, *, max_length: int = 512) -> "WordPieceTokenizer":
         """Read a `tokenizer.json`.
 
         Raises:
@@ -240,7 +262,8 @@ class WordPieceTokenizer(Tokenizer):
     @property
     def cased(self) -> bool:
         """Whether capitals are kept."""
-        return not getattr(self.backend.normalizer, "lowercase", False)
+        normalizer = self.backend.normalizer
+        return normalizer is None or "A" in normalizer.normalize_str("A")
 
     def encode(self, sentences: Sequence[Sentence]) -> list[Pieces]:
         """Split sentences into pieces. No length limit, no specials.
@@ -269,7 +292,7 @@ class WordPieceTokenizer(Tokenizer):
 
         try:
             return run(batch)
-        except (TypeError, UnicodeEncodeError):
+        except TypeError:  # what the library raises for a surrogate
             if pretokenized:
                 return run([[_without_surrogates(w) for w in words] for words in batch])
             return run([_without_surrogates(text) for text in batch])
@@ -277,21 +300,27 @@ class WordPieceTokenizer(Tokenizer):
     def save(self, directory: Path) -> None:
         """Write tokenizer.json, vocab.txt and tokenizer_config.json."""
         self.backend.save(str(directory / "tokenizer.json"))
-        by_id = sorted(self.backend.get_vocab().items(), key=lambda item: item[1])
-        lines = "".join(f"{piece}\n" for piece, _ in by_id)
-        (directory / "vocab.txt").write_text(lines, encoding="utf-8")
+        by_id = {index: piece for piece, index in self.backend.get_vocab().items()}
+        lines = (by_id.get(i, f"[unused_{i}]") for i in range(self.vocab_size))
+        _write_text(directory / "vocab.txt", "".join(f"{line}\n" for line in lines))
+        normalizer = self.backend.normalizer
         settings = {
-            "tokenizer_class": "BertTokenizer",
+            "tokenizer_class": self._class_in_transformers(),
             "do_lower_case": not self.cased,
-            "strip_accents": getattr(self.backend.normalizer, "strip_accents", None),
-            "tokenize_chinese_chars": getattr(
-                self.backend.normalizer, "handle_chinese_chars", True
-            ),
+            "strip_accents": getattr(normalizer, "strip_accents", None),
+            "tokenize_chinese_chars": getattr(normalizer, "handle_chinese_chars", True),
             "model_max_length": self.max_length,
+            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
             **{f"{piece[1:-1].lower()}_token": piece for piece in SPECIALS},
         }
         text = json.dumps(settings, indent=2) + "\n"
-        (directory / "tokenizer_config.json").write_text(text, encoding="utf-8")
+        _write_text(directory / "tokenizer_config.json", text)
+
+    def _class_in_transformers(self) -> str:
+        """Name the class that gives the same pieces."""
+        limit = getattr(self.backend.model, "max_input_chars_per_word", None)
+        # BertTokenizer reads no limit from its files; the other reads tokenizer.json.
+        return "BertTokenizer" if limit == MAX_CHARS_PER_WORD else FROM_JSON
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -309,14 +338,16 @@ class SentencePieceTokenizer(Tokenizer):
         """
         if not path.is_file():
             raise ValueError(f"{path}: no such file")
+        self._serialized = path.read_bytes()
+        if not self._serialized:
+            raise ValueError(f"{path} is empty")
         try:
-            self._serialized = path.read_bytes()
             self.model = sentencepiece.SentencePieceProcessor(
                 model_proto=self._serialized
             )
         except RuntimeError as error:
             raise ValueError(f"{path} is not a SentencePiece model") from error
-        self.max_length = max_length
+        self.max_length = _check_max_length(max_length)
         self.vocab_size = self.model.get_piece_size()
         ids = {}
         for piece in SPECIALS:
@@ -327,23 +358,24 @@ class SentencePieceTokenizer(Tokenizer):
                 f"{path}: no [CLS] or no [SEP] piece; train the model with "
                 "user_defined_symbols=[CLS],[SEP],[MASK]"
             )
-        self.cls_id, self.sep_id, self.mask_id = ids["[CLS]"], ids["[SEP]"], ids["[MASK]"]
+        self.cls_id, self.sep_id, self.mask_id = (
+            ids["[CLS]"],
+            ids["[SEP]"],
+            ids["[MASK]"],
+        )
         pad = ids["[PAD]"] if ids["[PAD]"] is not None else self.model.pad_id()
         self.pad_id = max(pad, 0)
 
     def encode(self, sentences: Sequence[Sentence]) -> list[Pieces]:
         """Split sentences into pieces. No length limit, no specials."""
-        return [self._encode_words(_split_words(sentence)) for sentence in sentences]
-
-    def _encode_words(self, words: list[str]) -> Pieces:
-        encoded = self.model.encode([_without_surrogates(word) for word in words])
-        lengths = [len(ids) for ids in encoded]
-        ids = [index for word in encoded for index in word]
-        return Pieces(
-            np.array(ids, np.int32),
-            np.repeat(np.arange(len(words), dtype=np.int32), lengths),
-            words,
+        split = [_split_words(sentence) for sentence in sentences]
+        # Words recur: each is encoded once a call, which is several times faster.
+        distinct = list(dict.fromkeys(chain.from_iterable(split)))
+        encoded = self.model.encode(
+            [_without_surrogates(word) for word in distinct], num_threads=1
         )
+        ids_of = dict(zip(distinct, encoded, strict=True))
+        return [_join_words(words, [ids_of[word] for word in words]) for words in split]
 
     def save(self, directory: Path) -> None:
         """Write spiece.model."""
@@ -357,39 +389,61 @@ def check_sentences(sentences: Sequence[Sentence]) -> Sequence[Sentence]:
     return sentences
 
 
+def _check_max_length(max_length: int) -> int:
+    if max_length < 3:
+        raise ValueError(f"max_length {max_length} leaves no room for a piece")
+    return max_length
+
+
 def _read_vocab(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: {error}") from error
     # Only the line feed ends a line: pieces may hold other Unicode separators.
-    lines = text.split("\n")
-    if lines and not lines[-1]:
+    lines = [line.rstrip("\r") for line in text.split("\n")]
+    while lines and not lines[-1]:
         lines.pop()
-    return [line.rstrip("\r") for line in lines]
+    return lines
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _text_pieces(text: str, encoding: tokenizers.Encoding) -> Pieces:
-    word_ids = np.array(encoding.word_ids, np.int32)
-    if not len(word_ids):
-        return Pieces(np.zeros(0, np.int32), word_ids, [])
-    # Words that left no piece have an index too; number the others 0, 1, 2, …
-    starts = np.flatnonzero(np.diff(word_ids, prepend=word_ids[0] - 1))
-    ends = np.append(starts[1:], len(word_ids)) - 1
-    offsets = encoding.offsets
-    words = [
-        text[offsets[start][0] : offsets[end][1]]
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
-    ]
-    numbered = np.zeros(len(word_ids), np.int32)
-    numbered[starts[1:]] = 1
-    ids = np.array(encoding.ids, np.int32)
-    return Pieces(ids, np.cumsum(numbered, dtype=np.int32), words)
+    # A plain loop: it runs once a piece, and NumPy once a sentence would be slower.
+    word_ids: list[int] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    previous = None
+    for word, (start, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
+        # Words that left no piece have a number too, so the others are counted anew.
+        if word != previous:
+            previous = word
+            starts.append(start)
+            ends.append(end)
+        else:
+            ends[-1] = end
+        word_ids.append(len(starts) - 1)
+    words = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    return Pieces(np.array(encoding.ids, np.int32), np.array(word_ids, np.int32), words)
 
 
 def _list_pieces(words: list[str], encoding: tokenizers.Encoding) -> Pieces:
     ids = np.array(encoding.ids, np.int32)
     return Pieces(ids, np.array(encoding.word_ids, np.int32), words)
+
+
+def _join_words(words: list[str], encoded: list[list[int]]) -> Pieces:
+    lengths = [len(ids) for ids in encoded]
+    return Pieces(
+        np.array(list(chain.from_iterable(encoded)), np.int32),
+        np.repeat(np.arange(len(words), dtype=np.int32), lengths),
+        words,
+    )
 
 
 def _split_words(sentence: Sentence) -> list[str]:
@@ -398,17 +452,14 @@ def _split_words(sentence: Sentence) -> list[str]:
 
 def _without_surrogates(text: str) -> str:
     # U+FFFD is what BERT's cleaning drops, and one character for one keeps offsets.
-    return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+    return SURROGATE.sub("\ufffd", text)
 
 
 def _shorten_pair(first: int, second: int, excess: int) -> tuple[int, int]:
-    """Cut the longer half, piece by piece, as published."""
-    for _ in range(excess):
-        if first > second:
-            first -= 1
-        else:
-            second -= 1
-    return first, second
+    """Cut the longer half, of equals the second, piece by piece, as published."""
+    room = first + second - excess
+    kept = min(first, max(room - second, (room + 1) // 2))
+    return kept, room - kept
 
 
 def empty_words(pieces: Iterable[Pieces]) -> int:

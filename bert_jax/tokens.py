@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tokeniser hands to the encoder: a batch of padded rows."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Bool, Int
 
 
 class BertTokens(NamedTuple):
@@ -19,8 +19,8 @@ class BertTokens(NamedTuple):
         and the specials around them.
     """
 
-    ids: Int[Shaped, "B T"]
-    segment_ids: Int[Shaped, "B T"]
-    mask: Bool[Shaped, "B T"]
-    word_ids: Int[Shaped, "B T"]
-    pooled: Bool[Shaped, "B T"]
+    ids: Int[Any, "B T"]
+    segment_ids: Int[Any, "B T"]
+    mask: Bool[Any, "B T"]
+    word_ids: Int[Any, "B T"]
+    pooled: Bool[Any, "B T"]

@@ -7,14 +7,24 @@ as [out, in], so exactly the kernels are transposed.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from bert_jax.config import BertConfig
 from bert_jax.params import BertParams
 
 Path = tuple[str, ...]
+
+Reader = Callable[[], np.ndarray]
+"""Reads one published tensor, so that one at a time is in memory."""
+
+FLOATS = ("float32", "float16", "bfloat16", "float64")
+
+_IN_ENCODER = re.compile(r"(bert/)?(embeddings|encoder)\b")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +35,25 @@ class Tensor:
       path: where it stands in `{"encoder": …, "heads": …}`.
       name: its published name; encoder names without the `bert.` prefix.
       transposed: whether the published matrix is [out, in].
-      shape: in the published form; None means any size on that axis.
+      shape: in the published form.
     """
 
     path: Path
     name: str
     transposed: bool
-    shape: tuple[int | None, ...]
+    shape: tuple[int, ...]
+
+
+def published_tensors(config: BertConfig, heads: Sequence[str]) -> list[Tensor]:
+    """List every tensor of an encoder with these heads.
+
+    Raises:
+      ValueError: an unknown head.
+    """
+    tensors = [*encoder_tensors(config)]
+    for head in heads:
+        tensors.extend(head_tensors(head, config))
+    return tensors
 
 
 def encoder_tensors(config: BertConfig) -> Iterator[Tensor]:
@@ -81,12 +103,12 @@ def head_tensors(head: str, config: BertConfig) -> Iterator[Tensor]:
         case "nsp":
             yield from _dense((*path, "dense"), "cls.seq_relationship", dim, 2)
         case "sequence" | "token":
-            yield from _dense((*path, "dense"), "classifier", dim, None)
+            yield from _dense((*path, "dense"), "classifier", dim, len(config.labels))
+        case _:
+            raise ValueError(f"no published name for a head {head!r}")
 
 
-def _dense(
-    path: Path, name: str, num_in: int, num_out: int | None
-) -> Iterator[Tensor]:
+def _dense(path: Path, name: str, num_in: int, num_out: int) -> Iterator[Tensor]:
     yield Tensor((*path, "kernel"), f"{name}.weight", True, (num_out, num_in))
     yield Tensor((*path, "bias"), f"{name}.bias", False, (num_out,))
 
@@ -97,9 +119,9 @@ def _norm(path: Path, name: str, dim: int) -> Iterator[Tensor]:
 
 
 def assemble(
-    tensors: Mapping[str, np.ndarray],
+    tensors: Mapping[str, Reader],
     config: BertConfig,
-    heads: tuple[str, ...],
+    heads: Sequence[str],
     source: str,
 ) -> BertParams:
     """Build parameters from published tensors, accounting for every one of them.
@@ -111,69 +133,65 @@ def assemble(
       source: the file they come from, for messages.
 
     Returns:
-      Float32 parameters.
+      Float32 parameters on the default device.
 
     Raises:
       ValueError: a tensor is missing, left over, of another shape or not a float; the
         message names it and the file.
     """
-    wanted = [*encoder_tensors(config)]
-    for head in heads:
-        wanted.extend(head_tensors(head, config))
+    wanted = published_tensors(config, heads)
     missing = [tensor.name for tensor in wanted if tensor.name not in tensors]
     if missing:
         raise ValueError(f"{source}: no tensor {_listed(missing)}")
     unexpected = sorted(set(tensors) - {tensor.name for tensor in wanted})
     if unexpected:
-        raise ValueError(
-            f"{source}: unexpected tensor {_listed(unexpected)}; "
-            "load(…, encoder_only=True) leaves everything above the encoder out"
-        )
-    tree: dict = {"encoder": {}, "heads": {head: {} for head in heads}}
+        remedy = "load(…, encoder_only=True) leaves everything above the encoder out"
+        if any(_IN_ENCODER.match(name) for name in unexpected):
+            remedy = "the encoder that its configuration describes has no such part"
+        raise ValueError(f"{source}: unexpected tensor {_listed(unexpected)}; {remedy}")
+    leaves = {}
     for tensor in wanted:
-        values = np.asarray(tensors[tensor.name])
-        _check(tensor, values, source)
-        # ml_dtypes' bfloat16 is no subtype of np.floating, but casts like one.
-        values = values.astype(np.float32, copy=False)
-        leaf = np.ascontiguousarray(values.T) if tensor.transposed else values
-        branch = tree
-        for key in tensor.path[:-1]:
-            branch = branch.setdefault(key, {})
-        branch[tensor.path[-1]] = leaf
-    return BertParams(encoder=tree["encoder"], heads=tree["heads"], config=config)
+        values = tensors[tensor.name]()
+        _check_shape(tensor, values.shape, source)
+        if values.dtype.name not in FLOATS:
+            raise ValueError(f"{source}: {tensor.name} is {values.dtype}, not a float")
+        # JAX transposes while it copies, faster than NumPy would.
+        values = values.T if tensor.transposed else values
+        leaves[tensor.path] = jnp.asarray(values.astype(np.float32, copy=False))
+    tree = unflatten_dict(leaves)
+    return BertParams(
+        encoder=tree["encoder"], heads=tree.get("heads", {}), config=config
+    )
 
 
 def disassemble(params: BertParams) -> dict[str, np.ndarray]:
-    """Return the tensors of the published form, by name, without prefix; float32."""
-    wanted = [*encoder_tensors(params.config)]
-    for head in params.heads:
-        wanted.extend(head_tensors(head, params.config))
-    tree = {"encoder": params.encoder, "heads": params.heads}
+    """Return the tensors of the published form, by name, without prefix; float32.
+
+    Raises:
+      ValueError: the parameters are not those that their configuration describes.
+    """
+    source = "these parameters"
+    leaves = flatten_dict({"encoder": params.encoder, "heads": params.heads})
     tensors = {}
-    for tensor in wanted:
-        leaf = tree
-        for key in tensor.path:
-            leaf = leaf[key]
-        values = np.asarray(leaf, np.float32)
-        tensors[tensor.name] = (
-            np.ascontiguousarray(values.T) if tensor.transposed else values
-        )
+    for tensor in published_tensors(params.config, tuple(params.heads)):
+        if tensor.path not in leaves:
+            raise ValueError(f"{source} have no {'/'.join(tensor.path)}")
+        values = np.asarray(leaves.pop(tensor.path), np.float32)
+        values = values.T if tensor.transposed else values
+        _check_shape(tensor, values.shape, source)
+        tensors[tensor.name] = np.ascontiguousarray(values)
+    if leaves:
+        names = _listed(["/".join(path) for path in leaves])
+        raise ValueError(f"{source}: {names} has no published name")
     return tensors
 
 
-def _check(tensor: Tensor, values: np.ndarray, source: str) -> None:
-    fits = len(values.shape) == len(tensor.shape) and all(
-        want in (None, got)
-        for got, want in zip(values.shape, tensor.shape, strict=True)
-    )
-    if not fits:
-        want = ["any" if size is None else size for size in tensor.shape]
+def _check_shape(tensor: Tensor, shape: tuple[int, ...], source: str) -> None:
+    if shape != tensor.shape:
         raise ValueError(
-            f"{source}: {tensor.name} has shape {list(values.shape)}, but the "
-            f"configuration makes it {want}".replace("'", "")
+            f"{source}: {tensor.name} has shape {list(shape)}, but the configuration "
+            f"makes it {list(tensor.shape)}"
         )
-    if values.dtype.kind not in "fV" and values.dtype.name != "bfloat16":
-        raise ValueError(f"{source}: {tensor.name} is {values.dtype}, not a float")
 
 
 def _listed(names: list[str]) -> str:

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The learnable mixture of layers of Peters et al. 2018, equation 1."""
+
+from collections.abc import Sequence
+from typing import no_type_check
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from embed_jax.suggest import suggest
+
+NORM_SCOPES = ("batch", "row")
+
+
+@no_type_check  # jax also builds such trees of shapes, shardings and stacked weights.
+class ScalarMix(flax.struct.PyTreeNode):
+    """The parameters of one `mix(…)` or `mix_norm(…)`, to be learnt with the task.
+
+    Attributes:
+      weights: one unnormalised logit a layer, in the order of the spec, float32.
+      gamma: the scale of the whole vector, float32.
+    """
+
+    weights: Float[Array, " L"]
+    gamma: Float[Array, ""]
+
+    @classmethod
+    def init(cls, num_layers: int) -> "ScalarMix":
+        """Start from the plain mean: zero weights, a gamma of one.
+
+        Example:
+          >>> ScalarMix.init(3).weights.shape
+          (3,)
+        """
+        return cls(jnp.zeros(num_layers, jnp.float32), jnp.ones((), jnp.float32))
+
+
+def mix_layers(
+    layers: Sequence[Float[Array, "*shape"]],
+    weights: Float[Array, " L"],
+    gamma: Float[Array, ""],
+) -> Float[Array, "*shape"]:
+    """Sum the layers with softmax-normalised weights, scaled by gamma.
+
+    Peters et al. 2018, equation 1. bilm-tf writes softmax(weights + 1/L), which is the
+    same number: its offset only shows in the L2 penalty, which is not applied here.
+
+    Args:
+      layers: one array a layer, any float dtype; not stacked, which would copy them.
+      weights: unnormalised logits.
+      gamma: scale of the whole vector.
+
+    Returns:
+      float32 vectors, differentiable in all arguments.
+
+    Raises:
+      ValueError: there are no layers, or not one weight for each.
+
+    Example:
+      >>> layers = [jnp.ones((2, 4)), 3 * jnp.ones((2, 4))]
+      >>> float(mix_layers(layers, jnp.zeros(2), jnp.float32(2)).max())
+      4.0
+    """
+    if not layers:
+        raise ValueError("there are no layers to mix")
+    if jnp.shape(weights) != (len(layers),):
+        raise ValueError(
+            f"{len(layers)} layers to mix need weights of shape ({len(layers)},), "
+            f"not {jnp.shape(weights)}"
+        )
+    shares = jax.nn.softmax(jnp.asarray(weights, jnp.float32))
+    total = sum(
+        share * layer.astype(jnp.float32)
+        for share, layer in zip(shares, layers, strict=True)
+    )
+    return jnp.asarray(gamma, jnp.float32) * total
+
+
+def normalise_layer(
+    layer: Float[Array, "B T D"], mask: Bool[Array, "B T"], over: str = "batch"
+) -> Float[Array, "B T D"]:
+    """Shift and scale a layer to mean 0 and variance 1 over all its real numbers.
+
+    As bilm-tf's `weight_layers(do_layer_norm=True)`: one mean and one variance for all
+    real positions and all channels, no learnable parameters, epsilon 1e-12 added to the
+    variance. Differs from AllenNLP: epsilon 1e-13, and sentence boundaries count there.
+
+    Args:
+      layer: any float dtype.
+      mask: True at real positions; the others may hold anything, even NaN.
+      over: "batch" takes the statistics over the whole batch, as bilm-tf, so a vector
+        depends on its batch mates; "row" over each row alone, as if it were a batch of
+        one, so it does not.
+
+    Returns:
+      float32, zero at padding.
+
+    Raises:
+      ValueError: an unknown `over`.
+
+    Example:
+      >>> layer = jnp.array([[[1.0, 3.0], [jnp.nan, jnp.nan]]])
+      >>> normalise_layer(layer, jnp.array([[True, False]])).tolist()
+      [[[-1.0, 1.0], [0.0, 0.0]]]
+    """
+    if over not in NORM_SCOPES:
+        hint = suggest(str(over), NORM_SCOPES, "scopes")
+        raise ValueError(f"cannot normalise over {over!r}; {hint}")
+    axes = (0, 1, 2) if over == "batch" else (1, 2)
+    real = mask[..., None]
+    layer = jnp.where(real, layer.astype(jnp.float32), 0)
+    # In float32: the numbers of a large batch would overflow an int32 count.
+    count = layer.shape[-1] * jnp.sum(real, axes, jnp.float32, keepdims=True)
+    count = jnp.maximum(count, 1)
+    mean = jnp.sum(layer, axes, keepdims=True) / count
+    centred = jnp.where(real, layer - mean, 0)
+    variance = jnp.sum(centred**2, axes, keepdims=True) / count
+    return centred * jax.lax.rsqrt(variance + 1e-12)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the layers of an encoder to the vectors that a `LayerSpec` asks for."""
+
+import functools
+from collections.abc import Mapping, Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from embed_jax.layer_spec import LayerSpec
+from embed_jax.scalar_mix import ScalarMix, mix_layers, normalise_layer
+
+
+def select_layers(
+    layers: Mapping[int, Float[Array, "B T D"]],
+    spec: LayerSpec,
+    num_blocks: int,
+    mask: Bool[Array, "B T"],
+    mix: ScalarMix | Sequence[ScalarMix] | None = None,
+    norm_over: str = "batch",
+) -> Float[Array, "B T width"]:
+    """Choose, combine and concatenate layers.
+
+    Args:
+      layers: arrays by layer index; only `spec.layers(num_blocks)` are read.
+      spec: what to select, from `parse_layer_spec`.
+      num_blocks: L; the model's layers are 0 to L, computed or not.
+      mask: True at real positions; the others may hold anything, even NaN.
+      mix: a `ScalarMix` for the spec's one mix term, or several, one a mix term in
+        order; by default zero weights and a gamma of one.
+      norm_over: the scope of `mix_norm`, see `embed_jax.scalar_mix.normalise_layer`.
+
+    Returns:
+      Vectors of width `spec.width(num_blocks, D)`, zero at padding. `sum`, `mean`,
+      `mix` and `mix_norm` are computed and returned in float32, the others in the
+      layers' own dtype; a concatenation of both is float32.
+
+    Raises:
+      ValueError: the model lacks a layer of the spec, a needed layer is absent, or the
+        mixes are not as many, or have not as many weights, as the spec asks for.
+
+    Example:
+      >>> from embed_jax.layer_spec import parse_layer_spec
+      >>> layers = {layer: jnp.full((1, 2, 4), float(layer)) for layer in range(3)}
+      >>> spec = parse_layer_spec("last,mean(0,2)")
+      >>> select_layers(layers, spec, 2, jnp.array([[True, False]]))[..., ::4].tolist()
+      [[[2.0, 1.0], [0.0, 0.0]]]
+    """
+    needed = spec.layers(num_blocks)
+    absent = [layer for layer in needed if layer not in layers]
+    if absent:
+        raise ValueError(
+            f'layer_spec "{spec}" needs layers {list(needed)}, '
+            f"but {absent} are not among those given, {sorted(layers)}"
+        )
+    mixes = iter(_mix_of_each_term(spec, num_blocks, mix))
+    # Zeroed before anything is computed: a NaN at padding times a zero gradient is NaN.
+    real = {layer: jnp.where(mask[..., None], layers[layer], 0) for layer in needed}
+    parts = []
+    for function, indices in spec.resolve(num_blocks):
+        chosen = [real[layer] for layer in indices]
+        match function:
+            case "concat":
+                parts.extend(chosen)
+            case "sum":
+                parts.append(_sum(chosen))
+            case "mean":
+                parts.append(_sum(chosen) / len(chosen))
+            case "max":
+                parts.append(functools.reduce(jnp.maximum, chosen))
+            case "mix":
+                scalar_mix = next(mixes)
+                parts.append(mix_layers(chosen, scalar_mix.weights, scalar_mix.gamma))
+            case "mix_norm":
+                scalar_mix = next(mixes)
+                chosen = [normalise_layer(layer, mask, norm_over) for layer in chosen]
+                parts.append(mix_layers(chosen, scalar_mix.weights, scalar_mix.gamma))
+    return jnp.concatenate(parts, axis=-1)
+
+
+def _sum(layers: Sequence[Float[Array, "B T D"]]) -> Float[Array, "B T D"]:
+    return functools.reduce(jnp.add, [layer.astype(jnp.float32) for layer in layers])
+
+
+def _mix_of_each_term(
+    spec: LayerSpec, num_blocks: int, mix: ScalarMix | Sequence[ScalarMix] | None
+) -> tuple[ScalarMix, ...]:
+    sizes = spec.mix_sizes(num_blocks)
+    if mix is None:
+        return tuple(map(ScalarMix.init, sizes))
+    mixes = (mix,) if isinstance(mix, ScalarMix) else tuple(mix)
+    if len(mixes) != len(sizes):
+        raise ValueError(
+            f'layer_spec "{spec}" has {len(sizes)} mix terms and needs as many '
+            f"ScalarMix, but {len(mixes)} were given"
+        )
+    for number, (given, size) in enumerate(zip(mixes, sizes, strict=True), start=1):
+        shapes = jnp.shape(given.weights), jnp.shape(given.gamma)
+        if shapes != ((size,), ()):
+            raise ValueError(
+                f'mix term {number} of layer_spec "{spec}" needs weights of shape '
+                f"({size},) and gamma of shape (), not {shapes[0]} and {shapes[1]}"
+            )
+    return mixes

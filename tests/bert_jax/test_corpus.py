@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Text to vectors at scale: never dependent on company, nothing lost, nothing silent."""
+
+import dataclasses
+import logging
+
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+
+import bert_jax
+from bert_jax import corpus
+from embed_jax.batching import BatchShapes
+from embed_jax.mesh import data_mesh
+from embed_jax.scalar_mix import ScalarMix
+from tests.bert_jax.words import WORDS, make_tokenizer
+
+CONFIG = bert_jax.BertConfig(
+    vocab_size=len(WORDS),
+    num_blocks=2,
+    num_heads=2,
+    layer_dim=16,
+    mlp_dim=32,
+    max_positions=40,
+    init_std=0.3,
+)
+
+
+PARAMS = bert_jax.init_params(jax.random.key(0), CONFIG)
+TOKENIZER = make_tokenizer()
+
+
+def alone(sentence, spec="last") -> np.ndarray:
+    """Embed one sentence in a batch of its own, without padding: what must come out."""
+    return np.asarray(bert_jax.embed(PARAMS, TOKENIZER([sentence]), spec))[0]
+
+
+sentence = st.lists(st.sampled_from(WORDS[5:]), max_size=30).map(" ".join)
+
+
+@hypothesis.given(
+    sentences=st.lists(sentence, min_size=1, max_size=12),
+    budget=st.sampled_from([1, 40, 100, 1024]),
+    data=st.data(),
+)
+@hypothesis.settings(max_examples=25)
+def test_vectors_do_not_depend_on_company(sentences, budget, data):
+    order = data.draw(st.permutations(range(len(sentences))))
+    shuffled = [sentences[index] for index in order]
+    vectors = bert_jax.embed_words(
+        PARAMS, TOKENIZER, shuffled, "concat(all)", token_budget=budget
+    )
+    assert len(vectors) == len(sentences)
+    for index, got in zip(order, vectors, strict=True):
+        pieces = TOKENIZER.encode([sentences[index]])[0]
+        layers = alone(sentences[index], "concat(all)")
+        first = np.searchsorted(pieces.word_ids, np.arange(len(pieces.words)))
+        np.testing.assert_allclose(got, layers[1 + first], atol=1e-5)
+
+
+@hypothesis.given(sentences=st.lists(sentence, min_size=1, max_size=12))
+@hypothesis.settings(max_examples=10)
+def test_device_count_does_not_move_a_vector(sentences):
+    one = bert_jax.embed_words(PARAMS, TOKENIZER, sentences, "last")
+    for count in (2, 8):
+        mesh = data_mesh(jax.devices()[:count])
+        several = bert_jax.embed_words(PARAMS, TOKENIZER, sentences, "last", mesh=mesh)
+        for a, b in zip(one, several, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_mix_norm_does_not_depend_on_company_either():
+    together = bert_jax.embed_words(
+        PARAMS, TOKENIZER, ["the river ran deep", "we sat"], "mix_norm(all)"
+    )
+    by_itself = bert_jax.embed_words(PARAMS, TOKENIZER, ["we sat"], "mix_norm(all)")
+    np.testing.assert_allclose(together[1], by_itself[0], atol=1e-5)
+
+
+def test_compilations_are_bounded_by_the_bucket_count():
+    rng = np.random.default_rng(0)
+    sentences = [" ".join(rng.choice(WORDS[5:], n)) for n in rng.integers(0, 38, 500)]
+    shapes = BatchShapes(token_budget=160, max_length=40)
+    corpus._word_vectors.clear_cache()
+    bert_jax.embed_words(PARAMS, TOKENIZER, sentences, "last", token_budget=160)
+    first_run = corpus._word_vectors._cache_size()
+    # One shape a length, and for the last batch of each chunk a smaller one.
+    assert first_run <= len(shapes.lengths) + 1
+    bert_jax.embed_words(PARAMS, TOKENIZER, sentences[::-1], "last", token_budget=160)
+    assert corpus._word_vectors._cache_size() == first_run
+
+
+@pytest.mark.parametrize("pool", ["first", "last", "mean", "max", "first_last"])
+def test_word_pools_read_the_pieces_of_a_word(pool):
+    words = ["banking", "we", "xyz"]
+    pieces = TOKENIZER.encode([words])[0]
+    layer = alone(words)[1:-1]
+    expected = []
+    for index in range(len(words)):
+        own = layer[pieces.word_ids == index]
+        by_pool = {
+            "first": own[0],
+            "last": own[-1],
+            "mean": own.mean(0),
+            "max": own.max(0),
+            "first_last": np.concatenate([own[0], own[-1]]),
+        }
+        expected.append(by_pool[pool])
+    (got,) = bert_jax.embed_words(PARAMS, TOKENIZER, [words], "last", pool=pool)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("specials", [True, False])
+@pytest.mark.parametrize("pool", ["cls", "mean", "max", "mean_sqrt_len"])
+def test_sentence_pools(pool, specials):
+    text = "the river ran deep"
+    layer = alone(text)
+    read = layer if specials else layer[1:-1]
+    expected = {
+        "cls": layer[0],
+        "mean": read.mean(0),
+        "max": read.max(0),
+        "mean_sqrt_len": read.sum(0) / np.sqrt(len(read)),
+    }[pool]
+    got = bert_jax.embed_sentences(
+        PARAMS, TOKENIZER, [text, ""], "last", pool=pool, specials=specials
+    )
+    np.testing.assert_allclose(got[0], expected, atol=1e-5)
+
+
+def test_words_without_a_piece_are_zero_and_reported(caplog):
+    with caplog.at_level(logging.WARNING):
+        (vectors,) = bert_jax.embed_words(
+            PARAMS, TOKENIZER, [["we", "\u200b", "sat", "\x00"]], "last"
+        )
+    assert "2 words gave no piece" in caplog.text
+    assert "sentence 0, word 1" in caplog.text
+    zero = ~vectors.any(axis=1)
+    assert zero.tolist() == [False, True, False, True]
+    np.testing.assert_allclose(vectors[::2], alone("we sat")[1:3])
+
+
+def test_long_input_is_windowed_truncated_or_refused(caplog):
+    text = " ".join(["we", "ran", "down", "the", "river"] * 20)
+    with pytest.raises(ValueError, match='sentence 1 has 102 tokens .* "truncate"'):
+        bert_jax.embed_words(PARAMS, TOKENIZER, ["we", text], "last", long="error")
+    (windowed,) = bert_jax.embed_words(PARAMS, TOKENIZER, [text], "last")
+    assert windowed.shape == (100, 16)
+    assert windowed.any(axis=1).all()
+    with caplog.at_level(logging.WARNING):
+        (cut,) = bert_jax.embed_words(
+            PARAMS, TOKENIZER, [text], "last", long="truncate"
+        )
+    assert cut.any(axis=1).sum() == 38
+    assert "62 words" in caplog.text
+    first_window = alone(" ".join(text.split()[:38]))[1:-1]
+    np.testing.assert_allclose(cut[:38], first_window, atol=1e-5)
+    np.testing.assert_allclose(windowed[:19], first_window[:19], atol=1e-5)
+
+
+@pytest.mark.parametrize("pool", ["cls", "mean", "max", "mean_sqrt_len"])
+def test_sentence_pooling_reads_every_piece_of_all_windows(pool):
+    text = " ".join(["we", "ran", "down", "the", "deep"] * 20)
+    vector = bert_jax.embed_sentences(
+        PARAMS, TOKENIZER, [text], "last", pool=pool, specials=False
+    )[0]
+    (words,) = bert_jax.embed_words(PARAMS, TOKENIZER, [text], "last")
+    expected = {
+        "cls": alone(" ".join(text.split()[:38]))[0],
+        "mean": words.mean(0),
+        "max": words.max(0),
+        "mean_sqrt_len": words.sum(0) / 10,
+    }[pool]
+    np.testing.assert_allclose(vector, expected, atol=1e-5)
+
+
+def test_context_shows_the_neighbours_and_returns_only_the_sentence():
+    document = ["we sat by the river", "the bank is deep", "water ran down"]
+    embedded = bert_jax.embed_words(
+        PARAMS, TOKENIZER, [*document, "", "money"], "last", context="document"
+    )
+    whole = alone(" ".join(document))[1:-1]
+    np.testing.assert_allclose(np.concatenate(embedded[:3]), whole, atol=1e-5)
+    assert embedded[3].shape == (0, 16)
+    np.testing.assert_allclose(
+        embedded[4], alone("money")[1:-1], atol=1e-5
+    )
+    near = bert_jax.embed_words(PARAMS, TOKENIZER, document, "last", context=2)
+    expected = alone("the river the bank is deep water ran")[3:7]
+    np.testing.assert_allclose(near[1], expected, atol=1e-5)
+
+
+def test_output_dtypes():
+    exact = bert_jax.embed_words(PARAMS, TOKENIZER, ["the bank"], "last")[0]
+    for dtype in (jnp.float16, jnp.bfloat16):
+        (vectors,) = bert_jax.embed_words(
+            PARAMS, TOKENIZER, ["the bank"], "last", out_dtype=dtype
+        )
+        assert vectors.dtype == jnp.dtype(dtype)
+        np.testing.assert_allclose(vectors.astype(np.float32), exact, atol=2e-2)
+    long = " ".join(["we"] * 100)
+    half = bert_jax.embed_sentences(
+        PARAMS, TOKENIZER, [long], "last", out_dtype=jnp.bfloat16
+    )
+    assert half.dtype == ml_dtypes.bfloat16
+
+
+def test_a_learned_mix_is_used():
+    mix = ScalarMix(weights=jnp.array([0.0, 0.0, 50.0]), gamma=jnp.float32(2))
+    (mixed,) = bert_jax.embed_words(PARAMS, TOKENIZER, ["the bank"], "mix(all)", mix=mix)
+    (last,) = bert_jax.embed_words(PARAMS, TOKENIZER, ["the bank"], "last")
+    np.testing.assert_allclose(mixed, 2 * last, atol=1e-5)
+
+
+def test_rubbish_is_embedded_or_refused_and_nothing_is_lost():
+    rubbish = ["", " \t\u3000 ", "a" * 10_000, "\ud800", "\x00", "we\ud83d sat", "." * 300]
+    vectors = bert_jax.embed_words(PARAMS, TOKENIZER, [*rubbish, "we sat"], "last")
+    assert [len(v) for v in vectors] == [0, 0, 1, 0, 0, 2, 300, 2]
+    assert all(np.isfinite(v).all() for v in vectors)
+    np.testing.assert_allclose(vectors[5], vectors[7], atol=1e-5)
+
+
+def test_a_line_of_100_000_characters():
+    line = "we ran down the river. " * 4348
+    (vectors,) = bert_jax.embed_words(PARAMS, TOKENIZER, [line], "last")
+    assert vectors.shape == (4348 * 6, 16)
+    assert vectors.any(axis=1).all()
+
+
+def test_nothing_in_nothing_out():
+    assert bert_jax.embed_words(PARAMS, TOKENIZER, [], "last") == []
+    empty = bert_jax.embed_sentences(PARAMS, TOKENIZER, [], "concat(all)")
+    assert empty.shape == (0, 48)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pool": "frist"}, 'did you mean "first"'),
+        ({"long": "cut"}, "long 'cut'"),
+        ({"context": -1}, "context is a number of pieces"),
+        ({"max_length": 41}, "not between 3 and the model's 40 positions"),
+        ({"token_budget": -1}, "token_budget must be at least 1"),
+        ({"layer_spec": "3"}, "0..2"),
+    ],
+)
+def test_wrong_options_are_refused_before_the_first_sentence(
+    options, message
+):
+    def sentences():
+        raise AssertionError("read too early")
+        yield
+
+    with pytest.raises(ValueError, match=message):
+        bert_jax.stream_words(PARAMS, TOKENIZER, sentences(), **options)
+
+
+def test_a_bare_str_and_a_foreign_tokeniser_are_refused():
+    with pytest.raises(ValueError, match="pass a list of sentences"):
+        bert_jax.embed_words(PARAMS, TOKENIZER, "the bank", "last")
+    small = bert_jax.init_params(
+        jax.random.key(0), dataclasses.replace(CONFIG, vocab_size=10)
+    )
+    with pytest.raises(ValueError, match="do not belong together"):
+        bert_jax.embed_words(small, TOKENIZER, ["the bank"], "last")
+
+
+def test_reading_is_lazy():
+    read = 0
+
+    def endless():
+        nonlocal read
+        while True:
+            read += 1
+            yield "we sat by the river"
+
+    stream = bert_jax.stream_words(PARAMS, TOKENIZER, endless(), "last")
+    for _ in range(3):
+        next(stream)
+    stream.close()
+    # Chunks of seven tokens and one a sentence: one being embedded, one waiting, one
+    # being tokenised.
+    assert read < 4 * corpus.CHUNK_BATCHES * 1024 / 8
+
+
+def test_an_error_while_reading_arrives_after_what_came_before():
+    def broken():
+        yield from ["we sat", "the bank"]
+        raise OSError("disk on fire")
+
+    stream = bert_jax.stream_words(PARAMS, TOKENIZER, broken(), "last")
+    with pytest.raises(OSError, match="disk on fire"):
+        list(stream)

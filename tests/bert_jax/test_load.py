@@ -1,0 +1,798 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One tiny model in every form that is published; damage refused; saving is safe."""
+
+import dataclasses
+import itertools
+import json
+import os
+import shutil
+from pathlib import Path
+
+import huggingface_hub
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors.numpy
+from huggingface_hub import errors as hub_errors
+from jax.sharding import NamedSharding, PartitionSpec
+
+import bert_jax
+from bert_jax import BertConfig
+from embed_jax.mesh import data_mesh, replicate
+from tests.bert_jax.words import WORDS, make_tokenizer
+
+CONFIG = BertConfig(
+    vocab_size=len(WORDS) + 2,
+    num_blocks=2,
+    num_heads=2,
+    layer_dim=8,
+    mlp_dim=12,
+    max_positions=40,
+)
+SETTINGS = {
+    "model_type": "bert",
+    "vocab_size": len(WORDS) + 2,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "hidden_size": 8,
+    "intermediate_size": 12,
+    "max_position_embeddings": 40,
+}
+HEADS = ("pooler", "mlm", "nsp")
+ENCODER = ("embeddings.", "encoder.", "pooler.")
+TABLE = "embeddings.word_embeddings.weight"
+DECODER = "cls.predictions.decoder.weight"
+DECODER_BIAS = "cls.predictions.decoder.bias"
+BIAS = "cls.predictions.bias"
+
+Tensors = dict[str, np.ndarray]
+
+
+def published_shapes() -> dict[str, tuple[int, ...]]:
+    """Write down what the field publishes, independently of the package's table."""
+    V, D, F = SETTINGS["vocab_size"], 8, 12
+    shapes: dict[str, tuple[int, ...]] = {
+        TABLE: (V, D),
+        "embeddings.position_embeddings.weight": (40, D),
+        "embeddings.token_type_embeddings.weight": (2, D),
+        "embeddings.LayerNorm.weight": (D,),
+        "embeddings.LayerNorm.bias": (D,),
+    }
+    for i, (name, num_out, num_in) in itertools.product(
+        range(2),
+        [
+            ("attention.self.query", D, D),
+            ("attention.self.key", D, D),
+            ("attention.self.value", D, D),
+            ("attention.output.dense", D, D),
+            ("intermediate.dense", F, D),
+            ("output.dense", D, F),
+        ],
+    ):
+        shapes[f"encoder.layer.{i}.{name}.weight"] = (num_out, num_in)
+        shapes[f"encoder.layer.{i}.{name}.bias"] = (num_out,)
+    for i, name in itertools.product(range(2), ["attention.output", "output"]):
+        shapes[f"encoder.layer.{i}.{name}.LayerNorm.weight"] = (D,)
+        shapes[f"encoder.layer.{i}.{name}.LayerNorm.bias"] = (D,)
+    return shapes | {
+        "pooler.dense.weight": (D, D),
+        "pooler.dense.bias": (D,),
+        "cls.predictions.transform.dense.weight": (D, D),
+        "cls.predictions.transform.dense.bias": (D,),
+        "cls.predictions.transform.LayerNorm.weight": (D,),
+        "cls.predictions.transform.LayerNorm.bias": (D,),
+        BIAS: (V,),
+        "cls.seq_relationship.weight": (2, D),
+        "cls.seq_relationship.bias": (2,),
+    }
+
+
+@pytest.fixture
+def tensors() -> Tensors:
+    rng = np.random.default_rng(0)
+    return {
+        name: rng.normal(size=shape).astype(np.float32)
+        for name, shape in published_shapes().items()
+    }
+
+
+def write(
+    path: Path, tensors: Tensors | None, settings: dict | None = None, **changes
+) -> Path:
+    """Write a directory with config.json, tokeniser and, if given, model.safetensors."""
+    path.mkdir(exist_ok=True)
+    content = (SETTINGS if settings is None else settings) | changes
+    (path / "config.json").write_text(json.dumps(content))
+    make_tokenizer().save(path)
+    if tensors is not None:
+        safetensors.numpy.save_file(tensors, path / "model.safetensors")
+    return path
+
+
+def prefixed(tensors: Tensors) -> Tensors:
+    return {f"bert.{n}" if n.startswith(ENCODER) else n: v for n, v in tensors.items()}
+
+
+def tensorflow_named(tensors: Tensors) -> Tensors:
+    return {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): values
+        for name, values in tensors.items()
+    }
+
+
+def without(tensors: Tensors, prefix: str) -> Tensors:
+    return {n: v for n, v in tensors.items() if not n.startswith(prefix)}
+
+
+def assert_identical(ours, theirs):
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    for (path, a), b in zip(
+        jax.tree.leaves_with_path(ours), jax.tree.leaves(theirs), strict=True
+    ):
+        a, b = np.asarray(a), np.asarray(b)
+        assert a.dtype == b.dtype == np.float32, path
+        assert a.tobytes() == b.tobytes(), path
+
+
+def refused(path, *parts: str, **options) -> str:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the parts are the match)
+        bert_jax.load(path, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+    return message
+
+
+# What is read
+
+
+def test_values_and_places(tensors, tmp_path):
+    params, tokenizer = bert_jax.load(write(tmp_path, tensors))
+    assert params.config == CONFIG
+    assert set(params.heads) == set(HEADS)
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(params))
+    assert tokenizer.max_length == 40
+    block, heads = params.encoder["layer_1"], params.heads
+    first, theirs = params.encoder["embeddings"], "encoder.layer.1"
+    for ours, values in [
+        (first["token"]["embedding"], tensors[TABLE]),
+        (first["norm"]["scale"], tensors["embeddings.LayerNorm.weight"]),
+        (
+            block["attention"]["value"]["kernel"],
+            tensors[f"{theirs}.attention.self.value.weight"].T,
+        ),
+        (
+            block["mlp"]["up"]["kernel"],
+            tensors[f"{theirs}.intermediate.dense.weight"].T,
+        ),
+        (block["mlp"]["down"]["kernel"], tensors[f"{theirs}.output.dense.weight"].T),
+        (
+            block["attention_norm"]["bias"],
+            tensors[f"{theirs}.attention.output.LayerNorm.bias"],
+        ),
+        (block["mlp_norm"]["bias"], tensors[f"{theirs}.output.LayerNorm.bias"]),
+        (heads["nsp"]["dense"]["kernel"], tensors["cls.seq_relationship.weight"].T),
+        (heads["mlm"]["bias"], tensors[BIAS]),
+    ]:
+        np.testing.assert_array_equal(ours, values)
+    num_leaves = len(jax.tree.leaves(params))
+    assert num_leaves == len(tensors)
+
+
+VARIANTS = {
+    "bert_prefix": prefixed,
+    "tensorflow_names": tensorflow_named,
+    "prefix_and_tensorflow_names": lambda t: prefixed(tensorflow_named(t)),
+    "position_ids": lambda t: t | {"embeddings.position_ids": np.arange(40)[None]},
+    "prefixed_position_ids": lambda t: (
+        prefixed(t) | {"bert.embeddings.position_ids": np.arange(40)[None]}
+    ),
+    "tied_decoder_stored": lambda t: t | {DECODER: t[TABLE]},
+    "decoder_bias_stored": lambda t: t | {DECODER_BIAS: t[BIAS]},
+    "decoder_bias_only": lambda t: without(t, BIAS) | {DECODER_BIAS: t[BIAS]},
+    "everything": lambda t: (
+        prefixed(tensorflow_named(t)) | {DECODER: t[TABLE], DECODER_BIAS: t[BIAS]}
+    ),
+    "float64": lambda t: {name: values.astype(float) for name, values in t.items()},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_is_the_same_model(variant, tensors, tmp_path):
+    expected, _ = bert_jax.load(write(tmp_path / "plain", tensors))
+    changed = VARIANTS[variant](tensors)
+    params, _ = bert_jax.load(write(tmp_path / "variant", changed))
+    assert_identical(params, expected)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_pytorch_files_hold_the_same_model(variant, tensors, tmp_path):
+    torch = pytest.importorskip("torch", reason="pytorch_model.bin needs torch")
+    expected, _ = bert_jax.load(write(tmp_path / "plain", tensors))
+    path = write(tmp_path / "variant", None)
+    changed = {n: torch.tensor(v) for n, v in VARIANTS[variant](tensors).items()}
+    torch.save(changed, path / "pytorch_model.bin")
+    assert_identical(bert_jax.load(path)[0], expected)
+
+
+@pytest.mark.parametrize("old_format", [True, False])
+def test_pytorch_parameters_with_gradients(old_format, tensors, tmp_path):
+    torch = pytest.importorskip("torch", reason="pytorch_model.bin needs torch")
+    expected, _ = bert_jax.load(write(tmp_path / "plain", tensors))
+    path = write(tmp_path / "variant", None)
+    changed = {n: torch.nn.Parameter(torch.tensor(v)) for n, v in tensors.items()}
+    torch.save(
+        changed,
+        path / "pytorch_model.bin",
+        _use_new_zipfile_serialization=not old_format,
+    )
+    assert_identical(bert_jax.load(path)[0], expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("form", ["safetensors", "torch"])
+def test_sixteen_bits_give_the_rounded_values(dtype, form, tensors, tmp_path):
+    rounded = {n: v.astype(dtype) for n, v in tensors.items()}
+    widened = {n: v.astype(np.float32) for n, v in rounded.items()}
+    expected, _ = bert_jax.load(write(tmp_path / "wide", widened))
+    if form == "torch":
+        torch = pytest.importorskip("torch", reason="pytorch_model.bin needs torch")
+        path = write(tmp_path / "narrow", None)
+        kind = torch.float16 if dtype == np.float16 else torch.bfloat16
+        narrow = {n: torch.tensor(v).to(kind) for n, v in widened.items()}
+        torch.save(narrow, path / "pytorch_model.bin")
+    else:
+        path = write(tmp_path / "narrow", rounded)
+    assert_identical(bert_jax.load(path)[0], expected)
+
+
+def write_shards(path: Path, tensors: Tensors) -> dict:
+    """Spread the tensors over three files; return the index."""
+    write(path, None)
+    names, weight_map = list(tensors), {}
+    for shard in range(3):
+        file = f"model-{shard + 1:05d}-of-00003.safetensors"
+        part = {name: tensors[name] for name in names[shard::3]}
+        safetensors.numpy.save_file(part, path / file)
+        weight_map |= dict.fromkeys(part, file)
+    index = {"metadata": {"total_size": 1}, "weight_map": weight_map}
+    (path / "model.safetensors.index.json").write_text(json.dumps(index))
+    return index
+
+
+def test_shards_are_one_model(tensors, tmp_path):
+    expected, _ = bert_jax.load(write(tmp_path / "plain", tensors))
+    write_shards(tmp_path / "shards", prefixed(tensors))
+    assert_identical(bert_jax.load(tmp_path / "shards")[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("absent", "heads"),
+    [
+        ((), {"pooler", "mlm", "nsp"}),
+        (("cls.seq",), {"pooler", "mlm"}),
+        (("cls.pred",), {"pooler", "nsp"}),
+        (("cls.",), {"pooler"}),
+        (("pooler", "cls.seq"), {"mlm"}),
+        (("pooler", "cls."), set()),
+    ],
+)
+def test_only_the_heads_that_are_there(absent, heads, tensors, tmp_path):
+    for prefix in absent:
+        tensors = without(tensors, prefix)
+    params, _ = bert_jax.load(write(tmp_path, tensors))
+    assert set(params.heads) == heads
+
+
+def with_classifier(tensors: Tensors, num_labels: int) -> Tensors:
+    rng = np.random.default_rng(1)
+    return without(tensors, "cls.") | {
+        "classifier.weight": rng.normal(size=(num_labels, 8)).astype(np.float32),
+        "classifier.bias": rng.normal(size=num_labels).astype(np.float32),
+    }
+
+
+@pytest.mark.parametrize("kind", ["Sequence", "Token"])
+def test_labels_keep_the_order_of_their_numbers(kind, tensors, tmp_path):
+    labels = {str(i): f"class {i}" for i in range(12)}
+    in_text_order = {key: labels[key] for key in sorted(labels)}
+    assert list(in_text_order)[:3] == ["0", "1", "10"]
+    path = write(
+        tmp_path,
+        with_classifier(tensors, 12),
+        architectures=[f"BertFor{kind}Classification"],
+        id2label=in_text_order,
+    )
+    params, _ = bert_jax.load(path)
+    assert params.config.labels == tuple(labels.values())
+    assert set(params.heads) == {"pooler", kind.lower()}
+
+
+def test_labels_must_fit_the_classifier(tensors, tmp_path):
+    path = write(tmp_path, with_classifier(tensors, 3), id2label={"0": "a", "1": "b"})
+    refused(path, "config.json", "2 labels", "classifier.bias has 3")
+
+
+QUESTION_ANSWERING = {"architectures": ["BertForQuestionAnswering"]}
+
+
+def test_encoder_only_opens_models_with_unknown_heads(tensors, tmp_path):
+    plain, _ = bert_jax.load(write(tmp_path / "plain", tensors), encoder_only=True)
+    assert plain.heads == {}
+    rng = np.random.default_rng(1)
+    unknown = prefixed(without(without(tensors, "cls."), "pooler")) | {
+        "qa_outputs.weight": rng.normal(size=(2, 8)).astype(np.float32),
+        "qa_outputs.bias": np.zeros(2, np.float32),
+    }
+    path = write(tmp_path / "answers", unknown, **QUESTION_ANSWERING)
+    refused(
+        path,
+        "model.safetensors: unexpected tensor qa_outputs.bias, qa_outputs.weight",
+        "encoder_only=True",
+    )
+    assert_identical(bert_jax.load(path, encoder_only=True)[0], plain)
+
+
+def test_an_untied_decoder_is_its_own_matrix(tensors, tmp_path):
+    rng = np.random.default_rng(1)
+    own = rng.normal(size=tensors[TABLE].shape).astype(np.float32)
+    other = rng.normal(size=tensors[BIAS].shape).astype(np.float32)
+    untied = tensors | {DECODER: own, DECODER_BIAS: other}
+    path = write(tmp_path / "untied", untied, tie_word_embeddings=False)
+    params, _ = bert_jax.load(path)
+    np.testing.assert_array_equal(params.heads["mlm"]["decoder"], own)
+    np.testing.assert_array_equal(params.heads["mlm"]["bias"], other)
+    remedy = "tie_word_embeddings"
+    path = write(tmp_path / "weight", tensors | {DECODER: own})
+    refused(path, "model.safetensors", DECODER, "differs from", remedy)
+    path = write(tmp_path / "bias", tensors | {DECODER_BIAS: other})
+    refused(path, "model.safetensors", DECODER_BIAS, "differs from", remedy)
+
+
+def test_a_decoder_does_not_stand_in_for_the_table(tensors, tmp_path):
+    decoder = without(tensors, TABLE) | {DECODER: tensors[TABLE]}
+    refused(write(tmp_path, decoder), f"no tensor {TABLE}")
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("name", published_shapes())
+def test_every_tensor_is_needed_and_checked(name, tensors, tmp_path):
+    # Without its partner a pooler or a head is damaged, not absent.
+    path = write(tmp_path / "missing", {n: v for n, v in tensors.items() if n != name})
+    if not name.startswith("cls.seq") or name.endswith("bias"):
+        refused(path, "model.safetensors: no tensor", name)
+    longer = np.concatenate([tensors[name], tensors[name][:1]])
+    path = write(tmp_path / "longer", tensors | {name: longer})
+    refused(path, "model.safetensors", name, str(list(longer.shape)))
+    deeper = tensors | {name: tensors[name][None]}
+    refused(write(tmp_path / "deeper", deeper), "model.safetensors", name)
+    whole = tensors | {name: tensors[name].astype(np.int8)}
+    refused(write(tmp_path / "whole", whole), name, "int8")
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("encoder.layer.2.output.dense.weight", "has no such part"),
+        ("encoder.layer.1.output.adapter.weight", "has no such part"),
+        ("embeddings.extra", "has no such part"),
+        ("LayerNorm.weight", "encoder_only=True"),
+        ("cls.seq_relationship.extra", "encoder_only=True"),
+        ("nonsense", "encoder_only=True"),
+    ],
+)
+def test_nothing_is_left_over(name, remedy, tensors, tmp_path):
+    path = write(tmp_path, tensors | {name: np.zeros(1, np.float32)})
+    refused(path, f"model.safetensors: unexpected tensor {name};", remedy)
+
+
+@pytest.mark.parametrize(
+    "second", ["bert.pooler.dense.bias", "embeddings.LayerNorm.gamma"]
+)
+def test_a_tensor_under_two_names(second, tensors, tmp_path):
+    path = write(tmp_path, tensors | {second: np.zeros(8, np.float32)})
+    refused(path, "model.safetensors", second.rpartition(".")[0], "two names")
+
+
+def test_truncated_safetensors(tensors, tmp_path):
+    path = write(tmp_path, tensors)
+    file = path / "model.safetensors"
+    whole = file.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    for cut in [0, 1, 7, 8, 9, header // 2, header, header + 1, len(whole) - 1]:
+        file.write_bytes(whole[:cut])
+        refused(path, str(file), "damaged or cut short", "fetch it again")
+    file.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    refused(path, str(file), "damaged or cut short")
+
+
+def test_damaged_shards(tensors, tmp_path):
+    index = write_shards(tmp_path, tensors)
+    missing = tmp_path / "model-00002-of-00003.safetensors"
+    content = missing.read_bytes()
+    missing.unlink()
+    refused(tmp_path, f"{missing}: no such file")
+    missing.write_bytes(content[:-1])
+    refused(tmp_path, str(missing), "damaged or cut short")
+    shutil.copy(tmp_path / "model-00001-of-00003.safetensors", missing)
+    refused(tmp_path, "model.safetensors.index.json", "two of its files hold")
+    file = tmp_path / "model.safetensors.index.json"
+    first = dict.fromkeys(index["weight_map"], "model-00001-of-00003.safetensors")
+    for content, message in [
+        (json.dumps({"weight_map": first}), "no tensor"),
+        (json.dumps({"weight_map": list(first)}), "no weight_map"),
+        (json.dumps({}), "no weight_map"),
+        (json.dumps({"weight_map": {}}), "no tensor"),
+        (json.dumps({"weight_map": {"a": 3}}), "no such file"),
+        ("[]", "holds no JSON object"),
+        ("{", "is not JSON"),
+    ]:
+        file.write_text(content)
+        refused(tmp_path, message)
+
+
+def test_no_weights(tmp_path):
+    refused(write(tmp_path, None), str(tmp_path), "no weights", "model.safetensors")
+
+
+class Payload:
+    """Unpickled without care, it leaves a file behind."""
+
+    def __init__(self, witness: Path):
+        self.witness = witness
+
+    def __reduce__(self):
+        return (os.system, (f"echo > {self.witness}",))
+
+
+@pytest.mark.parametrize("old_format", [True, False])
+def test_a_pickle_with_code_is_not_run(old_format, tensors, tmp_path):
+    torch = pytest.importorskip("torch", reason="pytorch_model.bin needs torch")
+    path, witness = write(tmp_path / "model", None), tmp_path / "witness"
+    file = path / "pytorch_model.bin"
+    torch.save(
+        {TABLE: torch.tensor(tensors[TABLE]), "payload": Payload(witness)},
+        file,
+        _use_new_zipfile_serialization=not old_format,
+    )
+    refused(path, str(file), "more than weights")
+    assert not witness.exists()
+    torch.load(file, weights_only=False)  # the payload is a real one
+    assert witness.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04"])
+def test_damaged_pytorch_files(content, tmp_path):
+    pytest.importorskip("torch", reason="pytorch_model.bin needs torch")
+    path = write(tmp_path, None)
+    (path / "pytorch_model.bin").write_bytes(content)
+    refused(path, "pytorch_model.bin is damaged")
+
+
+def test_pytorch_files_that_hold_no_state_dict(tensors, tmp_path):
+    torch = pytest.importorskip("torch", reason="pytorch_model.bin needs torch")
+    path = write(tmp_path, None)
+    nested = {"state_dict": {n: torch.tensor(v) for n, v in tensors.items()}}
+    for content in [nested, [torch.zeros(2)], {0: torch.zeros(2)}]:
+        torch.save(content, path / "pytorch_model.bin")
+        refused(path, "pytorch_model.bin", "tensors by name")
+
+
+def test_pytorch_files_without_torch(monkeypatch, tmp_path):
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    path = write(tmp_path, None)
+    (path / "pytorch_model.bin").write_bytes(b"")
+    refused(path, "pytorch_model.bin is a PyTorch file", "pip install torch")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is not JSON"),
+        ("{", "is not JSON"),
+        ("\ufeff{}", "is not JSON"),
+        ("[]", "holds no JSON object"),
+        ('"bert"', "holds no JSON object"),
+        ("null", "holds no JSON object"),
+    ],
+)
+def test_config_that_is_no_object(content, message, tensors, tmp_path):
+    path = write(tmp_path, tensors)
+    (path / "config.json").write_text(content, encoding="utf-8")
+    refused(path, str(path / "config.json"), message)
+    (path / "config.json").write_bytes(b"\xff\xfe{}")
+    refused(path, str(path / "config.json"), "is not JSON")
+
+
+def test_config_is_needed(tensors, tmp_path):
+    path = write(tmp_path, tensors)
+    (path / "config.json").unlink()
+    refused(path, f"{path / 'config.json'}: no such file")
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"hidden_size": 10}, ["shape [", ", 8]"]),
+        ({"vocab_size": 200}, [TABLE, "200"]),
+        ({"num_hidden_layers": 3}, ["no tensor encoder.layer.2.", "and 12 more"]),
+        ({"num_hidden_layers": 1}, ["unexpected tensor encoder.layer.1."]),
+        ({"intermediate_size": 16}, ["intermediate.dense.weight", "[16, 8]"]),
+        ({"max_position_embeddings": 12}, ["position_embeddings", "[12, 8]"]),
+        ({"type_vocab_size": 1}, ["token_type_embeddings", "[1, 8]"]),
+    ],
+)
+def test_config_that_contradicts_the_tensors(changes, parts, tensors, tmp_path):
+    refused(write(tmp_path, tensors, **changes), "model.safetensors", *parts)
+
+
+def test_tokeniser_is_needed_and_fits(tensors, tmp_path):
+    path = write(tmp_path, tensors)
+    larger = [*WORDS, "more", "than", "rows"]
+    (path / "tokenizer.json").unlink()
+    (path / "vocab.txt").write_text("\n".join(larger))
+    refused(path, "vocab.txt has", str(len(larger)), f"only {len(WORDS) + 2} rows")
+    (path / "vocab.txt").write_text("\n".join(larger[:-1]))
+    assert bert_jax.load(path)[1].vocab_size == CONFIG.vocab_size
+    (path / "vocab.txt").unlink()
+    refused(path, str(path), "no tokeniser", "vocab.txt")
+    (path / "tokenizer.json").write_text("{}")
+    refused(path, "tokenizer.json is not")
+
+
+def test_cased_is_not_for_directories_that_tell(tensors, tmp_path):
+    refused(write(tmp_path, tensors), str(tmp_path), "leave cased out", cased=True)
+
+
+def test_paths_that_are_no_directory(tensors, tmp_path):
+    file = write(tmp_path, tensors) / "model.safetensors"
+    refused(file, str(file), "is a file; pass the directory")
+    refused(str(file), str(file), "is a file; pass the directory")
+    absent = tmp_path / "absent"
+    refused(absent, f"{absent}: no such directory")
+    refused("a bad name", "a bad name: no such directory")
+
+
+# The hub
+
+
+def hub(monkeypatch, directory: Path | None = None, error: Exception | None = None):
+    """Replace the hub; return the list of the calls made to it."""
+    calls = []
+
+    def snapshot_download(name, *, allow_patterns):
+        calls.append((name, allow_patterns))
+        if error:
+            raise error
+        return str(directory)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    return calls
+
+
+def test_a_hub_id_is_fetched_once_in_one_form(tensors, monkeypatch, tmp_path):
+    expected, _ = bert_jax.load(write(tmp_path / "model", tensors))
+    calls = hub(monkeypatch, tmp_path / "model")
+    params, _ = bert_jax.load("someone/some-bert")
+    assert_identical(params, expected)
+    ((name, patterns),) = calls
+    assert name == "someone/some-bert"
+    assert "pytorch_model.bin" not in patterns
+    assert {"config.json", "tokenizer.json", "model*.safetensors"} <= {*patterns}
+
+
+def test_an_old_hub_id_has_only_pytorch_files(tensors, monkeypatch, tmp_path):
+    torch = pytest.importorskip("torch", reason="pytorch_model.bin needs torch")
+    path = write(tmp_path / "model", None)
+    torch.save(
+        {n: torch.tensor(v) for n, v in tensors.items()}, path / "pytorch_model.bin"
+    )
+    calls = hub(monkeypatch, path)
+    assert set(bert_jax.load("some-bert")[0].heads) == set(HEADS)
+    assert [patterns for _, patterns in calls][1:] == [["pytorch_model.bin"]]
+
+
+@pytest.mark.parametrize(
+    ("error", "part"),
+    [
+        (hub_errors.LocalEntryNotFoundError("no snapshot\non the disk"), "on the disk"),
+        (hub_errors.OfflineModeIsEnabled("offline mode"), "offline mode"),
+        (hub_errors.HFValidationError("bad repo id"), "bad repo id"),
+        (ConnectionError(), "ConnectionError"),
+        (OSError("connection\n\nrefused"), "connection refused"),
+    ],
+)
+def test_a_hub_that_cannot_be_reached(error, part, monkeypatch):
+    hub(monkeypatch, error=error)
+    message = refused("someone/some-bert", part, "no such directory", "hub")
+    assert message.startswith("someone/some-bert: ")
+
+
+# Saving
+
+
+def make_params(heads=HEADS, **changes) -> bert_jax.BertParams:
+    labels = ("a", "b", "c") if {"sequence", "token"} & set(heads) else ()
+    config = dataclasses.replace(CONFIG, labels=labels, **changes)
+    params = bert_jax.init_params(jax.random.key(0), config, heads)
+    rng = np.random.default_rng(0)
+    noise = lambda leaf: leaf + rng.normal(size=leaf.shape).astype(np.float32)  # noqa: E731
+    return jax.tree.map(noise, params)
+
+
+COMBINATIONS = [
+    (*heads, *classifier)
+    for size in range(4)
+    for heads in itertools.combinations(HEADS, size)
+    for classifier in [(), ("sequence",), ("token",)]
+    # Without its pooler a sequence head cannot be told from one of tokens.
+    if classifier != ("sequence",) or "pooler" in heads
+]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("heads", COMBINATIONS, ids="-".join)
+def test_what_is_saved_is_loaded(heads, tied, tmp_path):
+    params = make_params(heads, tied_decoder=tied)
+    bert_jax.save(tmp_path / "model", params, make_tokenizer())
+    again, tokenizer = bert_jax.load(tmp_path / "model")
+    assert again.config == params.config
+    assert_identical(again, params)
+    sentences = ["the bank", ["sat", "down"]]
+    for ours, theirs in zip(
+        tokenizer(sentences), make_tokenizer()(sentences), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_parents_are_made_and_nothing_is_left_beside(tmp_path):
+    path = tmp_path / "some" / "where" / "model"
+    bert_jax.save(path, make_params(), make_tokenizer())
+    assert [*path.parent.iterdir()] == [path]
+    assert {file.name for file in path.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "vocab.txt",
+    }
+    bert_jax.save(path, make_params(("mlm",)), make_tokenizer(), overwrite=True)
+    assert [*path.parent.iterdir()] == [path]
+    assert set(bert_jax.load(path)[0].heads) == {"mlm"}
+
+
+@pytest.mark.parametrize(
+    ("umask", "folder", "file"), [(0o022, 0o755, 0o644), (0o007, 0o770, 0o660)]
+)
+def test_permissions_follow_the_umask(umask, folder, file, tmp_path):
+    path, before = tmp_path / "model", os.umask(umask)
+    try:
+        bert_jax.save(path, make_params(), make_tokenizer())
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == folder
+    modes = {entry.name: entry.stat().st_mode & 0o777 for entry in path.iterdir()}
+    assert modes == dict.fromkeys(modes, file)
+
+
+def snapshot(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+def test_overwriting_is_asked_for(tmp_path):
+    path, tokenizer = tmp_path / "model", make_tokenizer()
+    bert_jax.save(path, make_params(), tokenizer)
+    before = snapshot(path)
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        bert_jax.save(path, make_params(("mlm",)), tokenizer)
+    assert snapshot(path) == before
+    (path / "stale.safetensors").touch()
+    bert_jax.save(path, make_params(("mlm",)), tokenizer, overwrite=True)
+    assert not (path / "stale.safetensors").exists()
+    assert set(bert_jax.load(path)[0].heads) == {"mlm"}
+
+
+def test_overwriting_replaces_models_only(tmp_path):
+    precious = tmp_path / "thesis"
+    precious.mkdir()
+    (precious / "chapter.tex").write_text("years")
+    for path in (precious, precious / "chapter.tex"):
+        with pytest.raises(FileExistsError, match="is no model"):
+            bert_jax.save(path, make_params(), make_tokenizer(), overwrite=True)
+    assert snapshot(precious) == {"chapter.tex": b"years"}
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    bert_jax.save(empty, make_params(), make_tokenizer(), overwrite=True)
+    assert bert_jax.load(empty)
+
+
+class FullDisk(Exception):
+    pass
+
+
+def fail(*args, **kwargs):
+    raise FullDisk
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "safetensors.numpy.save_file",
+        "bert_jax.huggingface.write_config",
+        "bert_jax.tokenizer.WordPieceTokenizer.save",
+    ],
+)
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_failure_in_the_middle_changes_nothing(step, exists, monkeypatch, tmp_path):
+    path = tmp_path / "model"
+    if exists:
+        bert_jax.save(path, make_params(), make_tokenizer())
+        before = snapshot(path)
+    monkeypatch.setattr(step, fail)
+    with pytest.raises(FullDisk):
+        bert_jax.save(path, make_params(("mlm",)), make_tokenizer(), overwrite=True)
+    assert [*tmp_path.iterdir()] == ([path] if exists else [])
+    if exists:
+        assert snapshot(path) == before
+
+
+def test_a_failure_between_the_two_renames_brings_the_old_back(monkeypatch, tmp_path):
+    path = tmp_path / "model"
+    bert_jax.save(path, make_params(), make_tokenizer())
+    before, rename = snapshot(path), Path.rename
+
+    def rename_all_but_new(self, target):
+        if self.name == "new":
+            raise FullDisk
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename_all_but_new)
+    with pytest.raises(FullDisk):
+        bert_jax.save(path, make_params(("mlm",)), make_tokenizer(), overwrite=True)
+    assert [*tmp_path.iterdir()] == [path]
+    assert snapshot(path) == before
+
+
+def test_params_wherever_they_live(tmp_path):
+    params = make_params()
+    mesh = data_mesh(jax.devices()[:2])
+
+    def spread(leaf):
+        axis = PartitionSpec("data") if leaf.shape[0] % 2 == 0 else PartitionSpec()
+        return jax.device_put(leaf, NamedSharding(mesh, axis))
+
+    for name, moved in {
+        "host": jax.tree.map(np.asarray, params),
+        "other_device": jax.device_put(params, jax.devices()[5]),
+        "replicated": replicate(params, mesh),
+        "sharded": jax.tree.map(spread, params),
+        "transposed": jax.tree.map(lambda leaf: jnp.asarray(leaf.T).T, params),
+    }.items():
+        bert_jax.save(tmp_path / name, moved, make_tokenizer())
+        assert_identical(bert_jax.load(tmp_path / name)[0], params)
+    narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
+    bert_jax.save(tmp_path / "narrow", narrow, make_tokenizer())
+    widened = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), narrow)
+    assert_identical(bert_jax.load(tmp_path / "narrow")[0], widened)
+
+
+def test_a_tokeniser_that_does_not_fit_is_not_saved(tmp_path):
+    params = make_params(vocab_size=len(WORDS) - 1)
+    with pytest.raises(ValueError, match="the tokeniser has"):
+        bert_jax.save(tmp_path / "model", params, make_tokenizer())
+    assert not [*tmp_path.iterdir()]
+
+
+def test_recognises(tensors, tmp_path):
+    assert bert_jax.recognises(write(tmp_path / "bert", tensors))
+    roberta = write(tmp_path / "roberta", tensors, model_type="roberta")
+    assert not bert_jax.recognises(roberta)
+    assert not bert_jax.recognises(tmp_path)
+    assert not bert_jax.recognises(tmp_path / "absent")
