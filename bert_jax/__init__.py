@@ -14,6 +14,7 @@ from bert_jax.corpus import (
     embed_words,
     stream_sentences,
     stream_words,
+    vector_width,
 )
 from bert_jax.embed import apply_encoder, embed, encode
 from bert_jax.load import load, recognises, save
@@ -52,4 +53,5 @@ __all__ = [
     "stream_sentences",
     "stream_words",
     "token_logits",
+    "vector_width",
 ]

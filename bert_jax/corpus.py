@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sentences in, vectors of words or of sentences out, however many and however long."""
 
+import dataclasses
 import itertools
 import logging
 from collections import deque
@@ -99,8 +100,7 @@ def embed_sentences(
     stream = stream_sentences(params, tokenizer, sentences, layer_spec, **options)
     rows = _without_words(stream)
     if not rows:
-        spec = parse_layer_spec(layer_spec)
-        width = spec.width(params.config.num_blocks, params.config.layer_dim)
+        width = vector_width(params, layer_spec, "mean")
         return np.zeros((0, width), jnp.dtype(options.get("out_dtype", jnp.float32)))
     return np.concatenate(rows)
 
@@ -155,8 +155,7 @@ def stream_words(
     """
     spec = parse_layer_spec(layer_spec)
     _check_choice("pool", pool, WORD_POOLS)
-    dim = params.config.layer_dim
-    width = pooled_width(spec.width(params.config.num_blocks, dim), pool)
+    width = vector_width(params, spec, pool)
 
     def assemble(item: Item[Row], parts: list[np.ndarray]) -> np.ndarray:
         vectors = np.zeros((len(item.words), width), jnp.dtype(out_dtype))
@@ -182,6 +181,7 @@ def stream_words(
         dtype=dtype,
         out_dtype=out_dtype,
         mesh=mesh,
+        embed_blanks=False,
     )
 
 
@@ -230,7 +230,7 @@ def stream_sentences(
     """
     spec = parse_layer_spec(layer_spec)
     _check_choice("pool", pool, SENTENCE_POOLS)
-    width = spec.width(params.config.num_blocks, params.config.layer_dim)
+    width = vector_width(params, spec, pool)
 
     def assemble(item: Item[Row], parts: list[np.ndarray]) -> np.ndarray:
         if len(parts) == 1:
@@ -260,7 +260,19 @@ def stream_sentences(
         dtype=dtype,
         out_dtype=out_dtype,
         mesh=mesh,
+        embed_blanks=True,
     )
+
+
+def vector_width(params: BertParams, layer_spec: str | LayerSpec, pool: str) -> int:
+    """Compute the width of a pooled vector, of a word or of a sentence.
+
+    Raises:
+      ValueError: a malformed spec, a layer that the model lacks, an unknown pool.
+    """
+    spec = parse_layer_spec(layer_spec)
+    width = spec.width(params.config.num_blocks, params.config.layer_dim)
+    return pooled_width(width, pool)
 
 
 @partial(jax.jit, static_argnames=("spec", "pool", "dtype", "out_dtype"))
@@ -311,6 +323,7 @@ def _stream(
     dtype: DTypeLike,
     out_dtype: DTypeLike,
     mesh: Mesh | None,
+    embed_blanks: bool,
 ) -> Iterator[Embedded]:
     """Check everything that can be checked now; return the generator of vectors."""
     if isinstance(sentences, Sequence):
@@ -328,10 +341,15 @@ def _stream(
             f"{params.config.vocab_size}; they do not belong together"
         )
     items = _items(tokenizer, sentences, length, long, _max_context(context, length))
+    if not embed_blanks:
+        items = (
+            item if item.words else dataclasses.replace(item, rows=[]) for item in items
+        )
     platform = mesh.devices.flat[0].platform if mesh else jax.default_backend()
     shapes = BatchShapes(
-        token_budget=token_budget
-        or TOKEN_BUDGETS.get(platform, ACCELERATOR_TOKEN_BUDGET),
+        token_budget=TOKEN_BUDGETS.get(platform, ACCELERATOR_TOKEN_BUDGET)
+        if token_budget is None
+        else token_budget,
         max_length=length,
         row_multiple=mesh.size if mesh else 1,
     )

@@ -45,7 +45,7 @@ def Dense(  # noqa: N802 (reads as the module it returns)
     features: int | None = None,
     *,
     name: str,
-    dtype: jnp.dtype = jnp.dtype(jnp.float32),
+    dtype: jnp.dtype,
 ) -> nn.Dense:
     """Return an affine map to `features` columns, `layer_dim` by default."""
     return nn.Dense(
@@ -58,11 +58,11 @@ def Dense(  # noqa: N802 (reads as the module it returns)
 
 
 def LayerNorm(  # noqa: N802 (reads as the module it returns)
-    config: BertConfig, *, name: str, dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    config: BertConfig, *, name: str, dtype: jnp.dtype
 ) -> nn.LayerNorm:
     """Return a normalisation with statistics in float32.
 
-    Linen's fast variance, E[x²] − E[x]², loses digits that the two-pass form keeps.
+    Linen's fast variance, E[x²] - E[x]², loses digits that the two-pass form keeps.
     """
     return nn.LayerNorm(
         epsilon=config.norm_epsilon, use_fast_variance=False, dtype=dtype, name=name

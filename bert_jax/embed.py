@@ -2,6 +2,7 @@
 """Tokens in, vectors out: every layer, or what a `layer_spec` selects of them."""
 
 from functools import partial
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -40,13 +41,14 @@ def apply_encoder(
     Returns:
       Layers 0 to `highest_layer`, one array each. Values at padding mean nothing.
     """
-    return Encoder(params.config, jnp.dtype(dtype)).apply(
+    layers = Encoder(params.config, jnp.dtype(dtype)).apply(
         {"params": params.encoder},
         *map(jnp.asarray, (tokens.ids, tokens.segment_ids, tokens.mask)),
         highest_layer=highest_layer,
         deterministic=dropout_key is None,
         rngs=None if dropout_key is None else {"dropout": dropout_key},
     )
+    return cast(tuple[Float[Array, "B T D"], ...], layers)
 
 
 @partial(jax.jit, static_argnames="dtype")
@@ -113,7 +115,9 @@ def embed(
     specs = tuple(map(parse_layer_spec, layer_spec if several else (layer_spec,)))
     mixes = mix if several and mix is not None else (mix,) * len(specs)
     if len(mixes) != len(specs):
-        raise ValueError(f"{len(specs)} specs need {len(specs)} mixes, not {len(mixes)}")
+        raise ValueError(
+            f"{len(specs)} specs need {len(specs)} mixes, not {len(mixes)}"
+        )
     vectors = _embed(params, tokens, specs, mixes, jnp.dtype(dtype))
     return vectors if several else vectors[0]
 

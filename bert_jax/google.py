@@ -4,7 +4,7 @@
 import re
 from pathlib import Path
 
-from bert_jax.huggingface import check_vocabulary, read_config, read_json
+from bert_jax.huggingface import check_vocabulary, heads_of, read_config, read_json
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer, WordPieceTokenizer
 from bert_jax.weights import Reader, assemble, published_tensors
@@ -19,12 +19,8 @@ TRAINING_ONLY = re.compile(
     r"(.*/)?(adam_[mv]|lamb_[mv]|AdamWeightDecayOptimizer|global_step)(_\d+)?"
 )
 
-# A tensor that tells of each head that Google's pretraining has.
-HEADS = {
-    "pooler": "pooler.dense.weight",
-    "mlm": "cls.predictions.bias",
-    "nsp": "cls.seq_relationship.weight",
-}
+# What Google's pretraining has on top of the encoder.
+HEADS = ("pooler", "mlm", "nsp")
 
 # Google's constructor default is 16, though every released file says 2.
 DEFAULT_SEGMENTS = 16
@@ -61,7 +57,7 @@ def load_google(
         variables = read_tensorflow_checkpoint(path)
     except FileNotFoundError as error:
         raise ValueError(str(error)) from error
-    known = {tensor.name for tensor in published_tensors(config, tuple(HEADS))}
+    known = {tensor.name for tensor in published_tensors(config, HEADS)}
     tensors: dict[str, Reader] = {}
     for variable in variables:
         if TRAINING_ONLY.fullmatch(variable):
@@ -72,9 +68,8 @@ def load_google(
         name = published_name(variable)
         # An unknown one keeps its name, so that its refusal says what the file says.
         tensors[name if name in known else variable] = _reader(variables, variable)
-    heads = [head for head, name in HEADS.items() if name in tensors]
-    params = assemble(tensors, config, heads, str(variables.prefix))
-    return params, tokenizer
+    heads = heads_of(tensors, settings)
+    return assemble(tensors, config, heads, str(variables.prefix)), tokenizer
 
 
 def _reader(variables: TensorFlowCheckpoint, name: str) -> Reader:

@@ -8,16 +8,16 @@ import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from bert_jax.config import BertConfig
+from bert_jax.config import BertConfig, HiddenAct
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import SentencePieceTokenizer, Tokenizer, WordPieceTokenizer
-from bert_jax.weights import Reader, assemble, disassemble
+from bert_jax.weights import NEED_POOLER, Reader, assemble, disassemble
 
 # Our field, their key, their default. Google's bert_config.json uses the same keys.
 CONFIG_KEYS: tuple[tuple[str, str, Any], ...] = (
@@ -45,6 +45,7 @@ REFUSED = (
     ("add_cross_attention", False),
 )
 
+ACTIVATIONS = get_args(HiddenAct)
 ENCODER_PREFIXES = ("embeddings.", "encoder.", "pooler.")
 
 
@@ -67,13 +68,11 @@ def read_config(settings: Mapping[str, Any], source: str) -> BertConfig:
                 f"{source}: {key} is {settings[key]!r}; only {needed!r} is BERT as "
                 "published, and ignoring it would give wrong vectors"
             )
-    fields = {
-        ours: _setting(settings, theirs, default)
-        for ours, theirs, default in CONFIG_KEYS
-    }
-    # null means that there is none; padding is masked, so any piece will do.
-    fields["pad_id"] = 0 if fields["pad_id"] is None else fields["pad_id"]
     try:
+        fields = {
+            ours: _setting(settings, theirs, default)
+            for ours, theirs, default in CONFIG_KEYS
+        }
         return BertConfig(**fields, labels=_labels(settings))
     except ValueError as error:
         message = str(error)
@@ -83,10 +82,23 @@ def read_config(settings: Mapping[str, Any], source: str) -> BertConfig:
 
 
 def _setting(settings: Mapping[str, Any], key: str, default: Any) -> Any:
-    """Look a value up; where a fraction belongs, JSON may say 0 for 0.0."""
+    """Look a value up, which must be of the kind that the default is of."""
     value = settings.get(key, default)
-    is_fraction = default is None or isinstance(default, float)
-    return float(value) if is_fraction and type(value) is int else value
+    if key == "pad_token_id" and value is None:
+        return default  # there is none; padding is masked, so any piece will do
+    match default:
+        case bool():
+            fits, kind = isinstance(value, bool), "true or false"
+        case int():
+            fits, kind = type(value) is int, "a whole number"
+        case str():
+            fits, kind = value in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}"
+        case _:
+            value = float(value) if type(value) is int else value  # 0 for 0.0
+            fits, kind = isinstance(value, float) or value is default, "a number"
+    if not fits:
+        raise ValueError(f"{key} must be {kind}, not {json.dumps(value)}")
+    return value
 
 
 def _labels(settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -145,7 +157,7 @@ def load_directory(path: Path, *, encoder_only: bool) -> tuple[BertParams, Token
     tokenizer = load_tokenizer(path, config)
     tensors, source = _open_weights(path)
     tensors = _with_plain_names(tensors, source, encoder_only=encoder_only)
-    heads = () if encoder_only else _heads_of(tensors, settings)
+    heads = () if encoder_only else heads_of(tensors, settings)
     config = _with_labels(config, tensors, heads, str(config_path))
     _settle_decoder(tensors, config, source)
     return assemble(tensors, config, heads, source), tokenizer
@@ -331,29 +343,34 @@ def _with_plain_names(
         if name == "embeddings.position_ids" or (encoder_only and not is_encoder):
             continue
         if name in plain:
-            raise ValueError(f"{source}: {published} stands there under two names")
+            raise ValueError(f"{source}: {name} stands there under two names")
         plain[name] = read
     return plain
 
 
-def _heads_of(
+def heads_of(
     tensors: Mapping[str, Reader], settings: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """Tell from names, and for classifiers from the architecture, which heads exist."""
+    """Tell from names, and for classifiers from the architecture, which heads exist.
+
+    A head is there if any tensor of it is, so that the others are known to be missing.
+    """
 
     def has(prefix: str) -> bool:
         return any(name.startswith(f"{prefix}.") for name in tensors)
 
     heads = []
-    if has("pooler"):
-        heads.append("pooler")
     if has("cls.predictions"):
         heads.append("mlm")
     if has("cls.seq_relationship"):
         heads.append("nsp")
     if has("classifier"):
-        named = "TokenClassification" in str(settings.get("architectures"))
-        heads.append("token" if named or not has("pooler") else "sequence")
+        named = str(settings.get("architectures"))
+        reads_pooler = has("pooler") or "SequenceClassification" in named
+        is_token = "TokenClassification" in named or not reads_pooler
+        heads.append("token" if is_token else "sequence")
+    if has("pooler") or NEED_POOLER & set(heads):
+        heads.append("pooler")
     return tuple(heads)
 
 

@@ -15,7 +15,8 @@ from bert_jax.tokenizer import Tokenizer
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 HUB_FILES = (
     "config.json",
-    "model*.safetensors",
+    "model.safetensors",
+    "model-*-of-*.safetensors",
     "model.safetensors.index.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -117,10 +118,16 @@ def save(
 
 
 def recognises(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a path looks like a BERT model; reads no weights."""
-    if is_google(Path(path)):
+    """Tell whether a path or hub id looks like a BERT model; reads no weights.
+
+    What is no file and looks like an id on the hub may be one.
+    """
+    directory = Path(path)
+    if not directory.exists():
+        return HUB_ID.fullmatch(os.fspath(path)) is not None
+    if is_google(directory):
         return True
-    config = Path(path, "config.json")
+    config = directory / "config.json"
     return config.is_file() and '"bert"' in config.read_text(errors="replace")
 
 

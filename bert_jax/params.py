@@ -59,7 +59,7 @@ def init_params(
         raise ValueError("a classification head needs config.labels, its class names")
     encoder_key, *head_keys = jax.random.split(key, 1 + len(HEADS))
     ids = jnp.zeros((1, 1), jnp.int32)
-    encoder = Encoder(config).init(encoder_key, ids, ids, ids == 0)["params"]
+    encoder = dict(Encoder(config).init(encoder_key, ids, ids, ids == 0)["params"])
     state = jnp.zeros((1, 1, config.layer_dim))
     drawn = {}
     for name, head_key in zip(HEADS, head_keys, strict=True):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The heads applied: tokens in, scores out."""
 
+from typing import cast
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -65,4 +67,5 @@ def _apply(params: BertParams, head: str, *inputs: Array) -> Array:
     if head not in params.heads:
         held = ", ".join(params.heads) or "none"
         raise ValueError(f"these weights have no {head!r} head (heads: {held})")
-    return HEADS[head](params.config).apply({"params": params.heads[head]}, *inputs)
+    module = HEADS[head](params.config)
+    return cast(Array, module.apply({"params": params.heads[head]}, *inputs))

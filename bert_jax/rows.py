@@ -121,7 +121,8 @@ def cut_windows(
     """
     room = max_length - 2
     stride = max(room // 2, 1)
-    ids, word_ids = _trim_giant_words(ids, word_ids, stride)
+    if len(ids) > room:
+        ids, word_ids = _trim_giant_words(ids, word_ids, stride)
     if len(ids) <= room:
         return [cut_row(ids, word_ids, cls_id, sep_id)]
     starts = np.append(np.arange(0, len(ids) - room, stride), len(ids) - room)
@@ -214,8 +215,9 @@ def with_context(
         else:
             row = cut_row(ids, word_ids, cls_id, sep_id)
             if len(ids) and reach:
-                right = np.concatenate([ids[:0], *_until_document_end(ahead)])[:reach]
-                row = _surround(row, before, right, max_length)
+                # Nothing beyond the end of the document has been read yet.
+                right = np.concatenate([ids[:0], *(later for later, _ in ahead)])
+                row = _surround(row, before, right[:reach], max_length)
             yield [row]
         before = np.concatenate([before, ids]) if len(ids) else ids
         before = before[max(len(before) - reach, 0) :]
@@ -230,15 +232,6 @@ def _right_is_open(
     later = [ids for ids, _ in ahead][1:]
     ended = any(not len(ids) for ids in later)
     return not ended and sum(map(len, later)) < reach
-
-
-def _until_document_end(
-    ahead: Iterable[tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]],
-) -> Iterator[Int[np.ndarray, " _"]]:
-    for ids, _ in ahead:
-        if not len(ids):
-            return
-        yield ids
 
 
 def _surround(

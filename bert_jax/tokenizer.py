@@ -172,15 +172,9 @@ class WordPieceTokenizer(Tokenizer):
         self.max_length = _check_max_length(max_length)
         # Not the number of pieces: one that stands there twice leaves an index unused.
         self.vocab_size = max(backend.get_vocab().values(), default=-1) + 1
-        source = source or "this tokeniser"
-        for piece in ("[CLS]", "[SEP]", "[UNK]"):
-            if backend.token_to_id(piece) is None:
-                raise ValueError(
-                    f"{source}: the vocabulary has no {piece}; add it, on a line of "
-                    "its own, at the index that the model was trained with"
-                )
         self.cls_id, self.sep_id, self.unk_id = (
-            backend.token_to_id(piece) for piece in ("[CLS]", "[SEP]", "[UNK]")
+            _find_special(backend, piece, source or "this tokeniser")
+            for piece in ("[CLS]", "[SEP]", "[UNK]")
         )
         self.mask_id = backend.token_to_id("[MASK]")
         # Padding is masked, so a vocabulary without the piece may fill with any other.
@@ -387,6 +381,16 @@ def check_sentences(sentences: Sequence[Sentence]) -> Sequence[Sentence]:
     if isinstance(sentences, str):
         raise ValueError("pass a list of sentences, not one str: [sentence]")
     return sentences
+
+
+def _find_special(backend: tokenizers.Tokenizer, piece: str, source: str) -> int:
+    index = backend.token_to_id(piece)
+    if index is None:
+        raise ValueError(
+            f"{source}: the vocabulary has no {piece}; add it, on a line of its own, "
+            "at the index that the model was trained with"
+        )
+    return index
 
 
 def _check_max_length(max_length: int) -> int:

@@ -24,6 +24,9 @@ Reader = Callable[[], np.ndarray]
 
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 
+NEED_POOLER = {"nsp", "sequence"}
+"""The heads that read the pooler and mean nothing without it."""
+
 _IN_ENCODER = re.compile(r"(bert/)?(embeddings|encoder)\b")
 
 
@@ -48,8 +51,15 @@ def published_tensors(config: BertConfig, heads: Sequence[str]) -> list[Tensor]:
     """List every tensor of an encoder with these heads.
 
     Raises:
-      ValueError: an unknown head.
+      ValueError: an unknown head, one without the pooler that it reads, or two
+        classifiers, which have one published name.
     """
+    if NEED_POOLER & set(heads) and "pooler" not in heads:
+        raise ValueError(
+            "the heads nsp and sequence need the pooler, which is not there"
+        )
+    if {"sequence", "token"} <= set(heads):
+        raise ValueError("sequence and token heads cannot stand in one file; save one")
     tensors = [*encoder_tensors(config)]
     for head in heads:
         tensors.extend(head_tensors(head, config))

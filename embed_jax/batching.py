@@ -52,8 +52,8 @@ class BatchShapes:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """The row lengths: steps of an eighth to a quarter of the length, from 8 up."""
-        lengths, length, step = [], 8, 8
+        """The row lengths: multiples of 4 to 32, then by an eighth to a quarter."""
+        lengths, length, step = [], 4, 4
         while length < self.max_length:
             lengths.append(length)
             if length >= 8 * step:
@@ -73,12 +73,12 @@ class BatchShapes:
         raise ValueError(f"{length} tokens, but rows have at most {self.max_length}")
 
     def full(self, length: int) -> int:
-        """Return how many rows of this length the budget allows."""
+        """Return how many rows of a length the budget allows."""
         multiple = self.row_multiple
         return max(self.token_budget // length // multiple, 1) * multiple
 
     def num_rows(self, wanted: int, length: int) -> int:
-        """Return the rows of the shape for a batch: full, or a half, a quarter, … of it.
+        """Return the rows of a batch: those of a full one, or a half, a quarter, …
 
         So few rows are not computed as many, at the price of a few more shapes.
         """

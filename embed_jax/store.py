@@ -140,7 +140,7 @@ class StoreWriter:
         metadata: Mapping[str, Any] | None = None,
         resume: bool = False,
         overwrite: bool = False,
-        compression: Literal["gzip", "lzf"] | None = None,
+        compression: Literal["gzip", "lzf"] | None = "gzip",
         commit_bytes: int = 64 << 20,
         commit_seconds: float = 5.0,
     ):

@@ -128,7 +128,8 @@ def read_ahead(source: Iterable[T], depth: int = 1) -> Iterator[T]:
     def put(element: T | None, error: BaseException | None) -> None:
         while not closed.is_set():
             try:
-                return ready.put((element, error), timeout=0.1)
+                ready.put((element, error), timeout=0.1)
+                return
             except queue.Full:
                 continue
 
@@ -139,7 +140,7 @@ def read_ahead(source: Iterable[T], depth: int = 1) -> Iterator[T]:
                 if closed.is_set():
                     return
             put(None, StopIteration())
-        except BaseException as error:  # noqa: BLE001 (raised again by the reader)
+        except BaseException as error:
             put(None, error)
 
     thread = threading.Thread(target=work, name="read-ahead", daemon=True)

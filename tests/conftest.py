@@ -5,11 +5,14 @@ Rank promotion raises, eight CPU devices live in one process, warnings are error
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
 import jax
 import pytest
+
+from embed_jax import pretrained
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -29,3 +32,17 @@ def data_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f"no real data at {path}; set CONTEXTUAL_DATA to its folder")
     return path
+
+
+@pytest.fixture(scope="session")
+def trained() -> Callable[[str], Path]:
+    """Fetch trained weights once for all runs; skips where they cannot be had."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+
+    def fetch(name: str) -> Path:
+        try:
+            return pretrained.fetch(name, cache / "contextual-jax/models" / name)
+        except OSError as error:
+            pytest.skip(f"no trained weights: {error}")
+
+    return fetch

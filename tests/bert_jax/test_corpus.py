@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text to vectors at scale: never dependent on company, nothing lost, nothing silent."""
+"""Text to vectors at scale: never dependent on company, nothing lost."""
 
 import dataclasses
 import logging
@@ -146,7 +146,7 @@ def test_words_without_a_piece_are_zero_and_reported(caplog):
 
 def test_long_input_is_windowed_truncated_or_refused(caplog):
     text = " ".join(["we", "ran", "down", "the", "river"] * 20)
-    with pytest.raises(ValueError, match='sentence 1 has 102 tokens .* "truncate"'):
+    with pytest.raises(ValueError, match=r'sentence 1 has 102 tokens .* "truncate"'):
         bert_jax.embed_words(PARAMS, TOKENIZER, ["we", text], "last", long="error")
     (windowed,) = bert_jax.embed_words(PARAMS, TOKENIZER, [text], "last")
     assert windowed.shape == (100, 16)
@@ -186,12 +186,19 @@ def test_context_shows_the_neighbours_and_returns_only_the_sentence():
     whole = alone(" ".join(document))[1:-1]
     np.testing.assert_allclose(np.concatenate(embedded[:3]), whole, atol=1e-5)
     assert embedded[3].shape == (0, 16)
-    np.testing.assert_allclose(
-        embedded[4], alone("money")[1:-1], atol=1e-5
-    )
+    np.testing.assert_allclose(embedded[4], alone("money")[1:-1], atol=1e-5)
     near = bert_jax.embed_words(PARAMS, TOKENIZER, document, "last", context=2)
     expected = alone("the river the bank is deep water ran")[3:7]
     np.testing.assert_allclose(near[1], expected, atol=1e-5)
+
+
+def test_blank_lines_cost_no_computation():
+    before = corpus._word_vectors._cache_size()
+    vectors = bert_jax.embed_words(
+        PARAMS, TOKENIZER, ["", " ", []] * 9, "concat(0,1,2,0)"
+    )
+    assert [v.shape for v in vectors] == [(0, 64)] * 27
+    assert corpus._word_vectors._cache_size() == before
 
 
 def test_output_dtypes():
@@ -211,13 +218,23 @@ def test_output_dtypes():
 
 def test_a_learned_mix_is_used():
     mix = ScalarMix(weights=jnp.array([0.0, 0.0, 50.0]), gamma=jnp.float32(2))
-    (mixed,) = bert_jax.embed_words(PARAMS, TOKENIZER, ["the bank"], "mix(all)", mix=mix)
+    (mixed,) = bert_jax.embed_words(
+        PARAMS, TOKENIZER, ["the bank"], "mix(all)", mix=mix
+    )
     (last,) = bert_jax.embed_words(PARAMS, TOKENIZER, ["the bank"], "last")
     np.testing.assert_allclose(mixed, 2 * last, atol=1e-5)
 
 
 def test_rubbish_is_embedded_or_refused_and_nothing_is_lost():
-    rubbish = ["", " \t\u3000 ", "a" * 10_000, "\ud800", "\x00", "we\ud83d sat", "." * 300]
+    rubbish = [
+        "",
+        " \t\u3000 ",
+        "a" * 10_000,
+        "\ud800",
+        "\x00",
+        "we\ud83d sat",
+        "." * 300,
+    ]
     vectors = bert_jax.embed_words(PARAMS, TOKENIZER, [*rubbish, "we sat"], "last")
     assert [len(v) for v in vectors] == [0, 0, 1, 0, 0, 2, 300, 2]
     assert all(np.isfinite(v).all() for v in vectors)
@@ -248,9 +265,7 @@ def test_nothing_in_nothing_out():
         ({"layer_spec": "3"}, "0..2"),
     ],
 )
-def test_wrong_options_are_refused_before_the_first_sentence(
-    options, message
-):
+def test_wrong_options_are_refused_before_the_first_sentence(options, message):
     def sentences():
         raise AssertionError("read too early")
         yield

@@ -98,13 +98,10 @@ def tensors() -> Tensors:
     }
 
 
-def write(
-    path: Path, tensors: Tensors | None, settings: dict | None = None, **changes
-) -> Path:
-    """Write a directory with config.json, tokeniser and, if given, model.safetensors."""
+def write(path: Path, tensors: Tensors | None, **changes) -> Path:
+    """Write config.json, tokeniser and, if there are tensors, model.safetensors."""
     path.mkdir(exist_ok=True)
-    content = (SETTINGS if settings is None else settings) | changes
-    (path / "config.json").write_text(json.dumps(content))
+    (path / "config.json").write_text(json.dumps(SETTINGS | changes))
     make_tokenizer().save(path)
     if tensors is not None:
         safetensors.numpy.save_file(tensors, path / "model.safetensors")
@@ -313,12 +310,29 @@ def test_labels_keep_the_order_of_their_numbers(kind, tensors, tmp_path):
     assert set(params.heads) == {"pooler", kind.lower()}
 
 
+def test_a_classifier_without_architecture(tensors, tmp_path):
+    whole = with_classifier(tensors, 2)
+    params, _ = bert_jax.load(write(tmp_path / "pooler", whole))
+    assert set(params.heads) == {"pooler", "sequence"}
+    assert params.config.labels == ("LABEL_0", "LABEL_1")
+    params, _ = bert_jax.load(write(tmp_path / "none", without(whole, "pooler")))
+    assert set(params.heads) == {"token"}
+
+
+def test_heads_that_read_a_pooler_need_it(tensors, tmp_path):
+    path = write(tmp_path / "pretraining", without(tensors, "pooler"))
+    refused(path, "no tensor pooler.dense.weight, pooler.dense.bias")
+    path = write(
+        tmp_path / "sequence",
+        without(with_classifier(tensors, 2), "pooler"),
+        architectures=["BertForSequenceClassification"],
+    )
+    refused(path, "no tensor pooler.dense.weight, pooler.dense.bias")
+
+
 def test_labels_must_fit_the_classifier(tensors, tmp_path):
     path = write(tmp_path, with_classifier(tensors, 3), id2label={"0": "a", "1": "b"})
     refused(path, "config.json", "2 labels", "classifier.bias has 3")
-
-
-QUESTION_ANSWERING = {"architectures": ["BertForQuestionAnswering"]}
 
 
 def test_encoder_only_opens_models_with_unknown_heads(tensors, tmp_path):
@@ -329,7 +343,9 @@ def test_encoder_only_opens_models_with_unknown_heads(tensors, tmp_path):
         "qa_outputs.weight": rng.normal(size=(2, 8)).astype(np.float32),
         "qa_outputs.bias": np.zeros(2, np.float32),
     }
-    path = write(tmp_path / "answers", unknown, **QUESTION_ANSWERING)
+    path = write(
+        tmp_path / "answers", unknown, architectures=["BertForQuestionAnswering"]
+    )
     refused(
         path,
         "model.safetensors: unexpected tensor qa_outputs.bias, qa_outputs.weight",
@@ -364,10 +380,8 @@ def test_a_decoder_does_not_stand_in_for_the_table(tensors, tmp_path):
 
 @pytest.mark.parametrize("name", published_shapes())
 def test_every_tensor_is_needed_and_checked(name, tensors, tmp_path):
-    # Without its partner a pooler or a head is damaged, not absent.
     path = write(tmp_path / "missing", {n: v for n, v in tensors.items() if n != name})
-    if not name.startswith("cls.seq") or name.endswith("bias"):
-        refused(path, "model.safetensors: no tensor", name)
+    refused(path, "model.safetensors: no tensor", name)
     longer = np.concatenate([tensors[name], tensors[name][:1]])
     path = write(tmp_path / "longer", tensors | {name: longer})
     refused(path, "model.safetensors", name, str(list(longer.shape)))
@@ -394,11 +408,15 @@ def test_nothing_is_left_over(name, remedy, tensors, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "second", ["bert.pooler.dense.bias", "embeddings.LayerNorm.gamma"]
+    ("name", "second"),
+    [
+        ("pooler.dense.bias", "bert.pooler.dense.bias"),
+        ("embeddings.LayerNorm.weight", "embeddings.LayerNorm.gamma"),
+    ],
 )
-def test_a_tensor_under_two_names(second, tensors, tmp_path):
+def test_a_tensor_under_two_names(name, second, tensors, tmp_path):
     path = write(tmp_path, tensors | {second: np.zeros(8, np.float32)})
-    refused(path, "model.safetensors", second.rpartition(".")[0], "two names")
+    refused(path, f"model.safetensors: {name} stands there under two names")
 
 
 def test_truncated_safetensors(tensors, tmp_path):
@@ -585,7 +603,7 @@ def test_a_hub_id_is_fetched_once_in_one_form(tensors, monkeypatch, tmp_path):
     ((name, patterns),) = calls
     assert name == "someone/some-bert"
     assert "pytorch_model.bin" not in patterns
-    assert {"config.json", "tokenizer.json", "model*.safetensors"} <= {*patterns}
+    assert {"config.json", "tokenizer.json", "model.safetensors"} <= {*patterns}
 
 
 def test_an_old_hub_id_has_only_pytorch_files(tensors, monkeypatch, tmp_path):
@@ -632,8 +650,7 @@ COMBINATIONS = [
     for size in range(4)
     for heads in itertools.combinations(HEADS, size)
     for classifier in [(), ("sequence",), ("token",)]
-    # Without its pooler a sequence head cannot be told from one of tokens.
-    if classifier != ("sequence",) or "pooler" in heads
+    if "pooler" in heads or not {"nsp", "sequence"} & {*heads, *classifier}
 ]
 
 
@@ -713,12 +730,12 @@ def test_overwriting_replaces_models_only(tmp_path):
     assert bert_jax.load(empty)
 
 
-class FullDisk(Exception):
+class DiskFullError(Exception):
     pass
 
 
 def fail(*args, **kwargs):
-    raise FullDisk
+    raise DiskFullError
 
 
 @pytest.mark.parametrize(
@@ -736,7 +753,7 @@ def test_a_failure_in_the_middle_changes_nothing(step, exists, monkeypatch, tmp_
         bert_jax.save(path, make_params(), make_tokenizer())
         before = snapshot(path)
     monkeypatch.setattr(step, fail)
-    with pytest.raises(FullDisk):
+    with pytest.raises(DiskFullError):
         bert_jax.save(path, make_params(("mlm",)), make_tokenizer(), overwrite=True)
     assert [*tmp_path.iterdir()] == ([path] if exists else [])
     if exists:
@@ -750,11 +767,11 @@ def test_a_failure_between_the_two_renames_brings_the_old_back(monkeypatch, tmp_
 
     def rename_all_but_new(self, target):
         if self.name == "new":
-            raise FullDisk
+            raise DiskFullError
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", rename_all_but_new)
-    with pytest.raises(FullDisk):
+    with pytest.raises(DiskFullError):
         bert_jax.save(path, make_params(("mlm",)), make_tokenizer(), overwrite=True)
     assert [*tmp_path.iterdir()] == [path]
     assert snapshot(path) == before
@@ -787,6 +804,20 @@ def test_a_tokeniser_that_does_not_fit_is_not_saved(tmp_path):
     params = make_params(vocab_size=len(WORDS) - 1)
     with pytest.raises(ValueError, match="the tokeniser has"):
         bert_jax.save(tmp_path / "model", params, make_tokenizer())
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("heads", "message"),
+    [
+        (("sequence",), "need the pooler"),
+        (("mlm", "nsp"), "need the pooler"),
+        (("pooler", "sequence", "token"), "save one"),
+    ],
+)
+def test_heads_that_would_not_come_back_are_not_saved(heads, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        bert_jax.save(tmp_path / "model", make_params(heads), make_tokenizer())
     assert not [*tmp_path.iterdir()]
 
 

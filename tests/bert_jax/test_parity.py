@@ -188,7 +188,9 @@ def test_saved_directory_opens_in_transformers(architecture, tied, tmp_path):
         )
     again, tokenizer = bert_jax.load(tmp_path / "model")
     assert dataclasses.replace(again.config, labels=config.labels) == config
-    assert again.config.labels == (config.labels if again.heads.keys() & CLASSIFIERS else ())
+    assert again.config.labels == (
+        config.labels if again.heads.keys() & CLASSIFIERS else ()
+    )
     jax.tree.map(np.testing.assert_array_equal, again.encoder, params.encoder)
     jax.tree.map(np.testing.assert_array_equal, again.heads, params.heads)
     assert tokenizer.encode(["the river"])[0].ids.tolist()

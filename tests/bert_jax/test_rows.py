@@ -33,9 +33,6 @@ def words_of(row: Row) -> list[int]:
     return [w + row.first_word if w >= 0 else -1 for w in row.word_ids.tolist()]
 
 
-# Batches
-
-
 def test_collate_pads():
     rows = [
         Row(np.array([5, 6, 7]), np.array([-1, 0, -1]), np.array([True, True, False])),
@@ -100,19 +97,15 @@ def test_a_row_counts_words_up_to_its_last_piece():
     assert (empty.ids.tolist(), empty.num_words) == ([CLS, SEP], 0)
 
 
-# Windows
-
-
 def windows_by_hand(word_lengths, max_length: int) -> list[tuple[list[int], list[int]]]:
     """Return pieces and read words of each window, straight from the description."""
     room = max_length - 2
     half = max(room // 2, 1)
     ids, word_ids = (array.tolist() for array in sentence_of(word_lengths))
-    pieces = [
-        piece
-        for word, group in itertools.groupby(zip(ids, word_ids), lambda both: both[1])
-        for piece in list(group)[:half]
-    ]
+    pieces = list(zip(ids, word_ids, strict=True))
+    if len(pieces) > room:
+        groups = itertools.groupby(pieces, lambda piece: piece[1])
+        pieces = [piece for _, group in groups for piece in list(group)[:half]]
     if len(pieces) <= room:
         return [([i for i, _ in pieces], [w for _, w in pieces])]
     starts = [s for s in range(0, len(pieces), half) if s + room < len(pieces)]
@@ -190,6 +183,8 @@ def test_windows_are_those_of_the_description(word_lengths, max_length):
         [2] * 17,
         [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5],
         [500],
+        [5],
+        [4, 1],
         [1, 500, 1],
         [500, 500, 500],
         [0, 7, 0, 0, 7, 0],
@@ -233,9 +228,6 @@ def test_three_million_pieces_take_seconds():
         [row.word_ids[row.word_ids >= 0] + row.first_word for row in rows]
     )
     np.testing.assert_array_equal(read, word_ids)
-
-
-# Context
 
 
 def context_by_hand(sentences, index: int, max_length: int, max_context: int):
@@ -384,7 +376,7 @@ def test_nothing_is_read_before_it_is_asked_for():
 def test_memory_does_not_grow_with_the_document(max_context):
     def source(num_sentences):
         for index in range(num_sentences):
-            yield sentence_of([1] * (2000 if index % 50 == 7 else 20))
+            yield sentence_of([1] * (300 if index % 50 == 7 else 20))
 
     peaks = []
     for num_sentences in (100, 400):

@@ -13,7 +13,23 @@ WORDS = [
     *LETTERS,
     *(f"##{letter}" for letter in LETTERS),
     *".,!?'-",
-    *"the bank river of money ran down by deep is ##ing ##ed water we sat".split(),
+    *[
+        "the",
+        "bank",
+        "river",
+        "of",
+        "money",
+        "ran",
+        "down",
+        "by",
+        "deep",
+        "is",
+        "##ing",
+        "##ed",
+        "water",
+        "we",
+        "sat",
+    ],
 ]
 
 

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which encoder a model belongs to, found without this package knowing any of them.
+
+An encoder is a module that registers under the entry point "embed_jax.encoders"; see
+docs/adding-an-encoder.md.
+"""
+
+import importlib.metadata
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from embed_jax.layer_spec import LayerSpec
+from embed_jax.stream import Embedded
+
+GROUP = "embed_jax.encoders"
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """What a module must offer for the command to embed with it."""
+
+    def recognises(self, path: str) -> bool:
+        """Tell whether a path or hub id looks like one of its models."""
+        ...
+
+    def load(self, path: str) -> tuple[Any, Any]:
+        """Load `(params, tokenizer)`."""
+        ...
+
+    def vector_width(self, params: Any, layer_spec: str | LayerSpec, pool: str) -> int:
+        """Compute the width of a pooled vector without running."""
+        ...
+
+    def stream_words(
+        self,
+        params: Any,
+        tokenizer: Any,
+        sentences: Iterable[str | Sequence[str]],
+        layer_spec: str | LayerSpec,
+        **options: Any,
+    ) -> Iterator[Embedded]:
+        """Embed words, in order and in bounded memory."""
+        ...
+
+    def stream_sentences(
+        self,
+        params: Any,
+        tokenizer: Any,
+        sentences: Iterable[str | Sequence[str]],
+        layer_spec: str | LayerSpec,
+        **options: Any,
+    ) -> Iterator[Embedded]:
+        """Embed sentences, in order and in bounded memory."""
+        ...
+
+
+def find_encoder(path: str) -> Encoder:
+    """Return the installed encoder that recognises a model.
+
+    Raises:
+      ValueError: none does.
+    """
+    entry_points = importlib.metadata.entry_points(group=GROUP)
+    for entry_point in entry_points:
+        encoder = entry_point.load()
+        if encoder.recognises(path):
+            return encoder
+    known = ", ".join(sorted(entry_point.name for entry_point in entry_points))
+    raise ValueError(
+        f"{path} is not a model that is known here (encoders: {known or 'none'}); "
+        "pass the directory that holds config.json and the weights, or a hub id"
+    )

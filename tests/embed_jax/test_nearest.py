@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Contexts of a word, nearest first."""
+
+import numpy as np
+import pytest
+
+from embed_jax import nearest
+from embed_jax.store import StoreWriter, VectorStore
+
+SENTENCES = [
+    (["the", "bank", "sat"], [[0, 0], [1, 0.0], [5, 5]]),
+    ([], np.zeros((0, 2))),
+    (["Bank", "money"], [[0, 1], [9, 9]]),
+    (["a", "river", "bank"], [[0, 0], [3, 3], [2, 0.5]]),
+]
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "vectors.h5"
+    with StoreWriter(path, dim=2, metadata={"level": "words"}) as writer:
+        for words, vectors in SENTENCES:
+            writer.append(np.array(vectors, np.float32), words)
+    return path
+
+
+def test_occurrences_are_found_whatever_their_case(path):
+    with VectorStore(path) as store:
+        occurrences, vectors = nearest.find_occurrences(store, "BANK")
+    assert [(o.sentence, o.position) for o in occurrences] == [(0, 1), (2, 0), (3, 2)]
+    np.testing.assert_allclose(vectors, [[1, 0], [0, 1], [2, 0.5]])
+
+
+def test_the_command_prints_the_nearest_first(path, capsys):
+    assert nearest.main([str(path), "bank"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "bank: 3 occurrences; nearest to"
+    assert lines[1].strip() == "the [bank] sat"
+    assert lines[2] == "0.970  a river [bank]"
+    assert lines[3] == "0.000  [Bank] money"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["snow"], "no word 'snow'"),
+        (["bank", "--like", "4"], "it occurs 3 times"),
+    ],
+)
+def test_what_is_not_there_is_one_line(path, capsys, arguments, message):
+    assert nearest.main([str(path), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_file_that_is_no_store_is_one_line(tmp_path, capsys):
+    path = tmp_path / "vectors.h5"
+    path.write_bytes(b"not HDF5")
+    assert nearest.main([str(path), "bank"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_sentence_vectors_are_refused(tmp_path, capsys):
+    path = tmp_path / "vectors.h5"
+    with StoreWriter(path, dim=1, metadata={"level": "sentences"}) as writer:
+        writer.append(np.ones((1, 1), np.float32), ["the bank"])
+    assert nearest.main([str(path), "bank"]) == 2
+    assert "vectors of sentences" in capsys.readouterr().err
