@@ -111,15 +111,14 @@ def embed(
       (2, 6, 64)
     """
     check_tokens(params, tokens)
-    several = isinstance(layer_spec, tuple)
-    specs = tuple(map(parse_layer_spec, layer_spec if several else (layer_spec,)))
-    mixes = mix if several and mix is not None else (mix,) * len(specs)
-    if len(mixes) != len(specs):
-        raise ValueError(
-            f"{len(specs)} specs need {len(specs)} mixes, not {len(mixes)}"
-        )
-    vectors = _embed(params, tokens, specs, mixes, jnp.dtype(dtype))
-    return vectors if several else vectors[0]
+    if not isinstance(layer_spec, tuple):
+        spec = parse_layer_spec(layer_spec)
+        return _embed(params, tokens, (spec,), (mix,), jnp.dtype(dtype))[0]
+    specs = tuple(map(parse_layer_spec, layer_spec))
+    mixes = (None,) * len(specs) if mix is None else mix
+    if not isinstance(mixes, tuple) or len(mixes) != len(specs):
+        raise ValueError(f"{len(specs)} specs need a tuple of {len(specs)} mixes")
+    return _embed(params, tokens, specs, mixes, jnp.dtype(dtype))
 
 
 @partial(jax.jit, static_argnums=(2, 4))

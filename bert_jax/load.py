@@ -123,10 +123,10 @@ def recognises(path: str | os.PathLike[str]) -> bool:
     What is no file and looks like an id on the hub may be one.
     """
     directory = Path(path)
-    if not directory.exists():
-        return HUB_ID.fullmatch(os.fspath(path)) is not None
     if is_google(directory):
         return True
+    if not directory.exists():
+        return HUB_ID.fullmatch(os.fspath(path)) is not None
     config = directory / "config.json"
     return config.is_file() and '"bert"' in config.read_text(errors="replace")
 

@@ -50,7 +50,7 @@ def init_params(
       >>> import bert_jax
       >>> params = init_params(jax.random.key(0), bert_jax.TINY)
       >>> sum(leaf.size for leaf in jax.tree.leaves(params))
-      55208
+      54506
     """
     unknown = sorted(set(heads) - set(HEADS))
     if unknown:

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -464,8 +464,3 @@ def _shorten_pair(first: int, second: int, excess: int) -> tuple[int, int]:
     room = first + second - excess
     kept = min(first, max(room - second, (room + 1) // 2))
     return kept, room - kept
-
-
-def empty_words(pieces: Iterable[Pieces]) -> int:
-    """Count the words that yield no piece, and so a zero vector."""
-    return sum(len(p.words) - len(np.unique(p.word_ids)) for p in pieces)

@@ -78,7 +78,7 @@ class BatchShapes:
         return max(self.token_budget // length // multiple, 1) * multiple
 
     def num_rows(self, wanted: int, length: int) -> int:
-        """Return the rows of a batch: those of a full one, or a half, a quarter, …
+        """Return the rows of a batch: as many as a full one has, or a half, a quarter.
 
         So few rows are not computed as many, at the price of a few more shapes.
         """

@@ -827,3 +827,5 @@ def test_recognises(tensors, tmp_path):
     assert not bert_jax.recognises(roberta)
     assert not bert_jax.recognises(tmp_path)
     assert not bert_jax.recognises(tmp_path / "absent")
+    assert bert_jax.recognises("someone/some-bert")
+    assert not bert_jax.recognises("no/such/model")

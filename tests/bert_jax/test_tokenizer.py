@@ -23,7 +23,6 @@ from bert_jax.tokenizer import (
     SentencePieceTokenizer,
     WordPieceTokenizer,
     _shorten_pair,
-    empty_words,
 )
 from tests.bert_jax.words import WORDS, make_tokenizer
 
@@ -352,7 +351,6 @@ def test_words_of_a_list_are_tokenised_one_by_one(words):
         check_pieces_rejoin(expected)
     unread = {i for i, expected in enumerate(alone) if not len(expected.ids)}
     assert unread.isdisjoint(pieces.word_ids.tolist())
-    assert empty_words([pieces]) == len(unread)
 
 
 def check_pieces_rejoin(pieces: Pieces) -> None:
@@ -380,7 +378,6 @@ def test_words_without_a_piece_have_no_position():
     pieces = encode_one(letters, ["\x00", "bank", "", "\u200d", "river", " "])
     assert piece_texts(letters, pieces) == ["bank", "river"]
     assert pieces.word_ids.tolist() == [1, 4]
-    assert empty_words([pieces]) == 4
 
 
 def test_nul_and_lone_surrogates_are_dropped():

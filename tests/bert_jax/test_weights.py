@@ -141,7 +141,7 @@ def test_tensors_are_read_once_and_one_at_a_time():
     assemble(readers, TINY, ("pooler", "mlm", "nsp"), "somewhere")
     assert sorted(read) == sorted(tensors)
     read.clear()
-    with pytest.raises(ValueError, match="unexpected tensor cls.seq"):
+    with pytest.raises(ValueError, match=r"unexpected tensor cls\.seq"):
         assemble(readers, TINY, ("pooler", "mlm"), "somewhere")
     assert not read  # names are checked before anything is read
 
