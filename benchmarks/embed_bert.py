@@ -356,6 +356,7 @@ def export_onnx(directory: Path, *, int8: bool) -> Path:
     wanted = small if int8 else fused
     if wanted.exists():
         return wanted
+    import onnx
     import torch
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.transformers import optimizer
@@ -365,8 +366,12 @@ def export_onnx(directory: Path, *, int8: bool) -> Path:
     model = AutoModel.from_pretrained(directory, attn_implementation="eager").eval()
 
     class LastLayer(torch.nn.Module):
-        def forward(self, input_ids, attention_mask, token_type_ids):
-            return model(input_ids, attention_mask, token_type_ids).last_hidden_state
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+            return self.model(*inputs).last_hidden_state
 
     ids = torch.ones((2, 16), dtype=torch.long)
     names = ["input_ids", "attention_mask", "token_type_ids"]
@@ -389,7 +394,12 @@ def export_onnx(directory: Path, *, int8: bool) -> Path:
         opt_level=1,
     )
     optimised.save_model_to_file(str(fused))
-    quantize_dynamic(fused, small, weight_type=QuantType.QInt8)
+    quantize_dynamic(
+        fused,
+        small,
+        weight_type=QuantType.QInt8,
+        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+    )
     return wanted
 
 
