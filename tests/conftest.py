@@ -22,6 +22,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("default")
 
+# Programs that make fixtures, with what only they need.
+collect_ignore_glob = ["fixtures/*"]
+
 REPOSITORY = Path(__file__).parents[1]
 
 
