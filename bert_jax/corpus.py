@@ -120,6 +120,7 @@ def stream_words(
     dtype: DTypeLike = jnp.float32,
     out_dtype: DTypeLike = jnp.float32,
     mesh: Mesh | None = None,
+    on_batch: Callable[[int], None] | None = None,
 ) -> Iterator[Embedded]:
     """Embed the words of any number of sentences, in order and in bounded memory.
 
@@ -145,6 +146,7 @@ def stream_words(
       out_dtype: of the vectors; float32, float16 or bfloat16.
       mesh: the devices to spread batches over (`embed_jax.mesh.data_mesh`); by default
         the default device.
+      on_batch: called with the number of rows whenever a batch is done, for progress.
 
     Returns:
       An iterator of `Embedded(words, vectors, unread)`.
@@ -181,6 +183,7 @@ def stream_words(
         dtype=dtype,
         out_dtype=out_dtype,
         mesh=mesh,
+        on_batch=on_batch,
         embed_blanks=False,
     )
 
@@ -201,6 +204,7 @@ def stream_sentences(
     dtype: DTypeLike = jnp.float32,
     out_dtype: DTypeLike = jnp.float32,
     mesh: Mesh | None = None,
+    on_batch: Callable[[int], None] | None = None,
 ) -> Iterator[Embedded]:
     """Embed any number of sentences, one vector each; see `stream_words`.
 
@@ -221,6 +225,7 @@ def stream_sentences(
       dtype: of the computation.
       out_dtype: of the vectors.
       mesh: the devices to spread batches over.
+      on_batch: called with the number of rows whenever a batch is done.
 
     Returns:
       An iterator of `Embedded(words, vectors, unread)`, vectors being `[1, width]`.
@@ -260,6 +265,7 @@ def stream_sentences(
         dtype=dtype,
         out_dtype=out_dtype,
         mesh=mesh,
+        on_batch=on_batch,
         embed_blanks=True,
     )
 
@@ -323,6 +329,7 @@ def _stream(
     dtype: DTypeLike,
     out_dtype: DTypeLike,
     mesh: Mesh | None,
+    on_batch: Callable[[int], None] | None,
     embed_blanks: bool,
 ) -> Iterator[Embedded]:
     """Check everything that can be checked now; return the generator of vectors."""
@@ -367,7 +374,9 @@ def _stream(
         CHUNK_BATCHES * shapes.token_budget,
         max(CHUNK_BYTES // (4 * width), 4 * shapes.token_budget),
     )
-    return stream_vectors(items, run, assemble, shapes, chunk_tokens=chunk_tokens)
+    return stream_vectors(
+        items, run, assemble, shapes, chunk_tokens=chunk_tokens, on_batch=on_batch
+    )
 
 
 def _items(

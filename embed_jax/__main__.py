@@ -9,7 +9,6 @@ import itertools
 import os
 import signal
 import sys
-import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,15 +18,14 @@ from typing import Annotated, Any, Literal
 import jax
 import numpy as np
 import tyro
-from tqdm import tqdm
 from tyro.conf import arg
 
 from embed_jax.encoders import Encoder, find_encoder
 from embed_jax.layer_spec import parse_layer_spec
 from embed_jax.mesh import data_mesh
 from embed_jax.pooling import SENTENCE_POOLS, WORD_POOLS
+from embed_jax.progress import Progress
 from embed_jax.store import StoreWriter
-from embed_jax.stream import Embedded
 from embed_jax.text import Survey, read_lines, survey
 
 DTYPE = Literal["float32", "float16", "bfloat16"]
@@ -166,25 +164,24 @@ def _fill(
     # one at least: so far back must reading start for the same rows to come out.
     first = max(done - params.config.max_positions, 0) if context else done
     stream = encoder.stream_sentences if command.sentences else encoder.stream_words
-    vectors = stream(
-        params,
-        tokenizer,
-        itertools.islice(_sentences(command), first, None),
-        command.layers,
-        pool=pool,
-        long=command.long,
-        context=context,
-        max_length=command.max_length,
-        token_budget=command.token_budget,
-        dtype=command.compute,
-        out_dtype=command.dtype,
-        mesh=data_mesh(devices) if len(devices) > 1 else None,
-    )
     num_unread, example = 0, ""
-    with tqdm(
-        total=text.num_lines, initial=done, unit=" sentences", desc=command.output.name
-    ) as progress:
-        for index, embedded in enumerate(_with_rate(vectors, progress), start=first):
+    with Progress(command.output.name, text.num_lines, done) as progress:
+        vectors = stream(
+            params,
+            tokenizer,
+            itertools.islice(_sentences(command), first, None),
+            command.layers,
+            pool=pool,
+            long=command.long,
+            context=context,
+            max_length=command.max_length,
+            token_budget=command.token_budget,
+            dtype=command.compute,
+            out_dtype=command.dtype,
+            mesh=data_mesh(devices) if len(devices) > 1 else None,
+            on_batch=progress.computed,
+        )
+        for index, embedded in enumerate(vectors, start=first):
             if index < done:
                 continue
             if embedded.unread and not num_unread:
@@ -195,7 +192,7 @@ def _fill(
             if command.sentences:
                 words = [" ".join(words)]
             writer.append(np.asarray(embedded.vectors), words)
-            progress.update()
+            progress.written(len(embedded.words))
     if not num_unread:
         return ""
     return f"{num_unread:,} words have zero vectors; the first is {example:.120}"
@@ -204,17 +201,6 @@ def _fill(
 def _sentences(command: Command) -> Iterator[str | list[str]]:
     for line in read_lines(command.corpus):
         yield [word for word in line.split(" ") if word] if command.split else line
-
-
-def _with_rate(vectors: Iterator[Embedded], progress: tqdm) -> Iterator[Embedded]:
-    """Show words a second beside the bar, since the first result."""
-    num_words, start = 0, time.monotonic()
-    for embedded in vectors:
-        yield embedded
-        num_words += len(embedded.words)
-        elapsed = time.monotonic() - start
-        if elapsed > 0:
-            progress.set_postfix_str(f"{num_words / elapsed:,.0f} words/s", False)
 
 
 def _metadata(command: Command, pool: str, text: Survey, params: Any) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def stream_vectors(
     shapes: BatchShapes,
     *,
     chunk_tokens: int,
+    on_batch: Callable[[int], None] | None = None,
 ) -> Iterator[Embedded]:
     """Compute the vectors of sentences, in order.
 
@@ -88,6 +89,8 @@ def stream_vectors(
       shapes: the shapes that batches may have.
       chunk_tokens: tokens that are sorted together; more of them mean less padding and
         more memory.
+      on_batch: told the number of rows whenever a batch is back, which is long before
+        their sentences' turn comes.
 
     Yields:
       The sentences, one by one.
@@ -97,6 +100,12 @@ def stream_vectors(
     """
     in_flight: deque[tuple[_Chunk[RowT], Batch, jax.Array]] = deque()
     waiting: deque[_Chunk[RowT]] = deque()
+
+    def collect() -> None:
+        chunk, batch, result = in_flight.popleft()
+        _collect(chunk, batch, result)
+        if on_batch:
+            on_batch(len(batch.indices))
 
     def finished() -> Iterator[Embedded]:
         while waiting and not waiting[0].num_missing:
@@ -108,10 +117,10 @@ def stream_vectors(
             rows = [chunk.rows[index] for index in batch.indices]
             in_flight.append((chunk, batch, run(rows, batch)))
             if len(in_flight) > IN_FLIGHT:
-                _collect(*in_flight.popleft())
+                collect()
                 yield from finished()
     while in_flight:
-        _collect(*in_flight.popleft())
+        collect()
         yield from finished()
     yield from finished()
 

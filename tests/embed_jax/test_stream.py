@@ -49,6 +49,19 @@ def test_results_come_in_order_whatever_the_lengths(counts, chunk_tokens, data):
         assert embedded.vectors[:, 0].tolist() == [row[0] for row in item.rows]
 
 
+def test_every_row_is_reported_when_its_batch_is_back():
+    rows = [[float(index)] * (1 + index % 16) for index in range(100)]
+    items = [Item([row], []) for row in rows]
+    reports = []
+    stream = stream_vectors(
+        items, run, assemble, SHAPES, chunk_tokens=300, on_batch=reports.append
+    )
+    next(stream)
+    assert sum(reports) > 1
+    list(stream)
+    assert sum(reports) == 100
+
+
 def test_items_are_read_a_bounded_way_ahead():
     read = 0
 
