@@ -56,7 +56,7 @@ class Command:
     dtype: DTYPE = "float32"
     """Of the stored vectors."""
     compute: Literal["float32", "bfloat16"] = "float32"
-    """Of the computation; bfloat16 is twice as fast on accelerators and less exact."""
+    """Of the computation; bfloat16 is less exact, and what accelerators are fast in."""
     split: bool = False
     """The words are already split, by spaces; they are kept as they are."""
     long: Literal["window", "truncate", "error"] = "window"
