@@ -100,8 +100,10 @@ class BatchShapes:
           Batches that hold every index once.
 
         Example:
-          >>> BatchShapes(token_budget=64, max_length=32).plan([30, 7, 5])
-          [Batch(indices=[0], num_rows=1, length=32), Batch(indices=[1, 2], ...)]
+          >>> for batch in BatchShapes(token_budget=64, max_length=32).plan([30, 7, 5]):
+          ...     print(batch)
+          Batch(indices=[0, 1], num_rows=2, length=32)
+          Batch(indices=[2], num_rows=1, length=8)
         """
         order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
         batches = []

@@ -15,8 +15,8 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """Make a mesh with the one axis "data" over devices, by default all of them.
 
     Example:
-      >>> data_mesh(jax.devices()[:1]).shape
-      OrderedDict({'data': 1})
+      >>> dict(data_mesh(jax.devices()[:1]).shape)
+      {'data': 1}
     """
     return Mesh(np.array(jax.devices() if devices is None else devices), ("data",))
 
