@@ -122,6 +122,8 @@ def embed_corpus(command: Command) -> None:
     )
     with writer:
         unread = _fill(writer, command, pool, text, encoder, params, tokenizer)
+        # Compressing some gigabytes takes minutes; silence would look like a hang.
+        print(f"{command.output}: building the file", file=sys.stderr)
     print(f"{command.output}: {text.num_lines:,} sentences, {width} wide")
     if unread:
         print(unread)
@@ -181,17 +183,17 @@ def _fill(
             mesh=data_mesh(devices) if len(devices) > 1 else None,
             on_batch=progress.computed,
         )
-        for index, embedded in enumerate(vectors, start=first):
+        lines = itertools.islice(read_lines(command.corpus), first, None)
+        both = zip(vectors, lines, strict=True)
+        for index, (embedded, line) in enumerate(both, start=first):
             if index < done:
                 continue
             if embedded.unread and not num_unread:
                 word = embedded.words[embedded.unread[0]]
                 example = f"line {index + 1}, word {embedded.unread[0] + 1}, {word!r}"
             num_unread += len(embedded.unread)
-            words = embedded.words
-            if command.sentences:
-                words = [" ".join(words)]
-            writer.append(np.asarray(embedded.vectors), words)
+            texts = [line] if command.sentences else embedded.words
+            writer.append(np.asarray(embedded.vectors), texts)
             progress.written(len(embedded.words))
     if not num_unread:
         return ""

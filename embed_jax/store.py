@@ -110,7 +110,7 @@ class StoreWriter:
       overwrite: replace a finished store, which stays readable until then, and throw
         away a partial one, unless `resume` wants to go on with it.
       compression: of the vectors; gzip saves about 14 % of float32 and lzf 6 %, at a
-        tenth of the reading speed. lzf is read by h5py only.
+        tenth of the reading speed of None. lzf is read by h5py only.
       commit_bytes: appended bytes that may be lost to a kill, at most.
       commit_seconds: time after which an append commits, however little there is.
 
