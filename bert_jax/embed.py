@@ -2,13 +2,13 @@
 """Tokens in, vectors out: every layer, or what a `layer_spec` selects of them."""
 
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from bert_jax.encoder import Encoder
 from bert_jax.params import BertParams
@@ -25,6 +25,7 @@ def apply_encoder(
     params: BertParams,
     tokens: BertTokens,
     *,
+    positions: Int[Any, "B T"] | None = None,
     highest_layer: int | None = None,
     dtype: DTypeLike = jnp.float32,
     dropout_key: jax.Array | None = None,
@@ -34,6 +35,7 @@ def apply_encoder(
     Args:
       params: encoder weights and config.
       tokens: the batch.
+      positions: rows of the position table; by default 0, 1, 2, … in every row.
       highest_layer: blocks above it are not run; by default all are.
       dtype: of the computation; float32 or bfloat16.
       dropout_key: a `jax.random.key` turns dropout on, for training.
@@ -44,6 +46,7 @@ def apply_encoder(
     layers = Encoder(params.config, jnp.dtype(dtype)).apply(
         {"params": params.encoder},
         *map(jnp.asarray, (tokens.ids, tokens.segment_ids, tokens.mask)),
+        positions=None if positions is None else jnp.asarray(positions),
         highest_layer=highest_layer,
         deterministic=dropout_key is None,
         rngs=None if dropout_key is None else {"dropout": dropout_key},

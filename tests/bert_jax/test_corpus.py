@@ -74,10 +74,15 @@ def test_device_count_does_not_move_a_vector(sentences):
 
 
 def test_mix_norm_does_not_depend_on_company_either():
-    together = bert_jax.embed_words(
-        PARAMS, TOKENIZER, ["the river ran deep", "we sat"], "mix_norm(all)"
+    # Fresh normalisations make every batch's statistics the same; move them.
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(
+        lambda leaf: leaf + rng.normal(0, 0.5, leaf.shape).astype(np.float32), PARAMS
     )
-    by_itself = bert_jax.embed_words(PARAMS, TOKENIZER, ["we sat"], "mix_norm(all)")
+    together = bert_jax.embed_words(
+        params, TOKENIZER, ["the river ran deep", "we sat"], "mix_norm(all)"
+    )
+    by_itself = bert_jax.embed_words(params, TOKENIZER, ["we sat"], "mix_norm(all)")
     np.testing.assert_allclose(together[1], by_itself[0], atol=1e-5)
 
 

@@ -185,6 +185,23 @@ def test_bfloat16_is_close_and_is_asked_for(params):
     assert 1e-4 < difference.max() < 0.2
 
 
+def test_positions_may_be_given(params):
+    tokens = make_tokens(rows=2, length=6)
+    by_default = bert_jax.apply_encoder(params, tokens)
+    counted = np.tile(np.arange(6, dtype=np.int32), (2, 1))
+    given = bert_jax.apply_encoder(params, tokens, positions=counted)
+    for a, b in zip(by_default, given, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    # Told of their places, shuffled tokens are the same set of tokens.
+    order = np.array([3, 0, 5, 1, 4, 2])
+    shuffled = tokens._replace(ids=tokens.ids[:, order], mask=tokens.mask[:, order])
+    moved = bert_jax.apply_encoder(params, shuffled, positions=counted[:, order])
+    mask = shuffled.mask
+    np.testing.assert_allclose(
+        moved[-1][mask], by_default[-1][:, order][mask], atol=1e-5
+    )
+
+
 def test_dropout_acts_only_with_a_key_and_averages_out(params):
     tokens = make_tokens()
     exact = bert_jax.apply_encoder(params, tokens, highest_layer=1)[1]

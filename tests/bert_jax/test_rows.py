@@ -378,11 +378,14 @@ def test_memory_does_not_grow_with_the_document(max_context):
         for index in range(num_sentences):
             yield sentence_of([1] * (300 if index % 50 == 7 else 20))
 
-    peaks = []
-    for num_sentences in (100, 400):
+    def peak(num_sentences):
         tracemalloc.start()
         for _ in with_context(source(num_sentences), CLS, SEP, 128, max_context):
             pass
-        peaks.append(tracemalloc.get_traced_memory()[1])
+        traced = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peaks[1] < 1.3 * peaks[0]
+        return traced
+
+    # The least of three: whatever else the process allocates meanwhile counts too.
+    short, long = (min(peak(size) for _ in range(3)) for size in (100, 400))
+    assert long < 1.3 * short
