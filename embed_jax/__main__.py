@@ -164,7 +164,7 @@ def _fill(
     done = writer.num_sentences
     # A sentence shows at most so many pieces of those before it, and each of these has
     # one at least: so far back must reading start for the same rows to come out.
-    first = max(done - params.config.max_positions, 0) if context else done
+    first = max(done - tokenizer.max_length, 0) if context else done
     stream = encoder.stream_sentences if command.sentences else encoder.stream_words
     num_unread, example = 0, ""
     with Progress(command.output.name, text.num_lines, done) as progress:

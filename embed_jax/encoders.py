@@ -24,7 +24,11 @@ class Encoder(Protocol):
         ...
 
     def load(self, path: str) -> tuple[Any, Any]:
-        """Load `(params, tokenizer)`."""
+        """Load `(params, tokenizer)`.
+
+        Where sentences can be shown their neighbours, `tokenizer.max_length` bounds
+        how many pieces of these there are.
+        """
         ...
 
     def vector_width(self, params: Any, layer_spec: str | LayerSpec, pool: str) -> int:

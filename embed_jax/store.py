@@ -262,13 +262,14 @@ class StoreWriter:
         if overwrite and not resume:
             return None
         held = _read_journal(self._partial)
-        if held is None:
+        if held is None or not held.num_sentences:
+            # Nothing to lose: the run before failed at once, on a wrong option perhaps.
             return None
         if not resume:
             raise FileExistsError(
                 f"{self._partial} holds {held.num_sentences} sentences of an "
-                "unfinished run: resume=True goes on with them, overwrite=True "
-                "throws them away"
+                "unfinished run: resume (--resume) goes on with them, overwrite "
+                "(--overwrite) throws them away"
             )
         _check_same(self._partial, held, new)
         return held

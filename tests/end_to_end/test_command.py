@@ -197,6 +197,8 @@ def test_a_wrong_option_is_one_line(
     assert error.startswith("embed_jax: ")
     assert message in error
     assert not output.exists()
+    # A mistake leaves nothing that the right command would stumble over.
+    assert run(model, corpus, output, "--layers", "0") == 0
 
 
 def test_a_wrong_path_is_one_line(model, corpus, tmp_path, capsys):
