@@ -17,18 +17,7 @@ from bert_jax import corpus
 from embed_jax.batching import BatchShapes
 from embed_jax.mesh import data_mesh
 from embed_jax.scalar_mix import ScalarMix
-from tests.bert_jax.words import WORDS, make_tokenizer
-
-CONFIG = bert_jax.BertConfig(
-    vocab_size=len(WORDS),
-    num_blocks=2,
-    num_heads=2,
-    layer_dim=16,
-    mlp_dim=32,
-    max_positions=40,
-    init_std=0.3,
-)
-
+from tests.bert_jax.words import CONFIG, WORDS, make_tokenizer
 
 PARAMS = bert_jax.init_params(jax.random.key(0), CONFIG)
 TOKENIZER = make_tokenizer()

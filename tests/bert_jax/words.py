@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A vocabulary of a hundred pieces, enough for the tests' sentences."""
+"""A tiny model: a hundred pieces, enough for the tests' sentences, and a shape."""
 
-from bert_jax import WordPieceTokenizer
+from bert_jax import BertConfig, WordPieceTokenizer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORDS = [
@@ -31,6 +31,16 @@ WORDS = [
         "sat",
     ],
 ]
+
+CONFIG = BertConfig(
+    vocab_size=len(WORDS),
+    num_blocks=2,
+    num_heads=2,
+    layer_dim=16,
+    mlp_dim=32,
+    max_positions=40,
+    init_std=0.3,
+)
 
 
 def make_tokenizer(max_length: int = 40) -> WordPieceTokenizer:

@@ -14,17 +14,8 @@ import pytest
 import bert_jax
 from embed_jax import __main__ as command
 from embed_jax.store import VectorStore
-from tests.bert_jax.words import WORDS, make_tokenizer
+from tests.bert_jax.words import CONFIG, WORDS, make_tokenizer
 
-CONFIG = bert_jax.BertConfig(
-    vocab_size=len(WORDS),
-    num_blocks=2,
-    num_heads=2,
-    layer_dim=16,
-    mlp_dim=32,
-    max_positions=40,
-    init_std=0.3,
-)
 LINES = [
     "the bank of the river",
     "",
