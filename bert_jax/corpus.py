@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from bert_jax.embed import Mix, compute_vectors
 from bert_jax.params import BertParams
 from bert_jax.rows import Row, collate, cut_row, cut_windows, with_context
-from bert_jax.tokenizer import Pieces, Sentence, Tokenizer, check_sentences
+from bert_jax.tokenizer import Pieces, Tokenizer
 from bert_jax.tokens import BertTokens
 from embed_jax.batching import Batch, BatchShapes
 from embed_jax.layer_spec import LayerSpec, parse_layer_spec
@@ -31,6 +31,7 @@ from embed_jax.pooling import (
     pool_words,
     pooled_width,
 )
+from embed_jax.sentences import Sentence, check_sentences
 from embed_jax.stream import Embedded, Item, stream_vectors
 from embed_jax.suggest import suggest
 

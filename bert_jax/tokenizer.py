@@ -22,9 +22,7 @@ from jaxtyping import Int
 
 from bert_jax.rows import Row, collate, cut_row
 from bert_jax.tokens import BertTokens
-
-Sentence = str | Sequence[str]
-"""Raw text, or words that are already split."""
+from embed_jax.sentences import Sentence, check_sentences
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_CHARS_PER_WORD = 100
@@ -374,13 +372,6 @@ class SentencePieceTokenizer(Tokenizer):
     def save(self, directory: Path) -> None:
         """Write spiece.model."""
         (directory / "spiece.model").write_bytes(self._serialized)
-
-
-def check_sentences(sentences: Sequence[Sentence]) -> Sequence[Sentence]:
-    """Refuse a bare str, which would be read as a list of one-letter sentences."""
-    if isinstance(sentences, str):
-        raise ValueError("pass a list of sentences, not one str: [sentence]")
-    return sentences
 
 
 def _find_special(backend: tokenizers.Tokenizer, piece: str, source: str) -> int:

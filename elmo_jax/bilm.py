@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The biLM of Peters et al. 2018: every layer it computes, in order.
+
+The two directions are stacks of their own; all they share is what they read.
+"""
+
+from typing import NamedTuple, no_type_check
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from elmo_jax.char_cnn import CharCnn, WordTable
+from elmo_jax.config import ElmoConfig
+from elmo_jax.lstm import LstmLayer, LstmState, TypeInputs, zero_state
+from elmo_jax.tokens import BEGIN, END, ElmoTokens
+
+Carry = tuple[tuple[LstmState, ...], ...]
+"""The states of all rows: a tuple of directions, each a tuple of layers."""
+
+
+@no_type_check  # jax also builds such trees of shapes and shardings.
+class BiLmOutput(NamedTuple):
+    """What one run of the biLM gives.
+
+    Attributes:
+      layers: layers 0 to the highest one asked for, forward and backward side by side.
+        Values at padding mean nothing.
+      carry: the states after each row: right of it forward, left of it backward.
+      boundaries: for each layer its output at the boundary that a sentence begins with
+        in that direction, `<S>` forward and `</S>` backward.
+    """
+
+    layers: tuple[Float[Array, "B T D"], ...]
+    carry: Carry
+    boundaries: tuple[Float[Array, " D"], ...]
+
+
+class BiLm(nn.Module):
+    """The biLM up to a chosen layer.
+
+    A sentence begins, in either direction, from the state after its boundary. That
+    state is the same for all of them, so it is computed once, and boundaries cost no
+    positions. Nor do they at the other end, where nothing reads on.
+
+    Attributes:
+      config: the shape of the model.
+      dtype: of products; parameters, states and layers are float32.
+      hoist: see `elmo_jax.lstm.LstmLayer`.
+    """
+
+    config: ElmoConfig
+    dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    hoist: bool = True
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: ElmoTokens,
+        carry: Carry | None = None,
+        start: Carry | None = None,
+        highest_layer: int | None = None,
+        deterministic: bool = True,
+    ) -> BiLmOutput:
+        """Read a batch of rows.
+
+        Args:
+          tokens: the batch.
+          carry: the state left of each row, forward, and right of it, backward, where
+            no sentence starts or ends there; and padding leaves states as they are.
+          start: of a batch of one, the state before a sentence's first boundary; by
+            default zeros.
+          highest_layer: layers above it are not run; by default all are.
+          deterministic: False draws dropout from the "dropout" stream.
+
+        Returns:
+          The layers and the states after them.
+        """
+        vectors = self._word_vectors(tokens)
+        num_blocks = self.config.num_blocks if highest_layer is None else highest_layer
+        if self.is_initializing():
+            num_blocks = self.config.num_blocks
+        ways = [
+            self._run_direction(
+                vectors,
+                tokens,
+                num_blocks,
+                backward=backward,
+                carry=None if carry is None else carry[backward],
+                start=None if start is None else start[backward],
+                dropout=nn.Dropout(
+                    self.config.dropout_rate, deterministic=deterministic
+                ),
+            )
+            for backward in range(self.config.num_directions)
+        ]
+        layers = [
+            jnp.concatenate(both, axis=-1).swapaxes(0, 1)
+            for both in zip(*(way.layers for way in ways), strict=True)
+        ]
+        token_layer = vectors[tokens.words]
+        token_layer = jnp.concatenate([token_layer] * len(ways), axis=-1)
+        return BiLmOutput(
+            layers=(token_layer, *layers),
+            carry=tuple(way.states for way in ways),
+            boundaries=tuple(
+                jnp.concatenate(both)
+                for both in zip(*(way.boundaries for way in ways), strict=True)
+            ),
+        )
+
+    def _word_vectors(self, tokens: ElmoTokens) -> Float[Array, "U P"]:
+        """Compute layer 0 for every distinct word."""
+        width = self.config.projection_dim
+        if self.config.char_cnn:
+            cnn = CharCnn(self.config.char_cnn, width, self.dtype, name="char_cnn")
+            vectors = cnn(tokens.types)
+        else:
+            vectors = WordTable(self.config, self.dtype, name="words")(tokens.types)
+        return vectors.astype(jnp.float32)
+
+    def _run_direction(
+        self,
+        vectors: Float[Array, "U P"],
+        tokens: ElmoTokens,
+        num_blocks: int,
+        *,
+        backward: int,
+        carry: tuple[LstmState, ...] | None,
+        start: tuple[LstmState, ...] | None,
+        dropout: nn.Dropout,
+    ) -> "_Direction":
+        """Run one stack of LSTMs over all positions, time first."""
+        stack = [
+            LstmLayer(
+                self.config,
+                self.dtype,
+                reverse=bool(backward),
+                hoist=self.hoist,
+                name=f"{'backward' if backward else 'forward'}_{index}",
+            )
+            for index in range(num_blocks)
+        ]
+        words = tokens.words.swapaxes(0, 1)
+        restart = (tokens.ends if backward else tokens.starts).swapaxes(0, 1)
+        real = None if carry is None else tokens.mask.swapaxes(0, 1)
+        boundary = vectors[None, None, END if backward else BEGIN]
+        by_type = dropout.deterministic and len(vectors) <= words.size
+        inputs = vectors[words]
+        layers, states, boundaries = [], [], [vectors[END if backward else BEGIN]]
+        for index, layer in enumerate(stack):
+            before = zero_state(self.config, 1) if start is None else start[index]
+            boundary_output, after_boundary = layer(boundary, before)
+            first = zero_state(self.config, words.shape[1])
+            inputs = dropout(inputs)
+            outputs, state = layer(
+                TypeInputs(vectors, words) if by_type and not index else inputs,
+                first if carry is None else carry[index],
+                restart,
+                after_boundary,
+                real,
+            )
+            if self.config.skip_connections and index:
+                # The states are what came before the addition.
+                outputs = outputs + inputs
+                boundary_output = boundary_output + boundary
+            inputs, boundary = outputs, boundary_output
+            layers.append(outputs)
+            states.append(state)
+            boundaries.append(boundary[0, 0])
+        return _Direction(layers, tuple(states), boundaries)
+
+
+@no_type_check
+class _Direction(NamedTuple):
+    layers: list[Float[Array, "T B P"]]
+    states: tuple[LstmState, ...]
+    boundaries: list[Float[Array, " P"]]

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layer 0: a word's vector, from its characters or from a table; no context yet."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from elmo_jax.config import NUM_CHARACTERS, CharCnnConfig, ElmoConfig
+
+ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh}
+
+
+def precision(dtype: jnp.dtype) -> jax.lax.Precision:
+    """Return the precision of products: float32 means float32 on every device."""
+    is_float32 = dtype == jnp.float32
+    return jax.lax.Precision.HIGHEST if is_float32 else jax.lax.Precision.DEFAULT
+
+
+class CharCnn(nn.Module):
+    """Convolutions over a word's characters, highways, a projection.
+
+    Kim et al. 2015, as bilm-tf published it.
+
+    Attributes:
+      config: sizes of the convolutions.
+      projection_dim: width of the result.
+      dtype: of the computation; parameters stay float32.
+    """
+
+    config: CharCnnConfig
+    projection_dim: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, characters: Int[Array, "U C"]) -> Float[Array, "U P"]:
+        """Read words spelled by `elmo_jax.characters`, each row by itself."""
+        table = self.param(
+            "embedding",
+            symmetric_uniform(1.0),
+            (NUM_CHARACTERS, self.config.embedding_dim),
+        )
+        # 0 is no character but the absence of a word.
+        table = jnp.pad(table, ((1, 0), (0, 0)))
+        states = self._convolve(table.astype(self.dtype)[characters])
+        for index in range(self.config.num_highways):
+            states = Highway(self.dtype, name=f"highway_{index}")(states)
+        if self.config.num_filters == self.projection_dim:
+            return states
+        return nn.Dense(
+            self.projection_dim,
+            dtype=self.dtype,
+            precision=precision(self.dtype),
+            kernel_init=scaled_normal(self.config.num_filters),
+            name="projection",
+        )(states)
+
+    def _convolve(self, embedded: Float[Array, "U C E"]) -> Float[Array, "U filters"]:
+        activation = ACTIVATIONS[self.config.activation]
+        maxima = []
+        for index, (width, number) in enumerate(self.config.filters):
+            fan_in = width * self.config.embedding_dim
+            is_relu = self.config.activation == "relu"
+            init = symmetric_uniform(0.05) if is_relu else scaled_normal(fan_in)
+            convolved = nn.Conv(
+                number,
+                (width,),
+                padding="VALID",
+                dtype=self.dtype,
+                precision=precision(self.dtype),
+                kernel_init=init,
+                name=f"convolution_{index}",
+            )(embedded)
+            # The activations rise, so the maximum may be taken first.
+            maxima.append(activation(jnp.max(convolved, axis=1)))
+        return jnp.concatenate(maxima, axis=-1)
+
+
+class Highway(nn.Module):
+    """One highway layer: what the gate does not transform, it carries on unchanged.
+
+    The published files call the gate "carry", which it is the opposite of.
+    """
+
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, states: Float[Array, "U F"]) -> Float[Array, "U F"]:
+        """Mix the states with their relu-transformed selves; relu in every model."""
+        width = states.shape[-1]
+        gate = jax.nn.sigmoid(self._dense("gate", width, bias=-2.0)(states))
+        transformed = jax.nn.relu(self._dense("transform", width, bias=0.0)(states))
+        return gate * transformed + (1 - gate) * states
+
+    def _dense(self, name: str, width: int, bias: float) -> nn.Dense:
+        return nn.Dense(
+            width,
+            dtype=self.dtype,
+            precision=precision(self.dtype),
+            kernel_init=scaled_normal(width),
+            bias_init=nn.initializers.constant(bias),
+            name=name,
+        )
+
+
+class WordTable(nn.Module):
+    """The words' vectors as they are: the input of a model without characters."""
+
+    config: ElmoConfig
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, rows: Int[Array, " U"]) -> Float[Array, "U P"]:
+        """Look the rows up."""
+        shape = self.config.vocab_size, self.config.projection_dim
+        table = self.param("embedding", nn.initializers.glorot_uniform(), shape)
+        return table[rows].astype(self.dtype)
+
+
+def symmetric_uniform(bound: float) -> nn.initializers.Initializer:
+    """Return an initialiser that draws between -bound and bound."""
+
+    def init(
+        key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
+    ) -> jax.Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+def scaled_normal(fan_in: int) -> nn.initializers.Initializer:
+    """Return an initialiser that draws normally, with a deviation of 1/√fan_in."""
+    return nn.initializers.normal(fan_in**-0.5)

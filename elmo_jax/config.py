@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shape of a biLM, as a frozen value that jit can hash."""
+
+import dataclasses
+import math
+from typing import Literal, get_args
+
+Activation = Literal["relu", "tanh"]
+
+# Symbols of the published character input: 256 bytes, the beginning and end of a
+# sentence and of a word, and the character that fills a word up.
+NUM_CHARACTERS = 261
+
+
+def _check_at_least(config: object, least: int, name: str) -> None:
+    value = getattr(config, name)
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, not {value}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CharCnnConfig:
+    """How a word becomes a vector from its bytes (Kim et al. 2015).
+
+    The defaults are those of the published models but for the highways: the small and
+    medium ones have one.
+
+    Attributes:
+      embedding_dim: width of a character's vector.
+      filters: pairs of width in characters and number of filters.
+      activation: after the maximum over a word; the highways always use relu.
+      num_highways: highway layers after the convolutions.
+      max_characters: longest word in characters, its two marks included; the bytes
+        beyond are cut off.
+    """
+
+    embedding_dim: int = 16
+    filters: tuple[tuple[int, int], ...] = (
+        (1, 32),
+        (2, 32),
+        (3, 64),
+        (4, 128),
+        (5, 256),
+        (6, 512),
+        (7, 1024),
+    )
+    activation: Activation = "relu"
+    num_highways: int = 2
+    max_characters: int = 50
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be a model's.
+
+        Raises:
+          ValueError: a field is out of range; the message names it.
+        """
+        _check_at_least(self, 1, "embedding_dim")
+        _check_at_least(self, 0, "num_highways")
+        if not self.filters:
+            raise ValueError("filters are empty; give pairs of width and number")
+        for width, number in self.filters:
+            if width < 1 or number < 1:
+                raise ValueError(f"a filter of width {width} and number {number}")
+        if self.activation not in get_args(Activation):
+            raise ValueError(
+                f"activation {self.activation!r} is not one of "
+                f"{', '.join(get_args(Activation))}"
+            )
+        if self.max_characters < max(3, self.max_width):
+            raise ValueError(
+                f"max_characters {self.max_characters} leaves no room for a byte "
+                f"between its marks, or for a filter of width {self.max_width}"
+            )
+
+    @property
+    def max_width(self) -> int:
+        """Width of the widest filter, in characters."""
+        return max(width for width, _ in self.filters)
+
+    @property
+    def num_filters(self) -> int:
+        """Width of all filters side by side."""
+        return sum(number for _, number in self.filters)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ElmoConfig:
+    """Sizes and constants of one biLM (Peters et al. 2018).
+
+    The defaults are those of the published "original" model.
+
+    Attributes:
+      char_cnn: how words are read; None for a table of `vocab_size` words.
+      vocab_size: rows of the word table; only without `char_cnn`.
+      num_blocks: LSTM layers; layers 1 to `num_blocks` of a `layer_spec`.
+      cell_dim: width of an LSTM's cell.
+      projection_dim: width of what it gives on, at most `cell_dim`; where both are
+        equal there is no projection, and so no `projection_clip`.
+      cell_clip: bound of the cell's values, or None.
+      projection_clip: bound of the projected values, or None.
+      skip_connections: whether layers from the second on add their input.
+      bidirectional: whether a second stack reads from right to left.
+      dropout_rate: before every LSTM layer and after the last one.
+    """
+
+    char_cnn: CharCnnConfig | None = CharCnnConfig()
+    vocab_size: int = 0
+    num_blocks: int = 2
+    cell_dim: int = 4096
+    projection_dim: int = 512
+    cell_clip: float | None = 3.0
+    projection_clip: float | None = 3.0
+    skip_connections: bool = True
+    bidirectional: bool = True
+    dropout_rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be a model's.
+
+        Raises:
+          ValueError: a field is out of range; the message names it.
+        """
+        for name in ("num_blocks", "cell_dim", "projection_dim"):
+            _check_at_least(self, 1, name)
+        if self.projection_dim > self.cell_dim:
+            raise ValueError(
+                f"projection_dim {self.projection_dim} is above "
+                f"cell_dim {self.cell_dim}; the LSTM projects downwards or not at all"
+            )
+        if (self.char_cnn is None) != (self.vocab_size > 0):
+            raise ValueError(
+                "words are read by a char_cnn or from a table of vocab_size words: "
+                f"one of both, not char_cnn {self.char_cnn} and {self.vocab_size} words"
+            )
+        for name in ("cell_clip", "projection_clip"):
+            clip = getattr(self, name)
+            if clip is not None and not 0 < clip < math.inf:
+                raise ValueError(f"{name} must be above 0, or None, not {clip}")
+        if not 0 <= self.dropout_rate < 1:
+            raise ValueError(
+                f"dropout_rate must be at least 0 and below 1, not {self.dropout_rate}"
+            )
+
+    @property
+    def num_directions(self) -> int:
+        """2, or 1 for a forward language model alone."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def layer_dim(self) -> int:
+        """Width of every layer: both directions side by side."""
+        return self.num_directions * self.projection_dim
+
+    @property
+    def has_projection(self) -> bool:
+        """Whether an LSTM's output is a projection of its cell."""
+        return self.projection_dim < self.cell_dim
+
+
+TINY = ElmoConfig(
+    char_cnn=CharCnnConfig(
+        embedding_dim=4, filters=((1, 4), (2, 8), (3, 16)), num_highways=1
+    ),
+    cell_dim=32,
+    projection_dim=16,
+)
+"""A configuration for tests and examples: builds and runs in a blink."""

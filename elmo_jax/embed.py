@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens in, vectors out: every layer, or what a `layer_spec` selects of them."""
+
+from functools import partial
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from elmo_jax.bilm import BiLm, BiLmOutput, Carry
+from elmo_jax.config import NUM_CHARACTERS, ElmoConfig
+from elmo_jax.lstm import zero_state
+from elmo_jax.params import ElmoParams
+from elmo_jax.tokens import BEGIN, END, ElmoTokens
+from embed_jax.layer_spec import LayerSpec, parse_layer_spec
+from embed_jax.scalar_mix import ScalarMix
+from embed_jax.select import select_layers
+
+Mix = ScalarMix | tuple[ScalarMix, ...] | None
+Specs = str | LayerSpec | tuple[str | LayerSpec, ...]
+
+
+def apply_bilm(
+    params: ElmoParams,
+    tokens: ElmoTokens,
+    *,
+    carry: Carry | None = None,
+    highest_layer: int | None = None,
+    dtype: DTypeLike = jnp.float32,
+    dropout_key: jax.Array | None = None,
+) -> BiLmOutput:
+    """Run the biLM inside a computation of yours (not jitted by itself).
+
+    Args:
+      params: encoder weights and config.
+      tokens: the batch; its rows may hold several sentences each, end to end.
+      carry: the states left of each row, forward, and right of it, backward. They are
+        what a row begins with unless a sentence starts there.
+      highest_layer: LSTM layers above it are not run; by default all are.
+      dtype: of the products; float32 or bfloat16. States and layers are float32.
+      dropout_key: a `jax.random.key` turns dropout on, for training.
+
+    Returns:
+      Layers 0 to `highest_layer`, the states after the rows, and each layer at the
+      boundary before a sentence.
+    """
+    output = BiLm(params.config, jnp.dtype(dtype)).apply(
+        {"params": params.encoder},
+        ElmoTokens(*map(jnp.asarray, tokens)),
+        carry=carry,
+        start=params.start,
+        highest_layer=highest_layer,
+        deterministic=dropout_key is None,
+        rngs=None if dropout_key is None else {"dropout": dropout_key},
+    )
+    return cast(BiLmOutput, output)
+
+
+@partial(jax.jit, static_argnames="dtype")
+def encode(
+    params: ElmoParams, tokens: ElmoTokens, *, dtype: DTypeLike = jnp.float32
+) -> Float[Array, "B L T D"]:
+    """Compute every layer, the context-free one first, which is the same twice.
+
+    Args:
+      params: what `load` or `init_params` gave.
+      tokens: what the tokeniser gave.
+      dtype: of the products; float32 or bfloat16.
+
+    Returns:
+      All layers, float32, forward and backward side by side; values at padding mean
+      nothing.
+    """
+    return jnp.stack(apply_bilm(params, tokens, dtype=dtype).layers, axis=1)
+
+
+def embed(
+    params: ElmoParams,
+    tokens: ElmoTokens,
+    layer_spec: Specs = "last",
+    *,
+    mix: Mix | tuple[Mix, ...] = None,
+    carry: Carry | None = None,
+    dtype: DTypeLike = jnp.float32,
+) -> Any:
+    """Compute contextual vectors: the layers that `layer_spec` asks for, mixed so.
+
+    Stateless unless a `carry` is given: the same sentence, the same vector. Selection
+    happens inside the jitted computation, so layers above the highest one asked for are
+    never run. Differentiable in `params`, `mix` and `carry`.
+
+    Args:
+      params: what `load` or `init_params` gave.
+      tokens: what the tokeniser gave; one compilation for each combination of shapes.
+      layer_spec: which layers and how they are combined, see `embed_jax.layer_spec`; a
+        tuple of specs gives a tuple of results from one run.
+      mix: the learnable `ScalarMix` of a `mix(…)`; several in a tuple, one a mix term
+        in order. For a tuple of specs, a tuple with one entry a spec. By default zero
+        weights and a gamma of one.
+      carry: makes it stateful, as bilm-tf is: row b begins in the state in which row b
+        of the batch before ended, its boundaries read with it. Begin with `zero_carry`.
+        A row holds one sentence then. A vector depends on all that went before it.
+      dtype: of the products; float32 or bfloat16. float32 products are computed as such
+        on every device.
+
+    Returns:
+      Float32 vectors `[B T width]`, zero at padding; with a carry, a pair of that and
+      the carry for the next batch.
+
+    Raises:
+      ValueError: a malformed spec, a layer that the model lacks, a carry of another
+        batch size, or (for NumPy tokens) types that the model cannot read.
+
+    Example:
+      >>> import elmo_jax, jax
+      >>> params = elmo_jax.init_params(jax.random.key(0), elmo_jax.TINY)
+      >>> tokens = elmo_jax.ElmoTokenizer(elmo_jax.TINY)([["a", "bank"], ["river"]])
+      >>> embed(params, tokens, "concat(last,embeddings)").shape
+      (2, 2, 64)
+      >>> vectors, carry = embed(params, tokens, carry=zero_carry(params.config, 2))
+      >>> vectors.shape
+      (2, 2, 32)
+    """
+    check_tokens(params, tokens)
+    several = isinstance(layer_spec, tuple)
+    specs = tuple(
+        map(
+            parse_layer_spec,
+            cast(tuple[str | LayerSpec, ...], layer_spec) if several else (layer_spec,),
+        )
+    )
+    mixes = mix if several and mix is not None else (mix,) * len(specs)
+    if not isinstance(mixes, tuple) or len(mixes) != len(specs):
+        raise ValueError(f"{len(specs)} specs need a tuple of {len(specs)} mixes")
+    if carry is None:
+        vectors = _embed(params, tokens, specs, mixes, jnp.dtype(dtype))
+        return vectors if several else vectors[0]
+    _check_carry(params.config, tokens, carry)
+    vectors, carry = _embed_on(params, tokens, carry, specs, mixes, jnp.dtype(dtype))
+    return (vectors if several else vectors[0]), carry
+
+
+@partial(jax.jit, static_argnums=(2, 4))
+def _embed(
+    params: ElmoParams,
+    tokens: ElmoTokens,
+    specs: tuple[LayerSpec, ...],
+    mixes: tuple[Mix, ...],
+    dtype: jnp.dtype,
+) -> tuple[Float[Array, "B T _"], ...]:
+    return compute_vectors(params, tokens, specs, mixes, dtype)[0]
+
+
+@partial(jax.jit, static_argnums=(3, 5))
+def _embed_on(
+    params: ElmoParams,
+    tokens: ElmoTokens,
+    carry: Carry,
+    specs: tuple[LayerSpec, ...],
+    mixes: tuple[Mix, ...],
+    dtype: jnp.dtype,
+) -> tuple[tuple[Float[Array, "B T _"], ...], Carry]:
+    with_boundaries = insert_boundaries(tokens)
+    # Every layer must run for its state, asked for or not.
+    num_blocks = params.config.num_blocks
+    output = apply_bilm(params, with_boundaries, carry=carry, dtype=dtype)
+    layers = {index: layer[:, 1:-1] for index, layer in enumerate(output.layers)}
+    mask = jnp.asarray(tokens.mask)
+    vectors = tuple(
+        select_layers(layers, spec, num_blocks, mask, mix)
+        for spec, mix in zip(specs, mixes, strict=True)
+    )
+    return vectors, output.carry
+
+
+def compute_vectors(
+    params: ElmoParams,
+    tokens: ElmoTokens,
+    specs: tuple[LayerSpec, ...],
+    mixes: tuple[Mix, ...],
+    dtype: jnp.dtype,
+    *,
+    carry: Carry | None = None,
+    norm_over: str = "batch",
+) -> tuple[tuple[Float[Array, "B T _"], ...], Carry]:
+    """Run as far as the specs need and select; the body of every jitted entry."""
+    num_blocks = params.config.num_blocks
+    highest = max(spec.highest_layer(num_blocks) for spec in specs)
+    output = apply_bilm(params, tokens, carry=carry, highest_layer=highest, dtype=dtype)
+    layers = dict(enumerate(output.layers))
+    mask = jnp.asarray(tokens.mask)
+    vectors = tuple(
+        select_layers(layers, spec, num_blocks, mask, mix, norm_over)
+        for spec, mix in zip(specs, mixes, strict=True)
+    )
+    return vectors, output.carry
+
+
+def insert_boundaries(tokens: ElmoTokens) -> ElmoTokens:
+    """Make positions of the boundaries, for states that go on through them.
+
+    Args:
+      tokens: one sentence a row, padded on the right.
+
+    Returns:
+      Rows two longer, in which nothing starts and nothing ends.
+    """
+    mask = jnp.asarray(tokens.mask)
+    B, T = mask.shape
+    lengths = jnp.sum(mask, axis=1, keepdims=True)
+    positions = jnp.arange(T + 2)[None]
+    words = jnp.pad(jnp.asarray(tokens.words), ((0, 0), (1, 1)))
+    words = jnp.where(positions == 0, BEGIN, words)
+    words = jnp.where(positions == lengths + 1, END, words)
+    nowhere = jnp.zeros((B, T + 2), bool)
+    return ElmoTokens(
+        types=tokens.types,
+        words=words,
+        mask=positions < lengths + 2,
+        starts=nowhere,
+        ends=nowhere,
+    )
+
+
+def zero_carry(config: ElmoConfig, num_rows: int) -> Carry:
+    """Return the states of rows that have read nothing: bilm-tf's at start."""
+    state = zero_state(config, num_rows)
+    return ((state,) * config.num_blocks,) * config.num_directions
+
+
+def check_tokens(params: ElmoParams, tokens: ElmoTokens) -> None:
+    """Refuse types that the model has no vectors for.
+
+    XLA would clamp a bad index in silence and return a wrong vector.
+
+    Raises:
+      ValueError: characters for a word table or the reverse or, for NumPy tokens, a
+        number out of range.
+    """
+    config = params.config
+    reads_characters = config.char_cnn is not None
+    if (np.ndim(tokens.types) == 2) != reads_characters:
+        raise ValueError(
+            f"types of shape {list(np.shape(tokens.types))}, but the model reads words "
+            f"by their {'characters' if reads_characters else 'row in its table'}; use "
+            "the tokeniser that belongs to it"
+        )
+    if config.char_cnn and tokens.types.shape[1] < config.char_cnn.max_width:
+        raise ValueError(
+            f"{tokens.types.shape[1]} characters a word are less than the widest "
+            f"filter, {config.char_cnn.max_width}; use the tokeniser of the model"
+        )
+    highest = NUM_CHARACTERS if reads_characters else config.vocab_size - 1
+    for name, values, last in (
+        ("types", tokens.types, highest),
+        ("words", tokens.words, len(tokens.types) - 1),
+    ):
+        if isinstance(values, np.ndarray) and values.size:
+            low, high = int(values.min()), int(values.max())
+            if low < 0 or high > last:
+                raise ValueError(
+                    f"{name} reach from {low} to {high}, but the model knows 0 to "
+                    f"{last}; do model and tokeniser belong together?"
+                )
+
+
+def _check_carry(config: ElmoConfig, tokens: ElmoTokens, carry: Carry) -> None:
+    num_rows = tokens.words.shape[0]
+    expected = jax.tree.map(
+        jnp.shape, jax.eval_shape(lambda: zero_carry(config, num_rows))
+    )
+    if jax.tree.map(jnp.shape, carry) != expected:
+        raise ValueError(
+            f"the carry is not that of {num_rows} rows of this model; begin with "
+            f"zero_carry(params.config, {num_rows}), and keep the number of rows"
+        )

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights and their configuration, as one pytree."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from elmo_jax.bilm import BiLm, Carry
+from elmo_jax.char_cnn import scaled_normal
+from elmo_jax.config import ElmoConfig
+from elmo_jax.tokens import ElmoTokens
+
+
+class ElmoParams(flax.struct.PyTreeNode):
+    """What `load` returns: a pytree whose leaves are the weights.
+
+    jit, grad, vmap, sharding, optax and Orbax all see a plain tree of arrays; the
+    configuration is static, so `embed(params, tokens, layer_spec)` needs nothing else.
+
+    Attributes:
+      encoder: `{"char_cnn" or "words": …, "forward_0": …, "backward_0": …}`, float32.
+      heads: `{"softmax": {"weights": [V P], "bias": [V]}}`, or empty. Both directions
+        predict through the one softmax.
+      start: the states before a sentence's first boundary where they are not zero
+        (`elmo_jax.warm_start`), of a batch of one.
+      config: the frozen configuration.
+    """
+
+    encoder: dict
+    heads: dict
+    config: ElmoConfig = flax.struct.field(pytree_node=False)
+    start: Carry | None = None
+
+
+def init_params(
+    key: jax.Array, config: ElmoConfig, num_words: int | None = None
+) -> ElmoParams:
+    """Draw fresh weights as published.
+
+    Args:
+      key: a `jax.random.key`.
+      config: the shape of the model.
+      num_words: words that a softmax predicts; without it there is none.
+
+    Returns:
+      Float32 parameters.
+
+    Example:
+      >>> import elmo_jax
+      >>> params = init_params(jax.random.key(0), elmo_jax.TINY)
+      >>> sum(leaf.size for leaf in jax.tree.leaves(params))
+      22376
+    """
+    encoder_key, softmax_key = jax.random.split(key)
+    types = jnp.zeros((2,), jnp.int32)
+    if config.char_cnn:
+        types = jnp.zeros((2, config.char_cnn.max_characters), jnp.int32)
+    words = jnp.zeros((1, 1), jnp.int32)
+    tokens = ElmoTokens(types, words, words == 0, words == 0, words == 0)
+    # Under jit the pass that shapes the parameters is not run.
+    init = jax.jit(lambda key: BiLm(config).init(key, tokens)["params"])
+    heads = {}
+    if num_words:
+        shape = num_words, config.projection_dim
+        draw = scaled_normal(config.projection_dim)
+        heads["softmax"] = {
+            "weights": draw(softmax_key, shape, jnp.float32),
+            "bias": jnp.zeros(num_words, jnp.float32),
+        }
+    return ElmoParams(encoder=dict(init(encoder_key)), heads=heads, config=config)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tokeniser hands to the biLM: a batch's distinct words, each once."""
+
+from typing import Any, NamedTuple
+
+from jaxtyping import Bool, Int
+
+BEGIN, END = 0, 1
+"""The types that every batch begins with: the boundaries of a sentence."""
+
+
+class ElmoTokens(NamedTuple):
+    """A batch of rows, on the host (NumPy) or on the device; a pytree either way.
+
+    The boundaries of sentences are no positions: position t of a row is its word t. The
+    model reads `<S>` before every start and `</S>` after every end by itself.
+
+    Attributes:
+      types: the distinct words. For a character model `[U C]`, the characters of each,
+        1 to 261, and rows of zeros as padding; for a word table `[U]`, their rows in
+        it. The first two are `<S>` and `</S>`, int32.
+      words: for each position its word, as an index into `types`, int32.
+      mask: True at real words, False at padding.
+      starts: True at the first word of a sentence. A row may hold several.
+      ends: True at the last word of a sentence.
+    """
+
+    types: Int[Any, "U ..."]
+    words: Int[Any, "B T"]
+    mask: Bool[Any, "B T"]
+    starts: Bool[Any, "B T"]
+    ends: Bool[Any, "B T"]

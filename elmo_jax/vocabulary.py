@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words that a softmax predicts, or that a word table has rows for."""
+
+import dataclasses
+import functools
+import gzip
+import itertools
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN
+
+UNKNOWN_TOKEN = "<UNK>"
+SPECIALS = (BEGIN_TOKEN, END_TOKEN, UNKNOWN_TOKEN)
+
+# Lines of bilm-tf's vocabularies that stand for nothing.
+_SKIPPED = "!!!MAXTERMID"
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """Words by id; a word's id is its line in the file.
+
+    Attributes:
+      words: all of them, `<S>`, `</S>` and `<UNK>` included, each once.
+      counts: how often each occurs in the corpus it was made from, descending from the
+        fourth on, or empty where the file does not say.
+    """
+
+    words: tuple[str, ...]
+    counts: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what would give wrong numbers without a word.
+
+        Raises:
+          ValueError: a special is missing, a word occurs twice, or counts do not
+            belong to the words or do not fall.
+        """
+        if len(self.ids) != len(self.words):
+            seen: set[str] = set()
+            for number, word in enumerate(self.words, start=1):
+                if word in seen:
+                    first = self.words.index(word) + 1
+                    raise ValueError(
+                        f"line {number} repeats {word!r} of line {first}; every id "
+                        "after it would be ambiguous, so make the vocabulary anew"
+                    )
+                seen.add(word)
+        missing = [special for special in SPECIALS if special not in self.ids]
+        if missing:
+            raise ValueError(
+                f"no line {missing[0]!r}; a vocabulary holds {', '.join(SPECIALS)} "
+                "and is the one that the model was trained with"
+            )
+        if self.counts:
+            self._check_counts()
+
+    def _check_counts(self) -> None:
+        if len(self.counts) != len(self.words):
+            raise ValueError(f"{len(self.words)} words but {len(self.counts)} counts")
+        ordinary = [
+            (number, count)
+            for number, (word, count) in enumerate(
+                zip(self.words, self.counts, strict=True), start=1
+            )
+            if word not in SPECIALS
+        ]
+        for (_, before), (number, count) in itertools.pairwise(ordinary):
+            if count > before:
+                raise ValueError(
+                    f"line {number}: {self.words[number - 1]!r} occurs {count} times, "
+                    f"more than the word before it ({before}); sort the vocabulary by "
+                    "falling frequency, which sampling relies on"
+                )
+
+    @functools.cached_property
+    def ids(self) -> dict[str, int]:
+        """The id of every word."""
+        return {word: index for index, word in enumerate(self.words)}
+
+    @property
+    def begin_id(self) -> int:
+        """The id of `<S>`."""
+        return self.ids[BEGIN_TOKEN]
+
+    @property
+    def end_id(self) -> int:
+        """The id of `</S>`."""
+        return self.ids[END_TOKEN]
+
+    @property
+    def unknown_id(self) -> int:
+        """The id of `<UNK>`."""
+        return self.ids[UNKNOWN_TOKEN]
+
+    def __len__(self) -> int:
+        """Number of words, specials included."""
+        return len(self.words)
+
+    def encode(self, words: Sequence[str]) -> Int[np.ndarray, " W"]:
+        """Return the id of each word, int32; that of `<UNK>` for unknown ones."""
+        unknown = self.unknown_id
+        ids = (self.ids.get(word, unknown) for word in words)
+        return np.fromiter(ids, np.int32, len(words))
+
+
+def read_vocabulary(path: Path) -> Vocabulary:
+    """Read a vocabulary: a word a line, perhaps with a tab and its count.
+
+    Only a line feed ends a line: the other separators of Unicode may be in words.
+
+    Raises:
+      ValueError: a bad line, a word twice, counts that rise, a missing special, or a
+        damaged file; names the file and the line.
+      OSError: the file cannot be read.
+    """
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as file:
+            content = file.read()
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is damaged or cut short: {error}") from error
+    words, counts = [], []
+    lines = content.removesuffix(b"\n").split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            text = line.removesuffix(b"\r").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}, line {number} is not UTF-8") from error
+        word, tab, count = text.partition("\t")
+        if word == _SKIPPED:
+            continue
+        if not word:
+            raise ValueError(f"{path}, line {number} is empty; a line holds a word")
+        if tab:
+            if not count.strip().isdecimal():
+                raise ValueError(
+                    f"{path}, line {number}: after the tab stands {count!r}, "
+                    "which is no count"
+                )
+            counts.append(int(count))
+        words.append(word)
+    if counts and len(counts) != len(words):
+        raise ValueError(f"{path}: some lines have a count and some have none")
+    try:
+        return Vocabulary(tuple(words), tuple(counts))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def write_vocabulary(path: Path, vocabulary: Vocabulary) -> None:
+    """Write the form that `read_vocabulary` reads."""
+    if vocabulary.counts:
+        pairs = zip(vocabulary.words, vocabulary.counts, strict=True)
+        lines = [f"{word}\t{count}" for word, count in pairs]
+    else:
+        lines = list(vocabulary.words)
+    path.write_bytes(("\n".join(lines) + "\n").encode("utf-8"))

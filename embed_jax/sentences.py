@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a sentence is, to every tokeniser."""
+
+from collections.abc import Sequence
+
+Sentence = str | Sequence[str]
+"""Raw text, or words that are already split."""
+
+
+def check_sentences(sentences: Sequence[Sentence]) -> Sequence[Sentence]:
+    """Refuse a bare str, which would be read as a list of one-letter sentences."""
+    if isinstance(sentences, str):
+        raise ValueError("pass a list of sentences, not one str: [sentence]")
+    return sentences
