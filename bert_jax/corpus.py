@@ -376,7 +376,7 @@ def _stream(
         max(CHUNK_BYTES // (4 * width), 4 * shapes.token_budget),
     )
     return stream_vectors(
-        items, run, assemble, shapes, chunk_tokens=chunk_tokens, on_batch=on_batch
+        items, run, assemble, shapes.plan, chunk_tokens=chunk_tokens, on_batch=on_batch
     )
 
 

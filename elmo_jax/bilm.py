@@ -4,11 +4,11 @@
 The two directions are stacks of their own; all they share is what they read.
 """
 
-from typing import NamedTuple, no_type_check
+from typing import NamedTuple, cast, no_type_check
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from elmo_jax.char_cnn import CharCnn, WordTable
 from elmo_jax.config import ElmoConfig
@@ -110,7 +110,9 @@ class BiLm(nn.Module):
         )
 
     def _word_vectors(self, tokens: ElmoTokens) -> Float[Array, "U P"]:
-        """Compute layer 0 for every distinct word."""
+        """Compute layer 0 for every distinct word, unless it is given."""
+        if jnp.issubdtype(tokens.types.dtype, jnp.floating):
+            return tokens.types
         width = self.config.projection_dim
         if self.config.char_cnn:
             cnn = CharCnn(self.config.char_cnn, width, self.dtype, name="char_cnn")
@@ -176,3 +178,26 @@ class _Direction(NamedTuple):
     layers: list[Float[Array, "T B P"]]
     states: tuple[LstmState, ...]
     boundaries: list[Float[Array, " P"]]
+
+
+def word_vectors(
+    config: ElmoConfig, encoder: dict, types: Int[Array, "U ..."], dtype: jnp.dtype
+) -> Float[Array, "U P"]:
+    """Compute layer 0 alone, for words as `ElmoTokens.types` has them.
+
+    Args:
+      config: the shape of the model.
+      encoder: its weights.
+      types: characters, or rows of the word table.
+      dtype: of the products.
+
+    Returns:
+      Float32 vectors, which may take the place of the types.
+    """
+    if config.char_cnn:
+        reader = CharCnn(config.char_cnn, config.projection_dim, dtype)
+        weights = encoder["char_cnn"]
+    else:
+        reader, weights = WordTable(config, dtype), encoder["words"]
+    vectors = cast(Array, reader.apply({"params": weights}, types))
+    return vectors.astype(jnp.float32)

@@ -3,7 +3,7 @@
 
 from typing import Any, NamedTuple
 
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Shaped
 
 BEGIN, END = 0, 1
 """The types that every batch begins with: the boundaries of a sentence."""
@@ -18,14 +18,15 @@ class ElmoTokens(NamedTuple):
     Attributes:
       types: the distinct words. For a character model `[U C]`, the characters of each,
         1 to 261, and rows of zeros as padding; for a word table `[U]`, their rows in
-        it. The first two are `<S>` and `</S>`, int32.
+        it; int32. Or their vectors `[U P]`, float32, where these are computed already
+        (`elmo_jax.type_table`). The first two are `<S>` and `</S>`.
       words: for each position its word, as an index into `types`, int32.
       mask: True at real words, False at padding.
       starts: True at the first word of a sentence. A row may hold several.
       ends: True at the last word of a sentence.
     """
 
-    types: Int[Any, "U ..."]
+    types: Shaped[Any, "U ..."]
     words: Int[Any, "B T"]
     mask: Bool[Any, "B T"]
     starts: Bool[Any, "B T"]

@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Batch(NamedTuple):
     """Rows to be computed together.
@@ -23,6 +25,10 @@ class Batch(NamedTuple):
     indices: list[int]
     num_rows: int
     length: int
+
+    def split(self, values: np.ndarray) -> np.ndarray:
+        """Leave out the rows that only fill the shape up."""
+        return values[: len(self.indices)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -96,6 +96,11 @@ class LayerSpec:
     def __str__(self) -> str:
         return ",".join(map(str, self.terms))
 
+    @property
+    def normalises(self) -> bool:
+        """Whether it takes statistics over positions, by a `mix_norm`."""
+        return any(term.function == "mix_norm" for term in self.terms)
+
     def resolve(self, num_blocks: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """List each term's function and layers, for a model of so many blocks.
 

@@ -11,15 +11,30 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import numpy as np
 
-from embed_jax.batching import Batch, BatchShapes
-
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=Sized)
+
+
+@runtime_checkable
+class PlannedBatch(Protocol):
+    """Rows to be computed together, such as `embed_jax.batching.Batch`."""
+
+    @property
+    def indices(self) -> list[int]:
+        """Which rows."""
+        ...
+
+    def split(self, values: np.ndarray) -> Iterable[np.ndarray]:
+        """Divide the batch's result into those of its rows, in their order."""
+        ...
+
+
+BatchT = TypeVar("BatchT", bound=PlannedBatch)
 
 # Batches handed to the device before the first result is asked for: enough to never
 # let it wait for the host, few enough to bound what their results occupy.
@@ -72,9 +87,9 @@ class _Chunk(Generic[RowT]):
 
 def stream_vectors(
     items: Iterable[Item[RowT]],
-    run: Callable[[Sequence[RowT], Batch], jax.Array],
+    run: Callable[[Sequence[RowT], BatchT], jax.Array],
     assemble: Callable[[Item[RowT], list[np.ndarray]], np.ndarray],
-    shapes: BatchShapes,
+    plan: Callable[[list[int]], Sequence[BatchT]],
     *,
     chunk_tokens: int,
     on_batch: Callable[[int], None] | None = None,
@@ -83,10 +98,9 @@ def stream_vectors(
 
     Args:
       items: the sentences; read ahead in a thread of their own.
-      run: computes a batch, without waiting for it; the result has one entry a row
-        along its first axis, and may have further ones.
+      run: computes a batch, without waiting for it; the batch can split the result.
       assemble: puts the results of a sentence's rows together.
-      shapes: the shapes that batches may have.
+      plan: puts rows of these lengths into batches, each row into one.
       chunk_tokens: tokens that are sorted together; more of them mean less padding and
         more memory.
       on_batch: told the number of rows whenever a batch is back, which is long before
@@ -98,7 +112,7 @@ def stream_vectors(
     Raises:
       Exception: whatever reading the items or computing raises, at that place.
     """
-    in_flight: deque[tuple[_Chunk[RowT], Batch, jax.Array]] = deque()
+    in_flight: deque[tuple[_Chunk[RowT], BatchT, jax.Array]] = deque()
     waiting: deque[_Chunk[RowT]] = deque()
 
     def collect() -> None:
@@ -113,7 +127,7 @@ def stream_vectors(
 
     for chunk in read_ahead(_chunks(items, chunk_tokens)):
         waiting.append(chunk)
-        for batch in shapes.plan([len(row) for row in chunk.rows]):
+        for batch in plan([len(row) for row in chunk.rows]):
             rows = [chunk.rows[index] for index in batch.indices]
             in_flight.append((chunk, batch, run(rows, batch)))
             if len(in_flight) > IN_FLIGHT:
@@ -181,10 +195,10 @@ def _chunks(items: Iterable[Item[RowT]], chunk_tokens: int) -> Iterator[_Chunk[R
         yield _Chunk(held)
 
 
-def _collect(chunk: _Chunk, batch: Batch, result: jax.Array) -> None:
+def _collect(chunk: _Chunk, batch: PlannedBatch, result: Any) -> None:
     """Wait for a batch and hand its results to its chunk."""
-    values = np.asarray(result)
-    for row, index in zip(values, batch.indices, strict=False):
+    parts = batch.split(np.asarray(result))
+    for row, index in zip(parts, batch.indices, strict=True):
         chunk.results[index] = row
     chunk.num_missing -= len(batch.indices)
 

@@ -43,7 +43,9 @@ def test_results_come_in_order_whatever_the_lengths(counts, chunk_tokens, data):
             rows.append([float(serial)] * length)
             serial += 1
         items.append(Item(rows, [str(len(items))]))
-    got = list(stream_vectors(items, run, assemble, SHAPES, chunk_tokens=chunk_tokens))
+    got = list(
+        stream_vectors(items, run, assemble, SHAPES.plan, chunk_tokens=chunk_tokens)
+    )
     assert [e.words for e in got] == [item.words for item in items]
     for embedded, item in zip(got, items, strict=True):
         assert embedded.vectors[:, 0].tolist() == [row[0] for row in item.rows]
@@ -54,7 +56,7 @@ def test_every_row_is_reported_when_its_batch_is_back():
     items = [Item([row], []) for row in rows]
     reports = []
     stream = stream_vectors(
-        items, run, assemble, SHAPES, chunk_tokens=300, on_batch=reports.append
+        items, run, assemble, SHAPES.plan, chunk_tokens=300, on_batch=reports.append
     )
     next(stream)
     assert sum(reports) > 1
@@ -71,7 +73,7 @@ def test_items_are_read_a_bounded_way_ahead():
             read += 1
             yield Item([[float(read)] * 7], [])
 
-    stream = stream_vectors(endless(), run, assemble, SHAPES, chunk_tokens=80)
+    stream = stream_vectors(endless(), run, assemble, SHAPES.plan, chunk_tokens=80)
     for _ in range(50):
         next(stream)
     assert read < 50 + 5 * 10

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches of packed sentences through the biLM; long sentences in parts."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from elmo_jax.bilm import Carry
+from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN
+from elmo_jax.embed import apply_bilm, zero_carry
+from elmo_jax.packing import PackedBatch
+from elmo_jax.params import ElmoParams
+from elmo_jax.tokenizer import ElmoTokenizer
+from elmo_jax.tokens import BEGIN, END, ElmoTokens
+from elmo_jax.type_table import TypeTable
+from embed_jax.batching import BatchShapes
+from embed_jax.mesh import replicate, shard_rows
+
+
+class Compute(Protocol):
+    """A jitted computation over one batch: `[B T …]` from it, and the states after."""
+
+    def __call__(
+        self,
+        params: ElmoParams,
+        tokens: ElmoTokens,
+        targets: Any,
+        carry: Carry | None,
+        *,
+        dtype: jnp.dtype,
+    ) -> tuple[Float[Array, "B T ..."], Carry]:
+        """Compute."""
+        ...
+
+
+class Reader:
+    """Runs the biLM over sentences as a plan lays them out.
+
+    Attributes:
+      table: the vectors of the words met so far.
+    """
+
+    def __init__(
+        self,
+        params: ElmoParams,
+        tokenizer: ElmoTokenizer,
+        compute: Compute | partial,
+        *,
+        highest_layer: int,
+        max_length: int,
+        dtype: jnp.dtype,
+        mesh: Mesh | None = None,
+        with_targets: bool = False,
+    ) -> None:
+        """Make a reader.
+
+        Args:
+          params: where they shall be used.
+          tokenizer: of the model.
+          compute: what is wanted of each batch.
+          highest_layer: the highest LSTM layer that `compute` runs.
+          max_length: a sentence of more words, alone in its batch, is read in parts.
+          dtype: of products.
+          mesh: the devices to spread rows over.
+          with_targets: whether `compute` is given, for each position, the vocabulary's
+            ids of the word before it, of its own and of the word after it.
+        """
+        self.table = TypeTable(params, tokenizer, dtype=dtype)
+        self._params = params
+        self._tokenizer = tokenizer
+        self._compute = compute
+        self._highest_layer = highest_layer
+        self._max_length = max_length
+        self._dtype = dtype
+        self._mesh = mesh
+        self._with_targets = with_targets
+
+    def __call__(
+        self, sentences: Sequence[list[str]], batch: PackedBatch
+    ) -> Float[Any, "B T ..."]:
+        """Compute a batch, without waiting for it unless it is read in parts."""
+        if max(batch.lengths) > self._max_length:
+            return self._read_in_parts(sentences[0])
+        tokens, targets = self._lay_out(sentences, batch)
+        values, _ = self._run(tokens, targets, None)
+        return values
+
+    def _run(
+        self, tokens: ElmoTokens, targets: Any, carry: Carry | None
+    ) -> tuple[jax.Array, Carry]:
+        return self._compute(self._params, tokens, targets, carry, dtype=self._dtype)
+
+    def _lay_out(
+        self, sentences: Sequence[list[str]], batch: PackedBatch
+    ) -> tuple[ElmoTokens, Any]:
+        """Write sentences into rows; the types are vectors of the table."""
+        types = {BEGIN_TOKEN: BEGIN, END_TOKEN: END}
+        shape = batch.num_rows, batch.length
+        words = np.zeros(shape, np.int32)
+        mask, starts, ends = np.zeros((3, *shape), bool)
+        targets = np.zeros((*shape, 3), np.int32) if self._with_targets else None
+        for sentence, (row, start) in zip(sentences, batch.places, strict=True):
+            end = start + len(sentence)
+            words[row, start:end] = [
+                types.setdefault(word, len(types)) for word in sentence
+            ]
+            mask[row, start:end] = True
+            starts[row, start] = True
+            ends[row, end - 1] = True
+            if targets is not None:
+                targets[row, start:end] = self._targets(sentence)
+        tokens = ElmoTokens(self._vectors(list(types)), words, mask, starts, ends)
+        if self._mesh and batch.num_rows % self._mesh.size == 0:
+            vectors, *arrays = tokens
+            arrays = shard_rows(arrays, self._mesh)
+            tokens = ElmoTokens(vectors, *arrays)
+            targets = shard_rows(targets, self._mesh)
+        elif self._mesh:
+            vectors, *arrays = tokens
+            arrays = replicate(arrays, self._mesh)
+            tokens = ElmoTokens(vectors, *arrays)
+            targets = replicate(targets, self._mesh)
+        return tokens, targets
+
+    def _vectors(self, types: list[str]) -> jax.Array:
+        """Return the vectors of the types, and of as many more as fill up a shape."""
+        rows = self.table.find(types)
+        size = BatchShapes(1, 2**20).bucket(len(rows))
+        rows = np.pad(rows, (0, size - len(rows)))
+        return _take(self.table.vectors, rows)
+
+    def _targets(self, sentence: list[str]) -> Int[np.ndarray, "T 3"]:
+        vocabulary = self._tokenizer.vocabulary
+        assert vocabulary is not None  # whoever asks for targets saw to it
+        ids = vocabulary.encode([BEGIN_TOKEN, *sentence, END_TOKEN])
+        return np.stack([ids[:-2], ids[1:-1], ids[2:]], axis=1)
+
+    def _read_in_parts(self, sentence: list[str]) -> np.ndarray:
+        """Compute a sentence that is too long for one batch, exactly.
+
+        From right to left, the backward states between the parts; then, from left to
+        right, everything, each part beginning in the states on both of its sides.
+        """
+        step = self._max_length
+        parts = range(0, len(sentence), step)
+        nothing_read = zero_carry(self._params.config, 1)
+        laid_out = partial(self._lay_out_part, sentence)
+        # After each part, the states of the backward LM right of it.
+        backward = {parts[-1]: nothing_read[1:]}
+        for start in reversed(parts[1:]):
+            tokens, _ = laid_out(start)
+            carry = (nothing_read[0], *backward[start])
+            backward[start - step] = _states_backward(
+                self._params,
+                tokens,
+                carry,
+                highest_layer=self._highest_layer,
+                dtype=self._dtype,
+            )
+        values = []
+        forward = nothing_read[0]
+        for start in parts:
+            tokens, targets = laid_out(start)
+            carry = (forward, *backward.pop(start))
+            computed, carry = self._run(tokens, targets, carry)
+            forward = carry[0]
+            values.append(np.asarray(computed)[0, : len(sentence) - start])
+        return np.concatenate(values)[None]
+
+    def _lay_out_part(self, sentence: list[str], start: int) -> tuple[ElmoTokens, Any]:
+        step = self._max_length
+        words = sentence[start : start + step]
+        batch = PackedBatch([0], [(0, 0)], [len(words)], 1, step)
+        tokens, targets = self._lay_out([words], batch)
+        no_start = tokens.starts & (start == 0)
+        no_end = tokens.ends & (start + step >= len(sentence))
+        if targets is not None:
+            around = self._targets(sentence[max(start - 1, 0) : start + step + 1])
+            first = min(start, 1)
+            targets = np.zeros((1, step, 3), np.int32)
+            targets[0, : len(words)] = around[first : first + len(words)]
+        return tokens._replace(starts=no_start, ends=no_end), targets
+
+
+@jax.jit
+def _take(
+    table: Float[Array, "capacity P"], rows: Int[Array, " U"]
+) -> Float[Array, "U P"]:
+    return table[rows]
+
+
+@partial(jax.jit, static_argnames=("highest_layer", "dtype"))
+def _states_backward(
+    params: ElmoParams,
+    tokens: ElmoTokens,
+    carry: Carry,
+    *,
+    highest_layer: int,
+    dtype: jnp.dtype,
+) -> Carry:
+    """Return the states left of the part, of the directions but the forward one.
+
+    What only the forward direction needs is not part of the compiled program.
+    """
+    output = apply_bilm(
+        params, tokens, carry=carry, highest_layer=highest_layer, dtype=dtype
+    )
+    return output.carry[1:]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vectors of words out of context, computed once a distinct word and kept.
+
+The character CNN takes a quarter of the published model's work for every word, and the
+words of a text repeat. They are kept on the device, where the LSTMs read them.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from elmo_jax.bilm import word_vectors
+from elmo_jax.characters import PADDING
+from elmo_jax.params import ElmoParams
+from elmo_jax.tokenizer import ElmoTokenizer
+
+# Words at a time in the CNN: its widest intermediate, [256, 44, 1024], is 46 MB.
+PORTION = 256
+
+# Rows grow to a multiple of it, so that few shapes are compiled.
+_LENGTH_STEP = 8
+
+
+class TypeTable:
+    """Vectors by word, in an array on the device that is filled as words turn up.
+
+    Attributes:
+      vectors: `[capacity P]`; rows that no word has yet are zeros.
+    """
+
+    vectors: Float[Array, "capacity P"]
+
+    def __init__(
+        self,
+        params: ElmoParams,
+        tokenizer: ElmoTokenizer,
+        *,
+        dtype: jnp.dtype,
+        capacity: int = 2**16,
+    ) -> None:
+        """Make an empty table.
+
+        Args:
+          params: on the device or devices where the table shall be.
+          tokenizer: of the model.
+          dtype: of the CNN's products.
+          capacity: words that are kept; when they are full, all are forgotten.
+        """
+        self._params = params
+        self._tokenizer = tokenizer
+        self._dtype = dtype
+        self._capacity = capacity
+        self._rows: dict[str, int] = {}
+        shape = capacity + 1, params.config.projection_dim
+        placed = jax.tree.leaves(params)[0].sharding
+        # The last row takes the vectors of rows that only fill a portion up.
+        self.vectors = jax.device_put(jnp.zeros(shape, jnp.float32), placed)
+
+    def find(self, words: Sequence[str]) -> Int[np.ndarray, " U"]:
+        """Return the row of each word, computing the vectors that are not there.
+
+        Args:
+          words: distinct words, boundaries included.
+
+        Raises:
+          ValueError: more words at once than the table holds.
+        """
+        missing = [word for word in words if word not in self._rows]
+        if len(self._rows) + len(missing) > self._capacity:
+            self._rows.clear()
+            missing = list(words)
+            if len(missing) > self._capacity:
+                raise ValueError(
+                    f"{len(missing)} distinct words in a batch, but the table holds "
+                    f"{self._capacity}; lower token_budget"
+                )
+        # By length, so that short words are not convolved as long ones.
+        missing.sort(key=len)
+        for start in range(0, len(missing), PORTION):
+            portion = missing[start : start + PORTION]
+            first = len(self._rows)
+            rows = np.full(PORTION, self._capacity, np.int32)
+            rows[: len(portion)] = np.arange(first, first + len(portion))
+            self._rows.update(zip(portion, rows.tolist(), strict=False))
+            types = _fill_up(self._tokenizer.encode_types(portion), self._longest())
+            self.vectors = _compute(
+                self._params, self.vectors, types, rows, dtype=self._dtype
+            )
+        return np.array([self._rows[word] for word in words], np.int32)
+
+    def _longest(self) -> int:
+        char_cnn = self._params.config.char_cnn
+        return char_cnn.max_characters if char_cnn else 0
+
+
+@partial(jax.jit, static_argnames="dtype", donate_argnums=1)
+def _compute(
+    params: ElmoParams,
+    vectors: Float[Array, "capacity P"],
+    types: Int[Array, "portion ..."],
+    rows: Int[Array, " portion"],
+    *,
+    dtype: jnp.dtype,
+) -> Float[Array, "capacity P"]:
+    new = word_vectors(params.config, params.encoder, types, dtype)
+    return vectors.at[rows].set(new)
+
+
+def _fill_up(types: Int[np.ndarray, "U ..."], longest: int) -> np.ndarray:
+    """Pad a portion to one of few shapes: its words, and their characters."""
+    widths = [(0, PORTION - len(types))]
+    if types.ndim == 2:
+        length = min(-(-types.shape[1] // _LENGTH_STEP) * _LENGTH_STEP, longest)
+        # Characters of padding: the same windows once more.
+        types = np.pad(
+            types, ((0, 0), (0, length - types.shape[1])), constant_values=PADDING
+        )
+        widths.append((0, 0))
+    return np.pad(types, widths)
