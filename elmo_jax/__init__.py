@@ -9,11 +9,26 @@ Text at scale goes through `embed_words`, `embed_sentences` and their streaming 
 """
 
 from elmo_jax.config import TINY, CharCnnConfig, ElmoConfig
+from elmo_jax.corpus import (
+    embed_sentences,
+    embed_words,
+    stream_sentences,
+    stream_words,
+    vector_width,
+)
 from elmo_jax.embed import apply_bilm, embed, encode, zero_carry
+from elmo_jax.load import load, recognises, save
 from elmo_jax.params import ElmoParams, init_params
+from elmo_jax.scoring import (
+    Perplexity,
+    SentenceScore,
+    perplexity,
+    score_sentences,
+)
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
 from elmo_jax.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
+from elmo_jax.word_table import word_table
 
 __all__ = [
     "TINY",
@@ -22,12 +37,25 @@ __all__ = [
     "ElmoParams",
     "ElmoTokenizer",
     "ElmoTokens",
+    "Perplexity",
+    "SentenceScore",
     "Vocabulary",
     "apply_bilm",
     "embed",
+    "embed_sentences",
+    "embed_words",
     "encode",
     "init_params",
+    "load",
+    "perplexity",
     "read_vocabulary",
+    "recognises",
+    "save",
+    "score_sentences",
+    "stream_sentences",
+    "stream_words",
+    "vector_width",
+    "word_table",
     "write_vocabulary",
     "zero_carry",
 ]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches of packed sentences through the biLM; long sentences in parts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,22 +23,6 @@ from embed_jax.batching import BatchShapes
 from embed_jax.mesh import replicate, shard_rows
 
 
-class Compute(Protocol):
-    """A jitted computation over one batch: `[B T …]` from it, and the states after."""
-
-    def __call__(
-        self,
-        params: ElmoParams,
-        tokens: ElmoTokens,
-        targets: Any,
-        carry: Carry | None,
-        *,
-        dtype: jnp.dtype,
-    ) -> tuple[Float[Array, "B T ..."], Carry]:
-        """Compute."""
-        ...
-
-
 class Reader:
     """Runs the biLM over sentences as a plan lays them out.
 
@@ -50,7 +34,7 @@ class Reader:
         self,
         params: ElmoParams,
         tokenizer: ElmoTokenizer,
-        compute: Compute | partial,
+        compute: Callable[..., tuple[jax.Array, Carry]],
         *,
         highest_layer: int,
         max_length: int,
@@ -63,7 +47,8 @@ class Reader:
         Args:
           params: where they shall be used.
           tokenizer: of the model.
-          compute: what is wanted of each batch.
+          compute: what is wanted of each batch: a jitted function of params, tokens,
+            targets, carry (or None) and `dtype=` that gives `[B T …]` and the states.
           highest_layer: the highest LSTM layer that `compute` runs.
           max_length: a sentence of more words, alone in its batch, is read in parts.
           dtype: of products.

@@ -46,10 +46,10 @@ class ElmoTokenizer:
         are read.
       split: splits raw text into words. Text whose words are split already is given as
         lists of words, which stay as they are.
-      max_length: None; a sentence may have any number of words.
+      max_length: 0; how much of its neighbours a sentence can be shown.
     """
 
-    max_length = None
+    max_length = 0
 
     def __init__(
         self,

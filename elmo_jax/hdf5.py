@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HDF5 files of tensors: opened and listed, read one tensor at a time, written."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from elmo_jax.weights import Stored
+
+SUFFIXES = (".hdf5", ".h5")
+
+
+@contextlib.contextmanager
+def open_hdf5(path: Path) -> Iterator[list[Stored]]:
+    """List the datasets of a file, which can be read until the block ends.
+
+    Raises:
+      ValueError: no such file, or a damaged one; also when a dataset is read.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    datasets: dict[str, h5py.Dataset] = {}
+
+    def collect(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            datasets[name] = item
+
+    with contextlib.ExitStack() as stack:
+        with _refusing_damage(path):
+            file = stack.enter_context(h5py.File(path, "r"))
+            file.visititems(collect)
+            stored = [
+                _stored(path, name, dataset) for name, dataset in datasets.items()
+            ]
+        yield stored
+
+
+def _stored(path: Path, name: str, dataset: h5py.Dataset) -> Stored:
+    def read() -> np.ndarray:
+        with _refusing_damage(path):
+            kind, num_bytes = dataset.dtype.kind, dataset.dtype.itemsize
+        if kind != "f" or num_bytes > 8:
+            raise ValueError(f"{path}: {name} is {dataset.dtype}, not a float")
+        # HDF5 converts while it reads; no array of another type is made.
+        values = np.empty(dataset.shape, np.float32)
+        with _refusing_damage(path):
+            dataset.read_direct(values)
+        return values
+
+    # A dataset may have no shape at all; no model has one of shape (0,).
+    shape = (0,) if dataset.shape is None else dataset.shape
+    return Stored(str(path), name, shape, read)
+
+
+def write_hdf5(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Write tensors as datasets; slashes in their names make groups."""
+    with h5py.File(path, "w") as file:
+        for name, values in tensors.items():
+            file.create_dataset(name, data=values)
+
+
+@contextlib.contextmanager
+def _refusing_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (PermissionError, MemoryError):
+        raise
+    except Exception as error:  # h5py raises many kinds
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"{path} is damaged or cut short ({reason}); fetch it again"
+        ) from error

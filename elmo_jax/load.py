@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole models in and out: `load` what the field publishes, `save` the same form."""
+
+import contextlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from elmo_jax.config import ElmoConfig
+from elmo_jax.discovery import (
+    HUB_FILES,
+    OPTIONS,
+    START,
+    ModelFiles,
+    describes_bilm,
+    find_files,
+    is_local,
+)
+from elmo_jax.hdf5 import open_hdf5, write_hdf5
+from elmo_jax.options import (
+    Options,
+    format_options,
+    num_words_of,
+    parse_options,
+    read_options,
+)
+from elmo_jax.params import ElmoParams
+from elmo_jax.tensorflow import open_checkpoint
+from elmo_jax.tokenizer import ElmoTokenizer
+from elmo_jax.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
+from elmo_jax.weights import (
+    CHARACTER_TENSOR,
+    EMBEDDING,
+    SOFTMAX_BIAS,
+    SOFTMAX_WEIGHTS,
+    Stored,
+    assemble,
+    assemble_start,
+    disassemble,
+    disassemble_start,
+    find_stored,
+)
+from embed_jax.directory import written_whole
+from embed_jax.hub import fetch_snapshot
+
+WEIGHTS, SOFTMAX, VOCABULARY = "weights.hdf5", "softmax_weights.hdf5", "vocab.txt"
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    softmax: str | os.PathLike[str] | None = None,
+    embedding: str | os.PathLike[str] | None = None,
+    vocabulary: str | os.PathLike[str] | None = None,
+    encoder_only: bool = False,
+) -> tuple[ElmoParams, ElmoTokenizer]:
+    """Load a biLM with its tokeniser.
+
+    Reads `*options.json` with weights in HDF5 as bilm-tf, AllenNLP and NLPL publish
+    them, with or without a softmax file, of characters or of a word table; the
+    directory in which bilm-tf trained, whose checkpoint holds the softmax; or a hub id.
+
+    Args:
+      path: a directory; the options file of one of several models in a directory; the
+        prefix of one of several TensorFlow checkpoints; or an id on the Hugging Face
+        hub.
+      weights: an HDF5 file, or a checkpoint's prefix, instead of the one beside the
+        options.
+      softmax: an HDF5 file instead of the one with "softmax" in its name.
+      embedding: an HDF5 file with the vectors of words, such as bilm-tf dumps from the
+        characters. The model reads words by it, whatever its options say; give the
+        vocabulary that it was made for.
+      vocabulary: a word a line, instead of `vocab*.txt` or `vocab*.txt.gz`.
+      encoder_only: leaves out the softmax; and, if words are read by their characters,
+        the vocabulary too unless it is given.
+
+    Returns:
+      Float32 parameters on JAX's default device, and the tokeniser.
+
+    Raises:
+      ValueError: a missing, unexpected, misshapen or damaged tensor or file, or several
+        that might be meant; one line that names the file and the remedy.
+
+    Example:
+      >>> load("no/such/model/here")
+      Traceback (most recent call last):
+      ValueError: no/such/model/here: no such directory
+    """
+    directory = Path(path)
+    if not is_local(directory):
+        directory = fetch_snapshot(os.fspath(path), HUB_FILES)
+    files = find_files(
+        directory,
+        weights=weights,
+        softmax=softmax,
+        embedding=embedding,
+        vocabulary=vocabulary,
+        wants_softmax=not encoder_only,
+    )
+    options = _read_options(files)
+    needs_vocabulary = "char_cnn" not in options or vocabulary is not None
+    words = None
+    if files.vocabulary and (needs_vocabulary or not encoder_only):
+        words = _read_vocabulary(files.vocabulary, is_needed=needs_vocabulary)
+    with contextlib.ExitStack() as stack:
+        stored = (
+            open_checkpoint(files.weights)
+            if files.is_checkpoint
+            else stack.enter_context(open_hdf5(files.weights))
+        )
+        encoder, softmax_tensors = _divide(stored)
+        if files.embedding:
+            given = stack.enter_context(open_hdf5(files.embedding))
+            encoder = _with_embedding(encoder, given, files.embedding)
+        if encoder_only:
+            softmax_tensors = []
+        elif files.softmax:
+            softmax_tensors = stack.enter_context(open_hdf5(files.softmax))
+        config = _parse_options(options, files, encoder)
+        num_words = num_words_of(options, str(files.options))
+        bias = find_stored(softmax_tensors, SOFTMAX_BIAS)
+        if num_words is None and bias:
+            num_words = max(bias.shape, default=0)
+        if words and files.vocabulary:
+            _check_vocabulary(words, files.vocabulary, [*encoder, *softmax_tensors])
+        elif config.char_cnn is None:
+            raise ValueError(
+                f"{files.options.parent}: no vocab*.txt, but the model reads words by "
+                "their ids; pass vocabulary= with the one it was made for"
+            )
+        params = assemble(
+            encoder,
+            softmax_tensors,
+            config,
+            num_words=num_words or 0,
+            tied=config.char_cnn is None
+            and options.get("share_embedding_softmax") is True
+            and find_stored(softmax_tensors, SOFTMAX_WEIGHTS) is None,
+            sources=(str(files.weights), str(files.softmax or files.weights)),
+            options=files.options.name,
+        )
+    if files.start:
+        with open_hdf5(files.start) as states:
+            start = assemble_start(states, config, str(files.start), files.options.name)
+        params = params.replace(start=start)
+    return params, ElmoTokenizer(config, words)
+
+
+def save(
+    path: str | os.PathLike[str],
+    params: ElmoParams,
+    tokenizer: ElmoTokenizer,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write a model as bilm-tf and AllenNLP read it: options.json and weights.hdf5.
+
+    Beside them softmax_weights.hdf5 if there is a softmax, vocab.txt if the tokeniser
+    has a vocabulary, and start.hdf5, which only we read, if a sentence does not start
+    from zeros. Everything is written beside and renamed, so `path` is never half a
+    model.
+
+    Args:
+      path: the directory to make.
+      params: biLM and softmax.
+      tokenizer: the one that belongs to them.
+      overwrite: whether an existing model may be replaced, with all that lies in its
+        directory.
+
+    Raises:
+      FileExistsError: `path` exists and `overwrite` is False, or it is no model.
+      ValueError: parameters, configuration and tokeniser do not belong together.
+    """
+    _check_tokenizer(params, tokenizer)
+    encoder, softmax = disassemble(params)
+    num_words = len(softmax[SOFTMAX_BIAS]) if softmax else None
+    options = format_options(params.config, num_words)
+    with written_whole(path, marker=OPTIONS, overwrite=overwrite) as directory:
+        text = json.dumps(options, indent=2) + "\n"
+        (directory / OPTIONS).write_text(text, encoding="utf-8")
+        write_hdf5(directory / WEIGHTS, encoder)
+        if softmax:
+            write_hdf5(directory / SOFTMAX, softmax)
+        if tokenizer.vocabulary:
+            write_vocabulary(directory / VOCABULARY, tokenizer.vocabulary)
+        if params.start is not None:
+            states = disassemble_start(params.start, params.config)
+            write_hdf5(directory / START, states)
+
+
+def recognises(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a path is a biLM's; reads its options but no weights.
+
+    An id on the hub is not recognised: its form does not tell what it is of. `load`
+    takes it all the same.
+    """
+    return describes_bilm(Path(path))
+
+
+def _read_options(files: ModelFiles) -> Options:
+    options = read_options(files.options)
+    if files.embedding:
+        # The table replaces the characters, and its words need not be the softmax's.
+        options = {
+            key: value
+            for key, value in options.items()
+            if key not in ("char_cnn", "n_tokens_vocab")
+        }
+    return options
+
+
+def _read_vocabulary(path: Path, *, is_needed: bool) -> Vocabulary:
+    try:
+        return read_vocabulary(path)
+    except ValueError as error:
+        if is_needed:
+            raise
+        raise ValueError(
+            f"{error}; encoder_only=True does without softmax and vocabulary"
+        ) from error
+
+
+def _parse_options(
+    options: Options, files: ModelFiles, encoder: Sequence[Stored]
+) -> ElmoConfig:
+    source = str(files.options)
+    table = find_stored(encoder, EMBEDDING)
+    rows = table.shape[0] if table and table.shape else 0
+    return parse_options(
+        options,
+        source,
+        # Without a table its absence is reported, whatever its size would be.
+        vocab_size=num_words_of(options, source) or rows or 1,
+        bidirectional=not files.is_checkpoint,
+    )
+
+
+def _divide(stored: Sequence[Stored]) -> tuple[list[Stored], list[Stored]]:
+    """Divide what stands in one file into biLM and softmax."""
+    softmax = [tensor for tensor in stored if tensor.name.startswith("softmax/")]
+    return [tensor for tensor in stored if tensor not in softmax], softmax
+
+
+def _with_embedding(
+    encoder: Sequence[Stored], given: Sequence[Stored], source: Path
+) -> list[Stored]:
+    """Let a table take the place of what reads words."""
+    if find_stored(given, EMBEDDING) is None:
+        raise ValueError(f"{source}: no tensor {EMBEDDING}; is it a table of words?")
+    kept = [
+        tensor
+        for tensor in encoder
+        if tensor.name != EMBEDDING and not CHARACTER_TENSOR.fullmatch(tensor.name)
+    ]
+    return [*kept, *given]
+
+
+def _check_vocabulary(
+    vocabulary: Vocabulary, path: Path, stored: Sequence[Stored]
+) -> None:
+    """Refuse a vocabulary that is not of the table's or the softmax's size."""
+    for tensor in stored:
+        if tensor.name in (EMBEDDING, SOFTMAX_WEIGHTS, SOFTMAX_BIAS) and tensor.shape:
+            if tensor.shape[0] == len(vocabulary):
+                continue
+            remedy = ""
+            if tensor.name != EMBEDDING:
+                remedy = "; encoder_only=True leaves the softmax out"
+            raise ValueError(
+                f"{path} has {len(vocabulary)} words, but {tensor.name} of "
+                f"{tensor.source} has {tensor.shape[0]} rows, so they do not belong "
+                f"together{remedy}"
+            )
+
+
+def _check_tokenizer(params: ElmoParams, tokenizer: ElmoTokenizer) -> None:
+    ours, theirs = params.config, tokenizer.config
+    if (ours.char_cnn, ours.vocab_size) != (theirs.char_cnn, theirs.vocab_size):
+        raise ValueError(
+            "the tokeniser is of a model that reads words in another way; pass the one "
+            "that belongs to these parameters"
+        )
+    if tokenizer.vocabulary and "softmax" in params.heads:
+        num_words = len(params.heads["softmax"]["bias"])
+        if len(tokenizer.vocabulary) != num_words:
+            raise ValueError(
+                f"the tokeniser has {len(tokenizer.vocabulary)} words, the softmax "
+                f"{num_words}; pass the one that belongs to these parameters"
+            )

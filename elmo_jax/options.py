@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The published description of a biLM, options.json, and the exchange with ours.
+
+bilm-tf writes it when it trains and reads it when it embeds; AllenNLP reads the same
+file. Keys that say how training went are not needed here, and unknown ones are passed
+over: the published models have some that even bilm-tf no longer reads.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from elmo_jax.config import Activation, CharCnnConfig, ElmoConfig
+
+Options = dict[str, Any]
+
+# bilm-tf wants the first where it trains and the second where it embeds; the weights
+# have a row for each of the first. AllenNLP reads neither.
+NUMBERS_OF_CHARACTERS = (261, 262)
+
+_REQUIRED = object()
+
+
+def read_options(path: Path) -> Options:
+    """Read an options file.
+
+    Raises:
+      ValueError: no such file, or it holds no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: no such file") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no JSON object")
+    return content
+
+
+def parse_options(
+    options: Mapping[str, Any],
+    source: str,
+    *,
+    vocab_size: int = 0,
+    bidirectional: bool = True,
+) -> ElmoConfig:
+    """Read the shape of a model off its options.
+
+    Args:
+      options: what the file holds.
+      source: the file, for messages.
+      vocab_size: rows of the word table, for options without `char_cnn`.
+      bidirectional: what holds where the options do not say. Where bilm-tf embeds there
+        are always two directions; where it trains, one.
+
+    Raises:
+      ValueError: a key is missing, or holds what no model can have; names the key.
+
+    Example:
+      >>> lstm = {"dim": 8, "projection_dim": 4, "n_layers": 1}
+      >>> parse_options({"lstm": lstm}, "options.json", vocab_size=9)
+      Traceback (most recent call last):
+      ValueError: options.json: no lstm.use_skip_connections; add true, as in all \
+published models, or false if bilm-tf trained it without that key
+    """
+    whole = _Section(options, "", source)
+    lstm = whole.section("lstm")
+    cell_dim = lstm.integer("dim")
+    projection_dim = lstm.integer("projection_dim")
+    if projection_dim > cell_dim:
+        raise ValueError(
+            f"{source}: lstm.projection_dim {projection_dim} is above lstm.dim "
+            f"{cell_dim}; the LSTM projects downwards or not at all"
+        )
+    if "use_skip_connections" not in lstm.values:
+        # Guessing gives other vectors: bilm-tf trains without the connections then, and
+        # stops where it embeds.
+        raise ValueError(
+            f"{source}: no lstm.use_skip_connections; add true, as in all published "
+            "models, or false if bilm-tf trained it without that key"
+        )
+    has_characters = "char_cnn" in options
+    try:
+        return ElmoConfig(
+            char_cnn=_parse_char_cnn(whole.section("char_cnn"))
+            if has_characters
+            else None,
+            vocab_size=0 if has_characters else vocab_size,
+            num_blocks=lstm.integer("n_layers"),
+            cell_dim=cell_dim,
+            projection_dim=projection_dim,
+            cell_clip=lstm.bound("cell_clip"),
+            projection_clip=lstm.bound("proj_clip"),
+            skip_connections=lstm.flag("use_skip_connections"),
+            bidirectional=whole.flag("bidirectional", bidirectional),
+            dropout_rate=whole.number("dropout", ElmoConfig.dropout_rate),
+        )
+    except ValueError as error:
+        message = str(error)
+        if message.startswith(source):
+            raise
+        raise ValueError(f"{source}: {message}") from error
+
+
+def _parse_char_cnn(char_cnn: "_Section") -> CharCnnConfig:
+    known = char_cnn.values.get("n_characters", NUMBERS_OF_CHARACTERS[0])
+    if known not in NUMBERS_OF_CHARACTERS:
+        raise ValueError(
+            f"{char_cnn.source}: char_cnn.n_characters is {known!r}, but bytes and "
+            "marks are 261 symbols, or 262 with the absence of a word"
+        )
+    return CharCnnConfig(
+        embedding_dim=char_cnn.section("embedding").integer("dim"),
+        filters=char_cnn.filters("filters"),
+        activation=char_cnn.activation("activation"),
+        num_highways=char_cnn.integer("n_highway", 0, least=0),
+        max_characters=char_cnn.integer("max_characters_per_token"),
+    )
+
+
+def format_options(config: ElmoConfig, num_words: int | None = None) -> Options:
+    """Write the shape of a model as the options that bilm-tf and AllenNLP read.
+
+    Args:
+      config: the shape.
+      num_words: words of the softmax, if there is one.
+    """
+    options: Options = {
+        "bidirectional": config.bidirectional,
+        "dropout": config.dropout_rate,
+        "lstm": {
+            "dim": config.cell_dim,
+            "projection_dim": config.projection_dim,
+            "n_layers": config.num_blocks,
+            "cell_clip": config.cell_clip,
+            "proj_clip": config.projection_clip,
+            "use_skip_connections": config.skip_connections,
+        },
+    }
+    if config.char_cnn:
+        options["char_cnn"] = {
+            "embedding": {"dim": config.char_cnn.embedding_dim},
+            "filters": [list(pair) for pair in config.char_cnn.filters],
+            "activation": config.char_cnn.activation,
+            "n_highway": config.char_cnn.num_highways,
+            "n_characters": NUMBERS_OF_CHARACTERS[1],
+            "max_characters_per_token": config.char_cnn.max_characters,
+        }
+    num_words = num_words or config.vocab_size
+    if num_words:
+        options["n_tokens_vocab"] = num_words
+    return options
+
+
+def num_words_of(options: Mapping[str, Any], source: str) -> int | None:
+    """Return how many words the options say there are, or None if they do not.
+
+    Raises:
+      ValueError: what they say is no number of words.
+    """
+    if "n_tokens_vocab" not in options:
+        return None
+    return _Section(options, "", source).integer("n_tokens_vocab")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Section:
+    """A JSON object whose values are read by kind; a wrong one is named in full.
+
+    Attributes:
+      values: the object.
+      prefix: what stands before its keys in messages, such as "lstm.".
+      source: the file.
+    """
+
+    values: Mapping[str, Any]
+    prefix: str
+    source: str
+
+    def section(self, key: str) -> "_Section":
+        values = self._value(key, _REQUIRED)
+        if not isinstance(values, dict):
+            self._refuse(key, "an object")
+        return _Section(values, f"{self.prefix}{key}.", self.source)
+
+    def integer(self, key: str, default: Any = _REQUIRED, *, least: int = 1) -> int:
+        value = self._value(key, default)
+        if not _is_integer(value) or value < least:
+            self._refuse(key, f"a whole number of at least {least}")
+        return value
+
+    def number(self, key: str, default: Any = _REQUIRED) -> float:
+        value = self._value(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self._refuse(key, "a number")
+        return float(value)
+
+    def bound(self, key: str) -> float | None:
+        """Return what values are clipped to; absent or null where they are not."""
+        if self.values.get(key) is None:
+            return None
+        bound = self.number(key)
+        if not 0 < bound < float("inf"):
+            self._refuse(key, "a number above 0, or null")
+        return bound
+
+    def flag(self, key: str, default: Any = _REQUIRED) -> bool:
+        value = self._value(key, default)
+        if not isinstance(value, bool):
+            self._refuse(key, "true or false")
+        return value
+
+    def activation(self, key: str) -> Activation:
+        value = self._value(key, _REQUIRED)
+        if value not in ("relu", "tanh"):
+            self._refuse(key, '"relu" or "tanh"')
+        return value
+
+    def filters(self, key: str) -> tuple[tuple[int, int], ...]:
+        value = self._value(key, _REQUIRED)
+        is_list = isinstance(value, list) and value
+        if not is_list or not all(
+            isinstance(pair, list) and len(pair) == 2 and all(map(_is_integer, pair))
+            for pair in value
+        ):
+            self._refuse(key, "a list of pairs, a width and a number")
+        return tuple((width, number) for width, number in value)
+
+    def _value(self, key: str, default: Any) -> Any:
+        value = self.values.get(key, default)
+        if value is _REQUIRED:
+            raise ValueError(
+                f"{self.source}: no {self.prefix}{key}; it is part of the options that "
+                "come with the weights"
+            )
+        return value
+
+    def _refuse(self, key: str, wanted: str) -> None:
+        raise ValueError(
+            f"{self.source}: {self.prefix}{key} is {self.values[key]!r}, not {wanted}"
+        )
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command: a text file in, the log-probability of every word out.
+
+    python -m elmo_jax.score MODEL corpus.txt scores.tsv
+    python -m elmo_jax.score MODEL corpus.txt tokens.tsv --per token
+    python -m elmo_jax.score MODEL corpus.txt scores.jsonl
+
+The figures are natural logarithms. TSV begins with a line of column names; where the
+text has a tab, a backslash and a t stand. JSON lines have everything of a sentence: its words, the
+lists `forward` (of the words and `</S>`) and `backward` (of `<S>` and the words), and
+which words the vocabulary lacks.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import jax
+import tyro
+from tyro.conf import arg
+
+from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN
+from elmo_jax.load import load
+from elmo_jax.scoring import (
+    Perplexity,
+    PerplexityMeter,
+    SentenceScore,
+    score_sentences,
+)
+from embed_jax.compilation_cache import keep_compilations
+from embed_jax.exit_status import exit_status
+from embed_jax.mesh import data_mesh
+from embed_jax.output_file import check_output, open_output
+from embed_jax.progress import Progress
+from embed_jax.sentences import Sentence
+from embed_jax.text import read_lines, survey
+
+SUFFIXES = {".tsv": "tsv", ".jsonl": "jsonl"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Score a text file, one sentence a line, with both language models of an ELMo.
+
+    Prints the perplexities of the whole text: forward, backward, their mean, and the
+    geometric mean, which is what bilm-tf and the papers report.
+    """
+
+    model: Annotated[str, tyro.conf.Positional, arg(metavar="MODEL")]
+    """Directory of a model that has a softmax and a vocabulary."""
+    corpus: Annotated[Path, tyro.conf.Positional, arg(metavar="CORPUS")]
+    """UTF-8 text, one sentence a line; .gz is decompressed. A blank line is a sentence
+    without words, which only its boundaries count for."""
+    output: Annotated[Path, tyro.conf.Positional, arg(metavar="OUTPUT")]
+    """The file to write; .tsv or .jsonl says in which form."""
+    per: Literal["sentence", "token"] = "sentence"
+    """What a line of the TSV is about."""
+    softmax: Path | None = None
+    """The HDF5 of the softmax, where it does not lie beside the weights."""
+    vocabulary: Path | None = None
+    """The vocabulary, where it does not lie beside the weights."""
+    split: bool = False
+    """The words are already split, by spaces; they are kept as they are."""
+    compute: Literal["float32", "bfloat16"] = "float32"
+    """Of the biLM's products."""
+    token_budget: int | None = None
+    """Positions a batch; lower it when memory runs out."""
+    devices: int | None = None
+    """How many devices to use; by default all of them."""
+    overwrite: bool = False
+    """Replace an existing output."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    command = tyro.cli(Command, args=arguments, prog="python -m elmo_jax.score")
+    keep_compilations()
+    return exit_status(
+        "elmo_jax.score", partial(run, command), "nothing is kept; run it again"
+    )
+
+
+def run(command: Command) -> None:
+    """Score `command.corpus` into `command.output`.
+
+    Raises:
+      ValueError: anything about the arguments, the model or the corpus; the cheap
+        checks come first.
+      OSError: a file cannot be read or written, or exists already.
+    """
+    write = _writer(command)
+    if command.devices is not None and not 1 <= command.devices <= jax.device_count():
+        raise ValueError(f"--devices {command.devices}: here are {jax.device_count()}")
+    check_output(command.output, replace=command.overwrite)
+    text = survey(command.corpus)
+    params, tokenizer = load(
+        command.model, softmax=command.softmax, vocabulary=command.vocabulary
+    )
+    devices = jax.devices()[: command.devices]
+    meter = PerplexityMeter()
+    with (
+        open_output(command.output) as file,
+        Progress(command.output.name, text.num_lines, 0) as progress,
+    ):
+        scores = score_sentences(
+            params,
+            tokenizer,
+            _sentences(command),
+            token_budget=command.token_budget,
+            dtype=command.compute,
+            mesh=data_mesh(devices) if len(devices) > 1 else None,
+            on_batch=progress.computed,
+        )
+        file.write(write.header.encode())
+        for line, score in enumerate(scores, start=1):
+            meter.add(score)
+            file.writelines(text.encode() for text in write.lines(line, score))
+            progress.written(len(score.words))
+    print(f"{command.output}: {text.num_lines:,} sentences")
+    if text.num_lines:
+        print(describe(meter.result()))
+
+
+def describe(figures: Perplexity) -> str:
+    """Write the perplexities of a text in a line or two."""
+    backward = ""
+    if figures.backward is not None:
+        backward = (
+            f"backward {figures.backward:.3f}, mean {figures.arithmetic:.3f}, "
+            f"geometric mean {figures.geometric:.3f}; "
+        )
+    share = figures.num_unknown / figures.num_tokens
+    return (
+        f"perplexity: forward {figures.forward:.3f}, {backward}"
+        f"{figures.num_tokens:,} tokens in each direction, boundaries included, "
+        f"{figures.num_unknown:,} of them unknown ({share:.2%})"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class SentenceLines:
+    """A line of the TSV for each sentence."""
+
+    header: str = "line\ttokens\tunknown\tforward\tbackward\ttext\n"
+
+    def lines(self, line: int, score: SentenceScore) -> Iterator[str]:
+        """Write one sentence."""
+        backward = "" if score.backward is None else f"{score.backward.sum():.6f}"
+        yield (
+            f"{line}\t{len(score.forward)}\t{score.unknown.sum()}\t"
+            f"{score.forward.sum():.6f}\t{backward}\t{_cell(' '.join(score.words))}\n"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenLines:
+    """A line of the TSV for each word and each boundary."""
+
+    header: str = "line\tposition\ttoken\tunknown\tforward\tbackward\n"
+
+    def lines(self, line: int, score: SentenceScore) -> Iterator[str]:
+        """Write one sentence; the boundaries stand at positions 0 and n + 1."""
+        tokens = [BEGIN_TOKEN, *score.words, END_TOKEN]
+        unknown = [0, *score.unknown.astype(int).tolist(), 0]
+        forward = ["", *map("{:.6f}".format, score.forward)]
+        backward = [""] * len(tokens)
+        if score.backward is not None:
+            backward = [*map("{:.6f}".format, score.backward), ""]
+        rows = zip(tokens, unknown, forward, backward, strict=True)
+        for position, (token, is_unknown, *figures) in enumerate(rows):
+            cells = line, position, _cell(token), is_unknown, *figures
+            yield "\t".join(map(str, cells)) + "\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class JsonLines:
+    """A JSON object for each sentence."""
+
+    header: str = ""
+
+    def lines(self, line: int, score: SentenceScore) -> Iterator[str]:
+        """Write one sentence."""
+        backward = None if score.backward is None else score.backward.tolist()
+        record = {
+            "line": line,
+            "words": score.words,
+            "forward": score.forward.tolist(),
+            "backward": backward,
+            "unknown": score.unknown.tolist(),
+        }
+        yield json.dumps(record) + "\n"
+
+
+def _writer(command: Command) -> SentenceLines | TokenLines | JsonLines:
+    match SUFFIXES.get(command.output.suffix), command.per:
+        case "tsv", "sentence":
+            return SentenceLines()
+        case "tsv", "token":
+            return TokenLines()
+        case "jsonl", _:
+            return JsonLines()
+    raise ValueError(f"{command.output}: its name must end in .tsv or .jsonl")
+
+
+def _cell(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\r", "\\r")
+
+
+def _sentences(command: Command) -> Iterator[Sentence]:
+    for line in read_lines(command.corpus):
+        yield [word for word in line.split(" ") if word] if command.split else line
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How probable sentences are: each word by what is left of it, and by what is right.
+
+Every word counts, and so do both boundaries and the words that the vocabulary lacks,
+which are predicted as `<UNK>`. Each sentence is read from its own beginning: what else
+is in the corpus changes nothing.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Int
+
+from elmo_jax.bilm import Carry
+from elmo_jax.corpus import MAX_LENGTH, ROW_LENGTH
+from elmo_jax.embed import apply_bilm
+from elmo_jax.packing import PackShapes
+from elmo_jax.params import ElmoParams
+from elmo_jax.reader import Reader
+from elmo_jax.softmax import log_normaliser, scores_of
+from elmo_jax.tokenizer import ElmoTokenizer
+from elmo_jax.tokens import ElmoTokens
+from embed_jax.mesh import replicate
+from embed_jax.sentences import Sentence, check_sentences
+from embed_jax.stream import Item, stream_vectors
+
+# Positions a batch: their scores for a block of the vocabulary are held at once.
+TOKEN_BUDGETS = {"cpu": 4096}
+ACCELERATOR_TOKEN_BUDGET = 16384
+CHUNK_BATCHES = 8
+
+
+class SentenceScore(NamedTuple):
+    """What the language models make of one sentence of n words.
+
+    Attributes:
+      words: its words.
+      forward: `[n + 1]`, natural logarithms, float32: at k < n of word k given `<S>`
+        and the words before it, at n of `</S>`.
+      backward: `[n + 1]`: at 0 of `<S>` given all words, at k > 0 of word k - 1 given
+        the words after it and `</S>`. None for a forward model.
+      unknown: `[n]`, True for words that were predicted as `<UNK>`.
+    """
+
+    words: list[str]
+    forward: Float[np.ndarray, " n_plus_1"]
+    backward: Float[np.ndarray, " n_plus_1"] | None
+    unknown: Bool[np.ndarray, " n"]
+
+
+class Perplexity(NamedTuple):
+    """What the language models make of a corpus. Every token counts once a direction.
+
+    Attributes:
+      forward: exp(-mean log-probability) of the forward model.
+      backward: that of the backward model; None for a forward model.
+      arithmetic: the mean of both.
+      geometric: exp of the mean of both losses, which is what bilm-tf reports.
+      num_sentences: sentences.
+      num_tokens: words, and one boundary a sentence.
+      num_unknown: words that were predicted as `<UNK>`.
+    """
+
+    forward: float
+    backward: float | None
+    arithmetic: float
+    geometric: float
+    num_sentences: int
+    num_tokens: int
+    num_unknown: int
+
+
+class PerplexityMeter:
+    """Adds sentences up to a `Perplexity`, in float64."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._sums = [0.0, 0.0]
+        self._has_backward = True
+        self._num_sentences = self._num_tokens = self._num_unknown = 0
+
+    def add(self, score: SentenceScore) -> None:
+        """Add a sentence."""
+        self._sums[0] += float(score.forward.sum(dtype=np.float64))
+        if score.backward is None:
+            self._has_backward = False
+        else:
+            self._sums[1] += float(score.backward.sum(dtype=np.float64))
+        self._num_sentences += 1
+        self._num_tokens += len(score.forward)
+        self._num_unknown += int(score.unknown.sum())
+
+    def result(self) -> Perplexity:
+        """Return the figures of all sentences added.
+
+        Raises:
+          ValueError: there were none.
+        """
+        if not self._num_tokens:
+            raise ValueError("no sentence was scored, so there is no perplexity")
+        losses = [-total / self._num_tokens for total in self._sums]
+        forward, backward = map(_exp, losses)
+        if not self._has_backward:
+            losses, backward = losses[:1], None
+        return Perplexity(
+            forward=forward,
+            backward=backward,
+            arithmetic=forward if backward is None else (forward + backward) / 2,
+            geometric=_exp(sum(losses) / len(losses)),
+            num_sentences=self._num_sentences,
+            num_tokens=self._num_tokens,
+            num_unknown=self._num_unknown,
+        )
+
+
+def perplexity(scores: Iterable[SentenceScore]) -> Perplexity:
+    """Sum the scores of sentences up.
+
+    Raises:
+      ValueError: there are none.
+
+    Example:
+      >>> half = np.log(np.full(2, 0.5, np.float32))
+      >>> one = SentenceScore(["a"], half, half, np.zeros(1, bool))
+      >>> round(perplexity([one, one]).geometric, 5)
+      2.0
+    """
+    meter = PerplexityMeter()
+    for score in scores:
+        meter.add(score)
+    return meter.result()
+
+
+def score_sentences(
+    params: ElmoParams,
+    tokenizer: ElmoTokenizer,
+    sentences: Iterable[Sentence],
+    *,
+    token_budget: int | None = None,
+    max_length: int | None = None,
+    dtype: DTypeLike = jnp.float32,
+    mesh: Mesh | None = None,
+    on_batch: Callable[[int], None] | None = None,
+) -> Iterator[SentenceScore]:
+    """Compute the log-probability of every word, in order and in bounded memory.
+
+    Args:
+      params: weights with a softmax.
+      tokenizer: of the model, with the vocabulary that the softmax predicts.
+      sentences: each a str, which the tokeniser splits, or a list of words. A sentence
+        without words has its boundaries still.
+      token_budget: positions a batch; by default 4,096 on CPU, 16,384 elsewhere.
+      max_length: words computed at once, by default 1,024; longer sentences are read
+        in parts, exactly.
+      dtype: of the biLM's products; the softmax is computed in float32.
+      mesh: the devices to spread batches over.
+      on_batch: called with the number of sentences whenever a batch is done.
+
+    Returns:
+      An iterator of `SentenceScore`.
+
+    Raises:
+      ValueError: the model has no softmax or no vocabulary, or they do not belong
+        together; at once.
+
+    Example:
+      >>> import elmo_jax
+      >>> params = elmo_jax.init_params(jax.random.key(0), elmo_jax.TINY, num_words=4)
+      >>> words = elmo_jax.Vocabulary(("<S>", "</S>", "<UNK>", "bank"))
+      >>> tokenizer = elmo_jax.ElmoTokenizer(elmo_jax.TINY, words)
+      >>> [score] = score_sentences(params, tokenizer, [["the", "bank"]])
+      >>> score.forward.shape, score.unknown.tolist()
+      ((3,), [True, False])
+    """
+    if isinstance(sentences, Sequence):
+        check_sentences(sentences)
+    _check_softmax(params, tokenizer)
+    longest = MAX_LENGTH if max_length is None else max_length
+    budget = token_budget
+    if budget is None:
+        platform = mesh.devices.flat[0].platform if mesh else jax.default_backend()
+        budget = TOKEN_BUDGETS.get(platform, ACCELERATOR_TOKEN_BUDGET)
+    if longest < 1 or budget < 1:
+        raise ValueError(
+            f"max_length and token_budget must be at least 1, not {longest}, {budget}"
+        )
+    multiple = mesh.size if mesh else 1
+    placed = replicate(params, mesh) if mesh else jax.device_put(params)
+    reader = Reader(
+        placed,
+        tokenizer,
+        _log_probs,
+        highest_layer=params.config.num_blocks,
+        max_length=longest,
+        dtype=jnp.dtype(dtype),
+        mesh=mesh,
+        with_targets=True,
+    )
+    shapes = PackShapes(
+        num_rows=max(budget // ROW_LENGTH, 1) * multiple,
+        length=ROW_LENGTH,
+        max_length=longest,
+        row_multiple=multiple,
+    )
+    nothing = _score_nothing(placed, tokenizer)
+
+    def assemble(item: Item[list[str]], parts: list[np.ndarray]) -> np.ndarray:
+        return _join(parts[0]) if item.rows else nothing
+
+    def items() -> Iterator[Item[list[str]]]:
+        for sentence in sentences:
+            words = tokenizer.words(sentence)
+            yield Item([words] if words else [], words)
+
+    stream = stream_vectors(
+        items(),
+        reader,
+        assemble,
+        shapes.plan,
+        chunk_tokens=CHUNK_BATCHES * budget,
+        on_batch=on_batch,
+    )
+    return (_sentence_score(params, tokenizer, *both[:2]) for both in stream)
+
+
+@partial(jax.jit, static_argnames="dtype")
+def _log_probs(
+    params: ElmoParams,
+    tokens: ElmoTokens,
+    targets: Int[Array, "B T 3"],
+    carry: Carry | None,
+    *,
+    dtype: jnp.dtype,
+) -> tuple[Float[Array, "B T directions 2"], Carry]:
+    """Score what each position, and each boundary, predicts.
+
+    Returns:
+      In the last axis the neighbour that a position predicts, and its own word as the
+      boundary predicts it, which counts where a sentence begins in that direction.
+    """
+    output = apply_bilm(params, tokens, carry=carry, dtype=dtype)
+    directions, width = params.config.num_directions, params.config.projection_dim
+    B, T, _ = output.layers[-1].shape
+    contexts = output.layers[-1].reshape(B * T * directions, width)
+    boundaries = output.boundaries[-1].reshape(directions, width)
+    softmax = _softmax(params)
+    normalisers = log_normaliser(*softmax, jnp.concatenate([contexts, boundaries]))
+
+    neighbours = jnp.stack([targets[..., 2], targets[..., 0]], axis=-1)
+    neighbours = neighbours[..., :directions].ravel()
+    neighbour = scores_of(*softmax, contexts, neighbours) - normalisers[:-directions]
+
+    own = jnp.repeat(targets[..., 1].ravel(), directions)
+    first = scores_of(*softmax, jnp.tile(boundaries, (B * T, 1)), own)
+    first = first - jnp.tile(normalisers[-directions:], B * T)
+    values = jnp.stack([neighbour, first], axis=-1)
+    return values.reshape(B, T, directions, 2), output.carry
+
+
+@jax.jit
+def _boundary_log_probs(
+    params: ElmoParams, tokens: ElmoTokens, ids: Int[Array, " directions"]
+) -> Float[Array, " directions"]:
+    """Score, for each direction, the word after its boundary."""
+    boundaries = apply_bilm(params, tokens).boundaries[-1]
+    contexts = boundaries.reshape(params.config.num_directions, -1)
+    softmax = _softmax(params)
+    return scores_of(*softmax, contexts, ids) - log_normaliser(*softmax, contexts)
+
+
+def _softmax(params: ElmoParams) -> tuple[Array, Array]:
+    return params.heads["softmax"]["weights"], params.heads["softmax"]["bias"]
+
+
+def _score_nothing(
+    params: ElmoParams, tokenizer: ElmoTokenizer
+) -> Float[np.ndarray, "directions 1"]:
+    """Score the sentence without words: only its other boundary is predicted."""
+    assert tokenizer.vocabulary is not None
+    ids = np.array([tokenizer.vocabulary.end_id, tokenizer.vocabulary.begin_id])
+    ids = ids[: params.config.num_directions].astype(np.int32)
+    values = _boundary_log_probs(params, tokenizer([[]]), ids)
+    return np.asarray(values)[:, None]
+
+
+def _join(
+    values: Float[np.ndarray, "T directions 2"],
+) -> Float[np.ndarray, "directions T_plus_1"]:
+    """Put what the boundary predicts before, or behind, what the words predict."""
+    rows = [np.concatenate([values[:1, 0, 1], values[:, 0, 0]])]
+    if values.shape[1] == 2:
+        rows.append(np.concatenate([values[:, 1, 0], values[-1:, 1, 1]]))
+    return np.stack(rows)
+
+
+def _sentence_score(
+    params: ElmoParams, tokenizer: ElmoTokenizer, words: list[str], rows: np.ndarray
+) -> SentenceScore:
+    vocabulary = tokenizer.vocabulary
+    assert vocabulary is not None
+    return SentenceScore(
+        words=words,
+        forward=rows[0],
+        backward=rows[1] if params.config.bidirectional else None,
+        unknown=vocabulary.encode(words) == vocabulary.unknown_id,
+    )
+
+
+def _check_softmax(params: ElmoParams, tokenizer: ElmoTokenizer) -> None:
+    if "softmax" not in params.heads:
+        raise ValueError(
+            "these weights have no softmax, which scoring needs; it is in a file of "
+            "its own: elmo_jax.load(…, softmax=…)"
+        )
+    if tokenizer.vocabulary is None:
+        raise ValueError(
+            "the tokeniser has no vocabulary, whose words the softmax predicts; "
+            "elmo_jax.load(…, vocabulary=…)"
+        )
+    num_words = len(params.heads["softmax"]["weights"])
+    if num_words != len(tokenizer.vocabulary):
+        raise ValueError(
+            f"the softmax predicts {num_words} words, the vocabulary has "
+            f"{len(tokenizer.vocabulary)}; they do not belong together"
+        )
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
