@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole models in and out: `load` what the field publishes, `save` the same form."""
 
-import contextlib
 import os
-import re
-import tempfile
 from pathlib import Path
 
 from bert_jax.google import is_google, load_google
 from bert_jax.huggingface import load_directory, save_directory
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer
+from embed_jax.directory import written_whole
+from embed_jax.hub import HUB_ID, fetch_snapshot
 
-HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 HUB_FILES = (
     "config.json",
     "model.safetensors",
@@ -92,29 +90,8 @@ def save(
       FileExistsError: `path` exists and `overwrite` is False, or it is no model.
       ValueError: parameters, configuration and tokeniser do not belong together.
     """
-    target = Path(path)
-    if target.exists():
-        if not overwrite:
-            raise FileExistsError(f"{target} exists; pass overwrite=True to replace it")
-        is_empty = target.is_dir() and not any(target.iterdir())
-        if not is_empty and not (target / "config.json").is_file():
-            raise FileExistsError(f"{target} is no model; not replaced")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{target.name}.", dir=target.parent
-    ) as temporary:
-        fresh = Path(temporary, "new")
-        fresh.mkdir()
-        save_directory(fresh, params, tokenizer)
-        old = Path(temporary, "old")
-        with contextlib.suppress(FileNotFoundError):
-            target.rename(old)
-        try:
-            fresh.rename(target)
-        except BaseException:
-            if old.exists():
-                old.rename(target)
-            raise
+    with written_whole(path, marker="config.json", overwrite=overwrite) as directory:
+        save_directory(directory, params, tokenizer)
 
 
 def recognises(path: str | os.PathLike[str]) -> bool:
@@ -133,20 +110,8 @@ def recognises(path: str | os.PathLike[str]) -> bool:
 
 def _fetch(name: str) -> Path:
     """Fetch a model from the hub, or find it in the hub's local cache."""
-    if Path(name).exists():
-        raise ValueError(f"{name} is a file; pass the directory that holds the model")
-    if not HUB_ID.fullmatch(name):
-        raise ValueError(f"{name}: no such directory")
-    from huggingface_hub import snapshot_download
-
-    try:
-        directory = Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
-        # Most repositories hold the same weights in both forms; one is enough.
-        if not any(directory.glob("model*.safetensors")):
-            snapshot_download(name, allow_patterns=["pytorch_model.bin"])
-        return directory
-    except Exception as error:  # the hub client raises many kinds
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f"{name}: no such directory, and not to be had from the hub ({reason})"
-        ) from error
+    directory = fetch_snapshot(name, HUB_FILES)
+    # Most repositories hold the same weights in both forms; one is enough.
+    if not any(directory.glob("model*.safetensors")):
+        fetch_snapshot(name, ["pytorch_model.bin"])
+    return directory

@@ -47,7 +47,8 @@ def apply_bilm(
       Layers 0 to `highest_layer`, the states after the rows, and each layer at the
       boundary before a sentence.
     """
-    output = BiLm(params.config, jnp.dtype(dtype)).apply(
+    hoist = jax.default_backend() != "cpu"
+    output = BiLm(params.config, jnp.dtype(dtype), hoist=hoist).apply(
         {"params": params.encoder},
         ElmoTokens(*map(jnp.asarray, tokens)),
         carry=carry,

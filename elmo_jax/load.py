@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from elmo_jax.bilm import Carry
 from elmo_jax.config import ElmoConfig
 from elmo_jax.discovery import (
     HUB_FILES,
@@ -130,6 +131,7 @@ def load(
                 f"{files.options.parent}: no vocab*.txt, but the model reads words by "
                 "their ids; pass vocabulary= with the one it was made for"
             )
+        start = _read_start(files, config)
         params = assemble(
             encoder,
             softmax_tensors,
@@ -141,10 +143,7 @@ def load(
             sources=(str(files.weights), str(files.softmax or files.weights)),
             options=files.options.name,
         )
-    if files.start:
-        with open_hdf5(files.start) as states:
-            start = assemble_start(states, config, str(files.start), files.options.name)
-        params = params.replace(start=start)
+    params = params.replace(start=start)
     return params, ElmoTokenizer(config, words)
 
 
@@ -235,6 +234,13 @@ def _parse_options(
         vocab_size=num_words_of(options, source) or rows or 1,
         bidirectional=not files.is_checkpoint,
     )
+
+
+def _read_start(files: ModelFiles, config: ElmoConfig) -> Carry | None:
+    if files.start is None:
+        return None
+    with open_hdf5(files.start) as states:
+        return assemble_start(states, config, str(files.start), files.options.name)
 
 
 def _divide(stored: Sequence[Stored]) -> tuple[list[Stored], list[Stored]]:

@@ -6,9 +6,9 @@
     python -m elmo_jax.score MODEL corpus.txt scores.jsonl
 
 The figures are natural logarithms. TSV begins with a line of column names; where the
-text has a tab, a backslash and a t stand. JSON lines have everything of a sentence: its words, the
-lists `forward` (of the words and `</S>`) and `backward` (of `<S>` and the words), and
-which words the vocabulary lacks.
+text has a tab, a backslash and a t stand. JSON lines have all of a sentence: words,
+`forward` (of the words and `</S>`), `backward` (of `<S>` and the words) and
+`unknown`, whether the vocabulary lacks them.
 """
 
 import dataclasses

@@ -53,7 +53,7 @@ def log_normaliser(
         scores = jnp.where(fresh[:, None], scores, -jnp.inf)
         new_highest = jnp.maximum(highest, jax.lax.stop_gradient(scores.max(axis=0)))
         total = total * jnp.exp(highest - new_highest)
-        total = total + jnp.sum(jnp.exp(scores - new_highest), axis=0)
+        total = total + jnp.sum(jnp.exp(scores - new_highest[None]), axis=0)
         return (new_highest, total), None
 
     nothing = jnp.full(len(contexts), -jnp.inf), jnp.zeros(len(contexts))

@@ -6,27 +6,26 @@ python -m embed_jax MODEL corpus.txt vectors.h5 --layers "concat(last4)"
 
 import dataclasses
 import itertools
-import os
-import signal
 import sys
-import zlib
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Literal
 
-import jax
 import numpy as np
 import tyro
 from tyro.conf import arg
 
+from embed_jax.compilation_cache import keep_compilations
 from embed_jax.encoders import Encoder, find_encoder
+from embed_jax.exit_status import exit_status
 from embed_jax.layer_spec import parse_layer_spec
-from embed_jax.mesh import data_mesh
+from embed_jax.output_file import check_output
 from embed_jax.pooling import SENTENCE_POOLS, WORD_POOLS
 from embed_jax.progress import Progress
+from embed_jax.reading import Reading
 from embed_jax.store import StoreWriter
 from embed_jax.text import Survey, read_lines, survey
+from embed_jax.unread import UnreadWords
 
 DTYPE = Literal["float32", "float16", "bfloat16"]
 
@@ -55,47 +54,31 @@ class Command:
     """A vector for each sentence instead: cls, mean, max, mean_sqrt_len."""
     dtype: DTYPE = "float32"
     """Of the stored vectors."""
-    compute: Literal["float32", "bfloat16"] = "float32"
-    """Of the computation; bfloat16 is less exact, and what accelerators are fast in."""
-    split: bool = False
-    """The words are already split, by spaces; they are kept as they are."""
-    long: Literal["window", "truncate", "error"] = "window"
-    """What is done with a sentence that is longer than the model reads."""
-    context: str = "0"
-    """Pieces of the neighbouring sentences that each sentence is shown, or "document".
-    A blank line ends a document."""
-    max_length: int | None = None
-    """Longest row in tokens; by default all that the model has."""
-    token_budget: int | None = None
-    """Positions a batch; lower it when memory runs out."""
+    reading: Annotated[Reading, arg(name="")] = dataclasses.field(
+        default_factory=Reading
+    )
     compression: Literal["gzip", "lzf", "none"] = "gzip"
     """Of the stored vectors."""
     resume: bool = False
     """Go on where an earlier run of the same command stopped."""
     overwrite: bool = False
     """Replace an existing output."""
-    devices: int | None = None
-    """How many devices to use; by default all of them."""
+
+    @property
+    def level(self) -> Literal["words", "sentences"]:
+        """What gets a vector each."""
+        return "sentences" if self.sentences else "words"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     command = tyro.cli(Command, args=arguments, prog="python -m embed_jax")
-    signal.signal(signal.SIGTERM, _interrupt)
-    _keep_compilations()
-    try:
-        embed_corpus(command)
-    except (ValueError, OSError) as error:
-        print(f"embed_jax: {_one_line(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(
-            f"embed_jax: stopped; what is done is kept beside {command.output}, "
-            "add --resume to go on",
-            file=sys.stderr,
-        )
-        return 130
-    return 0
+    keep_compilations()
+    return exit_status(
+        "embed_jax",
+        partial(embed_corpus, command),
+        f"what is done is kept beside {command.output}, add --resume to go on",
+    )
 
 
 def embed_corpus(command: Command) -> None:
@@ -115,7 +98,16 @@ def embed_corpus(command: Command) -> None:
         command.output,
         dim=width,
         dtype=command.dtype,
-        metadata=_metadata(command, pool, text, params),
+        # A run is resumed only where all of it is the same.
+        metadata=command.reading.describe(
+            command.model,
+            params,
+            command.layers,
+            level=command.level,
+            pool=pool,
+            corpus=command.corpus,
+            text=text,
+        ),
         resume=command.resume,
         overwrite=command.overwrite,
         compression=None if command.compression == "none" else command.compression,
@@ -125,8 +117,9 @@ def embed_corpus(command: Command) -> None:
         # Compressing some gigabytes takes minutes; silence would look like a hang.
         print(f"{command.output}: building the file", file=sys.stderr)
     print(f"{command.output}: {text.num_lines:,} sentences, {width} wide")
-    if unread:
-        print(unread)
+    if unread.count:
+        first = f"the first is {unread.first:.120}"
+        print(f"{unread.count:,} words have zero vectors; {first}")
 
 
 def _check(command: Command) -> str:
@@ -138,14 +131,8 @@ def _check(command: Command) -> str:
         _check_choice("--sentences", command.sentences, SENTENCE_POOLS)
     elif command.words:
         _check_choice("--words", command.words, WORD_POOLS)
-    if command.context != "document" and not command.context.isdecimal():
-        raise ValueError(f'--context {command.context}: a number, or "document"')
-    if not command.output.absolute().parent.is_dir():
-        raise ValueError(f"{command.output.parent}: no such directory")
-    if command.output.exists() and not (command.overwrite or command.resume):
-        raise FileExistsError(f"{command.output} exists; --overwrite replaces it")
-    if command.devices is not None and not 1 <= command.devices <= jax.device_count():
-        raise ValueError(f"--devices {command.devices}: here are {jax.device_count()}")
+    command.reading.check()
+    check_output(command.output, replace=command.overwrite or command.resume)
     return command.sentences or command.words or "first"
 
 
@@ -157,30 +144,25 @@ def _fill(
     encoder: Encoder,
     params: Any,
     tokenizer: Any,
-) -> str:
-    """Append what the store lacks; return a sentence about words without a vector."""
-    devices = jax.devices()[: command.devices]
-    context = command.context if command.context == "document" else int(command.context)
+) -> UnreadWords:
+    """Append what the store lacks; return the words without a vector."""
     done = writer.num_sentences
     # A sentence shows at most so many pieces of those before it, and each of these has
     # one at least: so far back must reading start for the same rows to come out.
-    first = max(done - tokenizer.max_length, 0) if context else done
-    stream = encoder.stream_sentences if command.sentences else encoder.stream_words
-    num_unread, example = 0, ""
+    shows_context = command.reading.pieces_of_context != 0
+    first = max(done - tokenizer.max_length, 0) if shows_context else done
+    unread = UnreadWords()
     with Progress(command.output.name, text.num_lines, done) as progress:
-        vectors = stream(
+        vectors = command.reading.stream(
+            encoder,
             params,
             tokenizer,
-            itertools.islice(_sentences(command), first, None),
+            command.corpus,
             command.layers,
+            level=command.level,
             pool=pool,
-            long=command.long,
-            context=context,
-            max_length=command.max_length,
-            token_budget=command.token_budget,
-            dtype=command.compute,
+            first=first,
             out_dtype=command.dtype,
-            mesh=data_mesh(devices) if len(devices) > 1 else None,
             on_batch=progress.computed,
         )
         lines = itertools.islice(read_lines(command.corpus), first, None)
@@ -188,69 +170,16 @@ def _fill(
         for index, (embedded, line) in enumerate(both, start=first):
             if index < done:
                 continue
-            if embedded.unread and not num_unread:
-                word = embedded.words[embedded.unread[0]]
-                example = f"line {index + 1}, word {embedded.unread[0] + 1}, {word!r}"
-            num_unread += len(embedded.unread)
+            unread.note(index + 1, embedded)
             texts = [line] if command.sentences else embedded.words
             writer.append(np.asarray(embedded.vectors), texts)
             progress.written(len(embedded.words))
-    if not num_unread:
-        return ""
-    return f"{num_unread:,} words have zero vectors; the first is {example:.120}"
-
-
-def _sentences(command: Command) -> Iterator[str | list[str]]:
-    for line in read_lines(command.corpus):
-        yield [word for word in line.split(" ") if word] if command.split else line
-
-
-def _metadata(command: Command, pool: str, text: Survey, params: Any) -> dict[str, Any]:
-    """Describe the vectors; a run is resumed only where all of it is the same."""
-    return {
-        "model": command.model,
-        "weights": _checksum(params),
-        "layers": str(parse_layer_spec(command.layers)),
-        "level": "sentences" if command.sentences else "words",
-        "pool": pool,
-        "compute": command.compute,
-        "split": command.split,
-        "long": command.long,
-        "context": command.context,
-        "max_length": command.max_length,
-        "corpus": command.corpus.name,
-        "corpus_sha256": text.digest,
-        "num_lines": text.num_lines,
-    }
-
-
-def _checksum(params: Any) -> str:
-    checksum = 0
-    for leaf in jax.tree.leaves(params):
-        checksum = zlib.crc32(np.asarray(leaf).tobytes(), checksum)
-    return f"{checksum:08x}"
+    return unread
 
 
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{option} {value}: one of {', '.join(choices)}")
-
-
-def _keep_compilations() -> None:
-    """Compile a shape once for this machine, not once a run."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-        jax.config.update("jax_compilation_cache_dir", str(cache / "contextual-jax"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    del signum, frame
-    raise KeyboardInterrupt
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 if __name__ == "__main__":

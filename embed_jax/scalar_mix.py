@@ -45,7 +45,7 @@ def mix_layers(
     """Sum the layers with softmax-normalised weights, scaled by gamma.
 
     Peters et al. 2018, equation 1. bilm-tf writes softmax(weights + 1/L), which is the
-    same number: its offset only shows in the L2 penalty, which is not applied here.
+    same number; the penalty that it adds to the loss is `mix_penalty`.
 
     Args:
       layers: one array a layer, any float dtype; not stacked, which would copy them.
@@ -76,6 +76,38 @@ def mix_layers(
         for share, layer in zip(shares, layers, strict=True)
     )
     return jnp.asarray(gamma, jnp.float32) * total
+
+
+def mix_penalty(
+    mix: ScalarMix | Sequence[ScalarMix], coefficient: float
+) -> Float[Array, ""]:
+    """Penalise mixes that leave the plain mean, as a term to add to a task's loss.
+
+    The coefficient times the sum of the squared weights: the prior of Peters et al.
+    2018, section 3.3, and the `l2_coef` of bilm-tf. There is no half in it and no
+    offset, for the weights start at zero. Gamma is free. With 1, the paper found, the
+    mix stays close to the mean, with 0.001 the layers find their own shares.
+
+    Args:
+      mix: the parameters of a mix term, or of several.
+      coefficient: 0 or more.
+
+    Returns:
+      float32, differentiable in the weights.
+
+    Raises:
+      ValueError: a negative coefficient.
+
+    Example:
+      >>> mix = ScalarMix(weights=jnp.array([1.0, -2.0]), gamma=jnp.float32(3))
+      >>> float(mix_penalty(mix, 0.5)), float(mix_penalty((mix, mix), 0.5))
+      (2.5, 5.0)
+    """
+    if coefficient < 0:
+        raise ValueError(f"a coefficient of {coefficient} would reward; 0 or more")
+    mixes = (mix,) if isinstance(mix, ScalarMix) else tuple(mix)
+    squares = [jnp.sum(jnp.square(jnp.asarray(m.weights, jnp.float32))) for m in mixes]
+    return jnp.float32(coefficient) * sum(squares, start=jnp.zeros((), jnp.float32))
 
 
 def normalise_layer(

@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from embed_jax.scalar_mix import ScalarMix, mix_layers, normalise_layer
+from embed_jax.scalar_mix import (
+    ScalarMix,
+    mix_layers,
+    mix_penalty,
+    normalise_layer,
+)
 
 # The mask of bilm-tf's tests/test_elmo.py: sentences of four, two and one words.
 MASK = jnp.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]], bool)
@@ -127,6 +132,58 @@ def test_mixes_of_several_tasks_under_jit_and_vmap():
         np.testing.assert_allclose(mixed[task], expected, rtol=1e-6, atol=1e-6)
 
 
+@given(st.lists(st.floats(-20, 20), max_size=5), st.floats(0, 3))
+def test_the_penalty_agrees_with_float64(weights, coefficient):
+    mix = ScalarMix(jnp.array(weights, jnp.float32), jnp.array(7.0))
+    expected = coefficient * np.sum(np.square(np.array(weights, np.float32), dtype="d"))
+    penalty = mix_penalty(mix, coefficient)
+    np.testing.assert_allclose(penalty, expected, rtol=1e-6, atol=1e-30)
+    assert penalty.dtype == jnp.float32
+
+
+def test_the_penalty_of_several_mixes_is_their_sum():
+    one = ScalarMix(jnp.array([1.0, 2.0]), jnp.array(9.0))
+    other = ScalarMix(jnp.array([3.0]), jnp.array(9.0))
+    assert mix_penalty((one, other), 0.5) == 7.0
+    assert mix_penalty([one, other], 0.5) == 7.0
+    assert mix_penalty((), 0.5) == 0.0
+    assert mix_penalty(ScalarMix.init(3), 0.5) == 0.0
+
+
+def test_the_penalty_pulls_at_the_weights_and_leaves_gamma():
+    mix = ScalarMix(jnp.array([0.3, -0.2]), jnp.array(1.5))
+    slope = jax.jit(jax.grad(lambda mix: mix_penalty(mix, 0.25)))(mix)
+    np.testing.assert_allclose(slope.weights, [0.15, -0.1], rtol=1e-6)
+    assert slope.gamma == 0
+    check_grads(lambda mix: mix_penalty(mix, 0.25), (mix,), order=1, modes="rev")
+
+
+def shares_after_training(coefficient):
+    """Learn to reproduce the last of three layers; gamma is learnt along."""
+    layers = [jnp.asarray(layer) for layer in random_layers()]
+
+    @jax.jit
+    def slope(mix):
+        def loss(mix):
+            error = mix_layers(layers, mix.weights, mix.gamma) - layers[-1]
+            return jnp.mean(error**2) + mix_penalty(mix, coefficient)
+
+        return jax.grad(loss)(mix)
+
+    mix = ScalarMix.init(3)
+    for _ in range(500):
+        mix = jax.tree.map(lambda leaf, by: leaf - 0.04 * by, mix, slope(mix))
+    return softmax(mix.weights), float(mix.gamma)
+
+
+def test_a_large_penalty_keeps_the_mean_and_a_small_one_does_not():
+    shares, gamma = shares_after_training(10.0)
+    np.testing.assert_allclose(shares, 1 / 3, atol=0.05)
+    assert abs(gamma - 1) > 0.01
+    shares, _ = shares_after_training(0.001)
+    assert shares[-1] > 0.9
+
+
 def test_a_scalar_mix_is_a_tree_of_any_leaves():
     shapes = jax.eval_shape(lambda: ScalarMix.init(3))
     assert jax.tree.map(lambda leaf: leaf.shape, shapes) == ScalarMix((3,), ())
@@ -134,6 +191,8 @@ def test_a_scalar_mix_is_a_tree_of_any_leaves():
 
 def test_errors():
     layer = jnp.ones((3, 4, 8))
+    with pytest.raises(ValueError, match=r"coefficient of -0\.1 would reward; 0 or"):
+        mix_penalty(ScalarMix.init(2), -0.1)
     with pytest.raises(ValueError, match="no layers to mix"):
         mix_layers([], jnp.ones(1), jnp.ones(()))
     with pytest.raises(

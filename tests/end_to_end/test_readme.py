@@ -34,7 +34,7 @@ def test_examples_print_what_their_last_comment_says(program, trained, tmp_path)
 
 
 def test_there_are_examples_and_both_commands():
-    assert len(PROGRAMS) == 1
+    assert len(PROGRAMS) == 2
     for name in ("main", "test"):
         assert re.search(rf"^```sh {name}\n.+\n```$", README, re.MULTILINE)
 

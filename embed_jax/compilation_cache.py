@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiled shapes outlive the run of a command."""
+
+import os
+from pathlib import Path
+
+import jax
+
+
+def keep_compilations() -> None:
+    """Compile a shape once for this machine, not once a run.
+
+    For commands alone: it changes `jax.config` of the whole process. The folder is
+    JAX_COMPILATION_CACHE_DIR, or contextual-jax in the user's cache.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+        jax.config.update("jax_compilation_cache_dir", str(cache / "contextual-jax"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

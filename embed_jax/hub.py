@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models of the Hugging Face hub, or of its cache on this machine."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def fetch_snapshot(name: str, patterns: Sequence[str]) -> Path:
+    """Fetch files of a model from the hub, or find them in the hub's local cache.
+
+    Args:
+      name: an id on the hub, such as "google-bert/bert-base-cased".
+      patterns: globs of the files that are wanted; others are not fetched.
+
+    Returns:
+      The directory they lie in.
+
+    Raises:
+      ValueError: `name` is a file or can be no id, or the hub does not give it.
+
+    Example:
+      >>> fetch_snapshot("no/such/model/here", ["*"])
+      Traceback (most recent call last):
+      ValueError: no/such/model/here: no such directory
+    """
+    if Path(name).exists():
+        raise ValueError(f"{name} is a file; pass the directory that holds the model")
+    if not HUB_ID.fullmatch(name):
+        raise ValueError(f"{name}: no such directory")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(patterns)))
+    except Exception as error:  # the hub client raises many kinds
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"{name}: no such directory, and not to be had from the hub ({reason})"
+        ) from error

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sentences as batches: each distinct word once, boundaries nowhere, nothing lost."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elmo_jax import TINY, ElmoTokenizer, Vocabulary
+from elmo_jax.characters import character_rows
+from elmo_jax.tokenizer import split_words
+
+VOCABULARY = Vocabulary(("</S>", "the", "<UNK>", "bank", "<S>"))
+TABLE = dataclasses.replace(TINY, char_cnn=None, vocab_size=5)
+
+sentences_of_words = st.lists(
+    st.lists(st.sampled_from(["a", "bank", "<S>", "</S>", "", "é", "x" * 60])),
+    max_size=5,
+)
+
+
+def test_a_batch_by_hand():
+    tokens = ElmoTokenizer(TINY)([["a", "bank", "a"], [], ["bank"]])
+    np.testing.assert_array_equal(
+        tokens.types, character_rows(["<S>", "</S>", "a", "bank"], length=9)
+    )
+    assert tokens.words.tolist() == [[2, 3, 2], [0, 0, 0], [3, 0, 0]]
+    real = np.array([[1, 1, 1], [0, 0, 0], [1, 0, 0]], bool)
+    np.testing.assert_array_equal(tokens.mask, real)
+    starts = np.array([[1, 0, 0], [0, 0, 0], [1, 0, 0]], bool)
+    np.testing.assert_array_equal(tokens.starts, starts)
+    ends = np.array([[0, 0, 1], [0, 0, 0], [1, 0, 0]], bool)
+    np.testing.assert_array_equal(tokens.ends, ends)
+    assert tokens.types.dtype == tokens.words.dtype == np.int32
+
+
+@given(sentences_of_words, st.integers(0, 3))
+def test_every_position_is_its_word(sentences, extra):
+    longest = max(map(len, sentences), default=0)
+    pad_to = None if extra == 0 else max(longest, 1) + extra - 1
+    tokens = ElmoTokenizer(TINY)(sentences, pad_to=pad_to)
+    length = max(longest, 1) if pad_to is None else pad_to
+    assert tokens.words.shape == (len(sentences), length)
+    distinct = {"<S>", "</S>"}.union(*sentences)
+    assert len(tokens.types) == len(distinct)
+    for row, sentence in enumerate(sentences):
+        places = np.flatnonzero(tokens.mask[row])
+        np.testing.assert_array_equal(places, np.arange(len(sentence)))
+        np.testing.assert_array_equal(
+            tokens.types[tokens.words[row, places]],
+            character_rows(sentence, length=tokens.types.shape[1]),
+        )
+        assert np.flatnonzero(tokens.starts[row]).tolist() == [0][: len(sentence)]
+        ends = [len(sentence) - 1] if sentence else []
+        assert np.flatnonzero(tokens.ends[row]).tolist() == ends
+
+
+def test_a_word_table_gives_rows_of_the_vocabulary():
+    tokens = ElmoTokenizer(TABLE, VOCABULARY)([["the", "river", "bank", "<S>"]])
+    # Types begin with the boundaries; what the table lacks is <UNK>.
+    assert tokens.types.tolist() == [4, 0, 1, 2, 3]
+    assert tokens.words.tolist() == [[2, 3, 4, 0]]
+
+
+def test_raw_text_is_split_as_the_corpus_of_the_weights_was():
+    text = "She didn't like the U.S. bank (\"it's 5% & more\")."
+    words = ["She", "didn", "'t", "like", "the", "U.S.", "bank", "(", '"', "it", "'s"]
+    assert split_words(text) == [*words, "5", "%", "&", "more", '"', ")", "."]
+    assert split_words("") == split_words(" \n") == []
+    tokenizer = ElmoTokenizer(TINY)
+    assert tokenizer.words(text) == split_words(text)
+    # A list of words is taken at its word.
+    given_words = ["didn't", "", "New York", "\u00a0", "<S>"]
+    assert tokenizer.words(given_words) == given_words
+    mixed = tokenizer(["didn't", ["didn't"]])
+    assert mixed.mask.sum(axis=1).tolist() == [2, 1]
+
+
+def test_another_way_to_split_may_be_given():
+    tokenizer = ElmoTokenizer(TINY, split=str.split)
+    assert tokenizer.words("didn't stop.") == ["didn't", "stop."]
+
+
+def test_a_batch_without_sentences_has_its_boundaries():
+    tokens = ElmoTokenizer(TINY)([])
+    assert tokens.words.shape == (0, 1)
+    assert len(tokens.types) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: ElmoTokenizer(TABLE),
+            "the model reads 5 words by their ids; pass the vocabulary that it was",
+        ),
+        (
+            lambda: ElmoTokenizer(dataclasses.replace(TABLE, vocab_size=6), VOCABULARY),
+            "the vocabulary has 5 words, the model's table 6; they do not belong",
+        ),
+        (
+            lambda: ElmoTokenizer(TINY)("the bank"),
+            "pass a list of sentences, not one str: [sentence]",
+        ),
+        (
+            lambda: ElmoTokenizer(TINY)([["a"], ["a", "b", "c"]], pad_to=2),
+            "a sentence of 3 words does not fit into 2",
+        ),
+    ],
+)
+def test_what_is_refused(make, message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (compared below)
+        make()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
