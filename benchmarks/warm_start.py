@@ -181,11 +181,15 @@ def train(
             logits = predict(trainable["heads"], output.layers[-1] * kept)
             losses.append(cross_entropy(logits, targets).mean())
             after.append(output.carry)
-        return sum(losses) / 2, tuple(after)
+        return jnp.stack(losses).mean(), tuple(after)
 
     @jax.jit
     def step(
-        trainable: dict, slots: tuple, batch: tuple, carries: tuple, key: jax.Array
+        trainable: dict,
+        slots: optax.OptState,
+        batch: tuple,
+        carries: tuple,
+        key: jax.Array,
     ) -> tuple:
         (loss, carries), gradient = jax.value_and_grad(loss_of, has_aux=True)(
             trainable, batch, carries, key
@@ -257,11 +261,10 @@ def rows_without_end(
     predicted = np.array([w for i in order for w in (*sentences[i], last)], np.int32)
     steps = len(read) // (command.rows * command.unroll)
     shape = command.rows, steps, command.unroll
+    rows_read = read[: np.prod(shape)].reshape(shape)
+    rows_predicted = predicted[: np.prod(shape)].reshape(shape)
     for step in range(steps):
-        yield tuple(
-            stream[: np.prod(shape)].reshape(shape)[:, step]
-            for stream in (read, predicted)
-        )
+        yield rows_read[:, step], rows_predicted[:, step]
 
 
 def shared_tokens(types: np.ndarray, words: np.ndarray) -> ElmoTokens:

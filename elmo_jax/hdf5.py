@@ -24,7 +24,9 @@ def open_hdf5(path: Path) -> Iterator[list[Stored]]:
         raise ValueError(f"{path}: no such file")
     datasets: dict[str, h5py.Dataset] = {}
 
-    def collect(name: str, item: object) -> None:
+    def collect(name: str | bytes, item: object) -> None:
+        if isinstance(name, bytes):  # it is not UTF-8
+            name = name.decode("utf-8", "backslashreplace")
         if isinstance(item, h5py.Dataset):
             datasets[name] = item
 

@@ -430,6 +430,13 @@ def test_bits_that_flip_in_the_structure_of_a_file(model, data):
         assert str(file) in message
 
 
+def test_names_that_are_no_text(tmp_path):
+    path = write_model(tmp_path, OPTIONS)
+    with h5py.File(path / "weights.hdf5", "a") as file:
+        file[b"CNN\xff"] = np.zeros(1, np.float32)
+    refused(path, path / "weights.hdf5", r"unexpected tensor CNN\xff")
+
+
 def test_a_damaged_chunk_is_met_when_it_is_read(tmp_path):
     path = write_model(tmp_path, OPTIONS)
     file = path / "weights.hdf5"

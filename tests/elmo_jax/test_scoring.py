@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Log-probabilities: the oracle's, the same in any company, and adding up."""
+
+import math
+
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import elmo_jax
+from elmo_jax import ElmoTokenizer, SentenceScore, Vocabulary, reader, scoring
+from embed_jax.mesh import data_mesh
+from tests.elmo_jax.oracle_model import jit, oracle_options, oracle_weights
+from tests.elmo_jax.sentences import (
+    CONFIG,
+    FORWARD_TABLE,
+    ONE_BLOCK,
+    POOL,
+    VOCABULARY,
+    make_params,
+    make_tokenizer,
+)
+from tests.elmo_jax.test_softmax import shapes_in
+from tests.oracles import bilm
+
+# Of the oracle, which computes in float64; the scores are logarithms up to 10.
+TOLERANCE = 1e-5
+# Of our own scores of the same sentence in other company.
+UNMOVED = 2e-6
+
+PARAMS = make_params(CONFIG, len(VOCABULARY))
+TOKENIZER = make_tokenizer(CONFIG)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly_compiled():
+    """The same programs, as the compiler of `oracle_model.jit` leaves them."""
+    with pytest.MonkeyPatch.context() as patch:
+        log_probs = jit(scoring._log_probs.__wrapped__, static_argnames="dtype")
+        patch.setattr(scoring, "_log_probs", log_probs)
+        static = "highest_layer", "dtype"
+        states = jit(reader._states_backward.__wrapped__, static_argnames=static)
+        patch.setattr(reader, "_states_backward", states)
+        yield
+
+
+def oracle_scores(params, words) -> tuple[np.ndarray, np.ndarray | None]:
+    softmax = params.heads["softmax"]
+    return bilm.word_log_probs(
+        oracle_options(params.config),
+        oracle_weights(params),
+        words,
+        np.asarray(softmax["weights"]),
+        np.asarray(softmax["bias"]),
+        VOCABULARY.ids,
+    )
+
+
+def score(sentences, params=PARAMS, tokenizer=TOKENIZER, **options):
+    return list(elmo_jax.score_sentences(params, tokenizer, sentences, **options))
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return [oracle_scores(PARAMS, words) for words in POOL]
+
+
+@pytest.fixture(scope="module")
+def together() -> list[SentenceScore]:
+    return score(POOL)
+
+
+def assert_scores(ours, expected, tolerance):
+    """Compare pairs of forward and backward scores."""
+    for one, (forward, backward) in zip(ours, expected, strict=True):
+        n = len(one.words)
+        assert one.forward.shape == one.backward.shape == (n + 1,)
+        assert one.forward.dtype == np.float32
+        np.testing.assert_allclose(one.forward, forward, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(one.backward, backward, rtol=0, atol=tolerance)
+
+
+def both_ways(scores):
+    return [(one.forward, one.backward) for one in scores]
+
+
+def test_scores_are_the_oracles(together, expected):
+    """With both boundaries, unknown words, and specials that stand in the text."""
+    assert_scores(together, expected, TOLERANCE)
+    assert [one.words for one in together] == POOL
+    for one in together:
+        unknown = {"<UNK>", "river", "Zürich", "unhappily"}
+        assert one.unknown.tolist() == [word in unknown for word in one.words]
+    assert POOL[-1] == []
+    # Words do make a difference.
+    assert np.std(together[0].forward) > 0.1
+
+
+def test_perplexity_is_what_the_sentences_add_up_to(together, expected):
+    figures = elmo_jax.perplexity(iter(together))
+    num_tokens = sum(len(words) + 1 for words in POOL)
+    sums = [sum(one[way].sum() for one in expected) for way in (0, 1)]
+    forward, backward = (math.exp(-total / num_tokens) for total in sums)
+    assert figures.forward == pytest.approx(forward, rel=1e-6)
+    assert figures.backward == pytest.approx(backward, rel=1e-6)
+    assert figures.arithmetic == pytest.approx((forward + backward) / 2, rel=1e-6)
+    assert figures.geometric == pytest.approx(
+        math.exp(-sum(sums) / 2 / num_tokens), rel=1e-6
+    )
+    assert figures[4:] == (len(POOL), num_tokens, sum(o.unknown.sum() for o in together))
+    # Of the scores themselves it is the sum in float64, in whatever order.
+    exact = math.fsum(value for one in together for value in one.forward.tolist())
+    assert figures.forward == pytest.approx(math.exp(-exact / num_tokens), rel=1e-12)
+    assert elmo_jax.perplexity(together[::-1]) == pytest.approx(figures, rel=1e-12)
+    # A sentence's own figure is made of its own scores.
+    alone = elmo_jax.perplexity(together[2:3])
+    assert alone.forward == pytest.approx(
+        math.exp(-together[2].forward.mean(dtype=float)), rel=1e-12
+    )
+
+
+def test_a_million_tokens_add_up_in_float64():
+    """In float32 the sum of so many would be wrong in the fourth digit."""
+    value = np.float32(-0.1)
+    one = SentenceScore(["x"] * 999, np.full(1000, value), None, np.zeros(999, bool))
+    figures = elmo_jax.perplexity(one for _ in range(1000))
+    assert figures.forward == pytest.approx(math.exp(-float(value)), rel=1e-12)
+    assert (figures.backward, figures.num_tokens) == (None, 1_000_000)
+    assert figures.geometric == figures.arithmetic == figures.forward
+
+
+def test_no_sentence_has_no_perplexity():
+    with pytest.raises(ValueError, match="no sentence was scored"):
+        elmo_jax.perplexity([])
+    assert score([]) == []
+
+
+@pytest.mark.parametrize(("value", "expected"), [(-1e4, math.inf), (-800, math.inf)])
+def test_a_hopeless_text_is_infinitely_perplexing(value, expected):
+    worst = np.full(2, value, np.float32)
+    figures = elmo_jax.perplexity(
+        [SentenceScore(["x"], worst, worst, np.ones(1, bool))]
+    )
+    assert figures[:4] == (expected,) * 4
+
+
+def test_what_is_not_a_number_is_not_infinity():
+    nan = np.full(2, np.nan, np.float32)
+    figures = elmo_jax.perplexity([SentenceScore(["x"], nan, nan, np.ones(1, bool))])
+    assert math.isnan(figures.forward)
+    assert math.isnan(figures.geometric)
+
+
+@hypothesis.given(
+    order=st.permutations(range(len(POOL))),
+    # Two batches of one row, and all in one batch.
+    budget=st.sampled_from([64, 4096]),
+    lazily=st.booleans(),
+)
+@hypothesis.settings(max_examples=15)
+def test_order_and_batching_do_not_move_a_score(together, order, budget, lazily):
+    sentences = [POOL[index] for index in order]
+    ours = score(iter(sentences) if lazily else sentences, token_budget=budget)
+    assert [one.words for one in ours] == sentences
+    assert_scores(ours, both_ways(together[i] for i in order), UNMOVED)
+
+
+def test_parts_do_not_move_a_score(together, expected):
+    # A part of five and its boundaries are seven types.
+    chosen = [0, 5, 1, 11, 7, 10, 9, 8]
+    ours = score([POOL[index] for index in chosen], max_length=5)
+    assert_scores(ours, both_ways(together[index] for index in chosen), UNMOVED)
+    assert_scores(ours, [expected[index] for index in chosen], TOLERANCE)
+
+
+@pytest.mark.parametrize("num_devices", [2, 8])
+def test_devices_do_not_move_a_score(together, num_devices):
+    mesh = data_mesh(jax.devices()[:num_devices])
+    assert_scores(score(POOL, mesh=mesh), both_ways(together), UNMOVED)
+
+
+def test_a_forward_model_of_words():
+    params = make_params(FORWARD_TABLE, len(VOCABULARY))
+    tokenizer = make_tokenizer(FORWARD_TABLE)
+    ours = score(POOL, params, tokenizer)
+    for one, words in zip(ours, POOL, strict=True):
+        forward, backward = oracle_scores(params, words)
+        assert backward is None
+        assert one.backward is None
+        np.testing.assert_allclose(one.forward, forward, rtol=0, atol=TOLERANCE)
+    figures = elmo_jax.perplexity(ours)
+    assert figures.backward is None
+    assert figures.arithmetic == figures.geometric == figures.forward
+
+
+def test_probabilities_of_all_words_add_up_to_one():
+    """What follows "the", over the whole vocabulary."""
+    params = make_params(ONE_BLOCK, len(VOCABULARY))
+    words = [word for word in VOCABULARY.words if word != "</S>"]
+    scores = score(
+        [["the", word] for word in words], params, make_tokenizer(ONE_BLOCK)
+    )
+    end = score([["the"]], params, make_tokenizer(ONE_BLOCK))[0].forward[1]
+    total = math.exp(end) + sum(math.exp(one.forward[1]) for one in scores)
+    assert total == pytest.approx(1, abs=1e-5)
+
+
+def test_bfloat16_is_of_the_products_alone(together):
+    params = make_params(ONE_BLOCK, len(VOCABULARY))
+    exact = score([POOL[5]], params, make_tokenizer(ONE_BLOCK))[0].forward
+    [ours] = score(
+        [POOL[5]], params, make_tokenizer(ONE_BLOCK), dtype=jnp.bfloat16
+    )
+    assert ours.forward.dtype == np.float32
+    assert 1e-5 < np.abs(ours.forward - exact).max() < 5e-2
+
+
+def test_no_array_has_a_score_for_every_position_and_word():
+    num_words, shape = 30_011, (4, 32)
+    params = jax.eval_shape(
+        lambda key: elmo_jax.init_params(key, ONE_BLOCK, num_words), jax.random.key(0)
+    )
+    tokens = make_tokenizer(ONE_BLOCK)([["the", "bank"]] * shape[0], pad_to=shape[1])
+    jaxpr = jax.make_jaxpr(
+        lambda *arrays: scoring._log_probs(*arrays, None, dtype=jnp.dtype("float32"))
+    )(params, tokens, np.zeros((*shape, 3), np.int32))
+    contexts = 2 * math.prod(shape) + 2
+    shapes = list(shapes_in(jaxpr.jaxpr))
+    assert (8192, contexts) in shapes
+    assert max(map(math.prod, shapes)) == 8192 * contexts
+    assert not any(num_words in shape for shape in shapes)
+
+
+def test_what_cannot_score_is_refused_at_once():
+    def sentences():
+        raise AssertionError("read too early")
+        yield
+
+    other = Vocabulary((*VOCABULARY.words, "more"))
+    cases = [
+        ((PARAMS.replace(heads={}), TOKENIZER), {}, "no softmax, .* softmax="),
+        ((PARAMS, ElmoTokenizer(CONFIG)), {}, "no vocabulary, .* vocabulary="),
+        ((PARAMS, ElmoTokenizer(CONFIG, other)), {}, "11 words, the vocabulary has 12"),
+        ((PARAMS, make_tokenizer(ONE_BLOCK)), {}, "another model's"),
+        ((PARAMS, TOKENIZER), {"max_length": 0}, "max_length .* at least 1, not 0"),
+        ((PARAMS, TOKENIZER), {"token_budget": 0}, "token_budget .* not"),
+    ]
+    for model, options, message in cases:
+        with pytest.raises(ValueError, match=message) as caught:
+            elmo_jax.score_sentences(*model, sentences(), **options)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="pass a list of sentences"):
+        elmo_jax.score_sentences(PARAMS, TOKENIZER, "the bank")
