@@ -92,7 +92,7 @@ def main() -> None:
         f"{unknown_share(held_out, vocabulary):.1%} of them unknown"
     )
     compare(params, tokenizer, training, held_out, command.draws, "small biLM")
-    fixture, its_tokenizer = elmo_jax.load(FIXTURE)
+    fixture, its_tokenizer = elmo_jax.load(FIXTURE, weights=FIXTURE / "lm_weights.hdf5")
     compare(fixture, its_tokenizer, training, held_out, command.draws, "fixture")
 
 
@@ -201,7 +201,7 @@ def train(
     slots = optimizer.init(trainable)
     carries = (zero_carry(one_way(params, "forward").config, command.rows),) * 2
     batches = window_pairs(command, training, tokenizer)
-    began = time.perf_counter()
+    began = time.process_time()
     losses = []
     for number, batch in zip(range(command.steps), batches, strict=False):
         key = jax.random.fold_in(jax.random.key(1), number)
@@ -209,15 +209,19 @@ def train(
         losses.append(loss)
         if (number + 1) % 100 == 0:
             perplexity = np.exp(np.mean(losses[-100:]))
-            seconds = time.perf_counter() - began
-            print(f"step {number + 1}: {perplexity:.1f}, {seconds:.0f} s", flush=True)
+            spent = time.process_time() - began
+            print(f"step {number + 1}: {perplexity:.1f}, {spent:.0f} s", flush=True)
     return params.replace(**trainable)
 
 
 def one_way(params: ElmoParams, way: str) -> ElmoParams:
     """Return one direction as a model of its own, which reads in its order."""
-    names = {f"{way}_{index}": f"forward_{index}" for index in range(CONFIG.num_blocks)}
-    encoder = {names.get(name, name): tree for name, tree in params.encoder.items()}
+    other = "forward" if way == "backward" else "backward"
+    encoder = {
+        name.replace(way, "forward"): tree
+        for name, tree in params.encoder.items()
+        if not name.startswith(other)
+    }
     config = dataclasses.replace(params.config, bidirectional=False)
     return params.replace(encoder=encoder, config=config)
 

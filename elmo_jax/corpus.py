@@ -16,7 +16,7 @@ from elmo_jax.bilm import Carry
 from elmo_jax.embed import Mix, compute_vectors
 from elmo_jax.packing import PackedBatch, PackShapes, plan_alone
 from elmo_jax.params import ElmoParams
-from elmo_jax.reader import Reader
+from elmo_jax.reader import Reader, check_tokenizer
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
 from embed_jax.layer_spec import LayerSpec, parse_layer_spec
@@ -281,13 +281,11 @@ def _select(
 
 
 def _pool(vectors: Float[np.ndarray, "W D"], pool: str) -> Float[np.ndarray, " D"]:
-    match pool:
-        case "max":
-            return vectors.max(axis=0)
-        case "mean":
-            return vectors.mean(axis=0)
-        case _:
-            return vectors.sum(axis=0) / np.sqrt(np.float32(len(vectors)))
+    if pool == "max":
+        return vectors.max(axis=0)
+    # In float64: a sentence may have a million words.
+    total = vectors.sum(axis=0, dtype=np.float64)
+    return total / (len(vectors) if pool == "mean" else np.sqrt(len(vectors)))
 
 
 def _stream(
@@ -316,8 +314,7 @@ def _stream(
             f"context {context!r}: a biLM reads each sentence alone, so it is 0 here; "
             "elmo_jax.embed(…, carry=…) goes on from sentence to sentence"
         )
-    if tokenizer.config != params.config:
-        raise ValueError("the tokeniser is another model's; use both that load gave")
+    check_tokenizer(params, tokenizer)
     longest = MAX_LENGTH if max_length is None else max_length
     if longest < 1:
         raise ValueError(f"max_length must be at least 1, not {max_length}")
@@ -325,6 +322,8 @@ def _stream(
     budget = token_budget
     if budget is None:
         budget = TOKEN_BUDGETS.get(platform, ACCELERATOR_TOKEN_BUDGET)
+    if budget < 1:
+        raise ValueError(f"token_budget must be at least 1, not {budget}")
     multiple = mesh.size if mesh else 1
     num_blocks = params.config.num_blocks
     reader = Reader(

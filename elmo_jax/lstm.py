@@ -125,7 +125,9 @@ class LstmLayer(nn.Module):
         from_input, from_hidden = jnp.split(kernel, 2)
         if isinstance(inputs, TypeInputs):
             # Words repeat, and what a layer without context reads repeats with them.
-            table = self._dot(inputs.vectors.astype(self.dtype), from_input) + bias
+            table = (
+                self._dot(inputs.vectors.astype(self.dtype), from_input) + bias[None]
+            )
             table = _materialise(table)
 
             def look_up(words: Array, hidden: Array) -> Array:
@@ -134,12 +136,12 @@ class LstmLayer(nn.Module):
             return inputs.words, look_up
         inputs = inputs.astype(self.dtype)
         if self.hoist:
-            given = _materialise(self._dot(inputs, from_input) + bias)
+            given = _materialise(self._dot(inputs, from_input) + bias[None, None])
             return given, lambda now, hidden: now + self._dot(hidden, from_hidden)
 
         def multiply(x: Array, hidden: Array) -> Array:
             both = _materialise(jnp.concatenate([x, hidden], axis=-1))
-            return self._dot(both, kernel) + bias
+            return self._dot(both, kernel) + bias[None]
 
         return inputs, multiply
 

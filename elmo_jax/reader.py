@@ -173,6 +173,16 @@ class Reader:
         return tokens._replace(starts=no_start, ends=no_end), targets
 
 
+def check_tokenizer(params: ElmoParams, tokenizer: ElmoTokenizer) -> None:
+    """Refuse the tokeniser of another model, whose words would be read wrongly.
+
+    Raises:
+      ValueError: it is one.
+    """
+    if tokenizer.config != params.config:
+        raise ValueError("the tokeniser is another model's; use both that load gave")
+
+
 @jax.jit
 def _take(
     table: Float[Array, "capacity P"], rows: Int[Array, " U"]

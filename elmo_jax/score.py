@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import jax
+import numpy as np
 import tyro
 from tyro.conf import arg
 
@@ -149,10 +150,13 @@ class SentenceLines:
 
     def lines(self, line: int, score: SentenceScore) -> Iterator[str]:
         """Write one sentence."""
-        backward = "" if score.backward is None else f"{score.backward.sum():.6f}"
+        forward, backward = (
+            "" if of_tokens is None else f"{of_tokens.sum(dtype=np.float64):.6f}"
+            for of_tokens in (score.forward, score.backward)
+        )
         yield (
             f"{line}\t{len(score.forward)}\t{score.unknown.sum()}\t"
-            f"{score.forward.sum():.6f}\t{backward}\t{_cell(' '.join(score.words))}\n"
+            f"{forward}\t{backward}\t{_cell(' '.join(score.words))}\n"
         )
 
 

@@ -23,7 +23,7 @@ from elmo_jax.corpus import MAX_LENGTH, ROW_LENGTH
 from elmo_jax.embed import apply_bilm
 from elmo_jax.packing import PackShapes
 from elmo_jax.params import ElmoParams
-from elmo_jax.reader import Reader
+from elmo_jax.reader import Reader, check_tokenizer
 from elmo_jax.softmax import log_normaliser, scores_of
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
@@ -167,8 +167,8 @@ def score_sentences(
       An iterator of `SentenceScore`.
 
     Raises:
-      ValueError: the model has no softmax or no vocabulary, or they do not belong
-        together; at once.
+      ValueError: the model has no softmax or no vocabulary, they or the tokeniser do
+        not belong together, or a malformed option; at once.
 
     Example:
       >>> import elmo_jax
@@ -181,6 +181,7 @@ def score_sentences(
     """
     if isinstance(sentences, Sequence):
         check_sentences(sentences)
+    check_tokenizer(params, tokenizer)
     _check_softmax(params, tokenizer)
     longest = MAX_LENGTH if max_length is None else max_length
     budget = token_budget
@@ -333,4 +334,4 @@ def _check_softmax(params: ElmoParams, tokenizer: ElmoTokenizer) -> None:
 
 
 def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf
+    return math.inf if value > 700 else math.exp(value)

@@ -7,6 +7,7 @@ A row of 64 takes the sentences in two batches, a row of 32 in one, to the last 
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import elmo_jax
@@ -47,13 +48,25 @@ FORWARD_TABLE = dataclasses.replace(
 
 
 def make_params(config: ElmoConfig, num_words: int | None = None) -> ElmoParams:
-    """Draw weights as published, half as large again, and biases that are not zero."""
+    """Draw weights half as large again as fresh ones, and biases that are not zero.
+
+    Not by `init_params`, which takes many seconds to compile.
+    """
     rng = np.random.default_rng(0)
-    params = elmo_jax.init_params(jax.random.key(0), config, num_words)
-    return jax.tree.map(
-        lambda leaf: 1.5 * leaf + rng.normal(0, 0.1, leaf.shape).astype(np.float32),
-        params,
+    shapes = jax.eval_shape(
+        lambda key: elmo_jax.init_params(key, config, num_words), jax.random.key(0)
     )
+
+    def draw(path: tuple, leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        name = jax.tree_util.keystr(path)
+        deviation = 1.5 / np.sqrt(leaf.shape[-1] if "softmax" in name else 8)
+        if "bias" in name:
+            deviation = 0.1
+        elif "kernel" in name or "projection" in name:
+            deviation = 1.5 * np.sqrt(2 / (np.prod(leaf.shape[:-1]) + leaf.shape[-1]))
+        return jnp.asarray(rng.normal(0, deviation, leaf.shape), jnp.float32)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 def make_tokenizer(config: ElmoConfig) -> ElmoTokenizer:

@@ -110,7 +110,11 @@ def test_perplexity_is_what_the_sentences_add_up_to(together, expected):
     assert figures.geometric == pytest.approx(
         math.exp(-sum(sums) / 2 / num_tokens), rel=1e-6
     )
-    assert figures[4:] == (len(POOL), num_tokens, sum(o.unknown.sum() for o in together))
+    assert figures[4:] == (
+        len(POOL),
+        num_tokens,
+        sum(o.unknown.sum() for o in together),
+    )
     # Of the scores themselves it is the sum in float64, in whatever order.
     exact = math.fsum(value for one in together for value in one.forward.tolist())
     assert figures.forward == pytest.approx(math.exp(-exact / num_tokens), rel=1e-12)
@@ -200,9 +204,7 @@ def test_probabilities_of_all_words_add_up_to_one():
     """What follows "the", over the whole vocabulary."""
     params = make_params(ONE_BLOCK, len(VOCABULARY))
     words = [word for word in VOCABULARY.words if word != "</S>"]
-    scores = score(
-        [["the", word] for word in words], params, make_tokenizer(ONE_BLOCK)
-    )
+    scores = score([["the", word] for word in words], params, make_tokenizer(ONE_BLOCK))
     end = score([["the"]], params, make_tokenizer(ONE_BLOCK))[0].forward[1]
     total = math.exp(end) + sum(math.exp(one.forward[1]) for one in scores)
     assert total == pytest.approx(1, abs=1e-5)
@@ -211,9 +213,7 @@ def test_probabilities_of_all_words_add_up_to_one():
 def test_bfloat16_is_of_the_products_alone(together):
     params = make_params(ONE_BLOCK, len(VOCABULARY))
     exact = score([POOL[5]], params, make_tokenizer(ONE_BLOCK))[0].forward
-    [ours] = score(
-        [POOL[5]], params, make_tokenizer(ONE_BLOCK), dtype=jnp.bfloat16
-    )
+    [ours] = score([POOL[5]], params, make_tokenizer(ONE_BLOCK), dtype=jnp.bfloat16)
     assert ours.forward.dtype == np.float32
     assert 1e-5 < np.abs(ours.forward - exact).max() < 5e-2
 

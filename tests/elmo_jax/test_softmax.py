@@ -101,7 +101,7 @@ def shapes_in(jaxpr: jax.extend.core.Jaxpr) -> Iterator[tuple[int, ...]]:
             ),
         ):
             if isinstance(inner, jax.extend.core.ClosedJaxpr):
-                inner = inner.jaxpr  # noqa: PLW2901
+                inner = inner.jaxpr
             if isinstance(inner, jax.extend.core.Jaxpr):
                 yield from shapes_in(inner)
 
