@@ -15,6 +15,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -69,8 +70,10 @@ class Command:
     """Rows of a training batch."""
     unroll: int = 20
     """Words through which the gradient flows back."""
-    learning_rate: float = 3e-3
-    """Of Adam, at the peak."""
+    optimizer: Literal["adagrad", "adam"] = "adagrad"
+    """As bilm-tf trains, or Adam with a falling rate."""
+    seed: int = 0
+    """Of the weights, the dropout and the order of the sentences."""
     vocabulary: int = 3000
     """Words that the softmax predicts, the three specials included."""
     sentences: int = 1000
@@ -92,7 +95,9 @@ def main() -> None:
         f"{unknown_share(held_out, vocabulary):.1%} of them unknown"
     )
     compare(params, tokenizer, training, held_out, command.draws, "small biLM")
-    fixture, its_tokenizer = elmo_jax.load(FIXTURE, weights=FIXTURE / "lm_weights.hdf5")
+    fixture, its_tokenizer = elmo_jax.load(
+        FIXTURE, weights=FIXTURE / "lm_weights.hdf5", encoder_only=True
+    )
     compare(fixture, its_tokenizer, training, held_out, command.draws, "fixture")
 
 
@@ -141,9 +146,10 @@ def trained_model(
     command: Command, training: Text, tokenizer: ElmoTokenizer
 ) -> tuple[ElmoParams, ElmoTokenizer]:
     """Train, or load what an earlier run with the same settings trained."""
-    params = init_params(jax.random.key(0), CONFIG, command.vocabulary)
-    settings = (command.steps, command.rows, command.unroll, command.learning_rate)
-    name = "-".join(map(str, ("warm-start", *settings, command.vocabulary)))
+    params = init_params(jax.random.key(command.seed), CONFIG, command.vocabulary)
+    sizes = (command.steps, command.rows, command.unroll, command.vocabulary)
+    settings = ("warm-start", command.optimizer, *sizes, command.seed)
+    name = "-".join(map(str, settings))
     directory = WORK / "models" / name
     if not elmo_jax.recognises(directory):
         params = train(command, params, training, tokenizer)
@@ -158,10 +164,7 @@ def train(
 
     Each direction reads a text shuffled for itself, in its own order of reading.
     """
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(1.0),
-        optax.adam(optax.cosine_decay_schedule(command.learning_rate, command.steps)),
-    )
+    optimizer = make_optimizer(command)
 
     def loss_of(
         trainable: dict, batch: tuple, carries: tuple, key: jax.Array
@@ -204,7 +207,7 @@ def train(
     began = time.process_time()
     losses = []
     for number, batch in zip(range(command.steps), batches, strict=False):
-        key = jax.random.fold_in(jax.random.key(1), number)
+        key = jax.random.fold_in(jax.random.key(command.seed + 1), number)
         trainable, slots, carries, loss = step(trainable, slots, batch, carries, key)
         losses.append(loss)
         if (number + 1) % 100 == 0:
@@ -212,6 +215,18 @@ def train(
             spent = time.process_time() - began
             print(f"step {number + 1}: {perplexity:.1f}, {spent:.0f} s", flush=True)
     return params.replace(**trainable)
+
+
+def make_optimizer(command: Command) -> optax.GradientTransformation:
+    """Return bilm-tf's optimiser, which sees the loss times `unroll`, or Adam."""
+    if command.optimizer == "adam":
+        rate = optax.cosine_decay_schedule(3e-3, command.steps)
+        return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+    return optax.chain(
+        optax.scale(command.unroll),
+        optax.clip_by_global_norm(10.0),
+        optax.adagrad(0.2, initial_accumulator_value=1.0, eps=0.0),
+    )
 
 
 def one_way(params: ElmoParams, way: str) -> ElmoParams:
@@ -236,7 +251,7 @@ def window_pairs(
     types = tokenizer.encode_types(words)
     assert tokenizer.vocabulary is not None
     targets = tokenizer.vocabulary.encode(words)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(command.seed)
     while True:
         # The boundary that a sentence ends with is predicted but never read.
         streams = [

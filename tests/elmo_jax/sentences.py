@@ -30,6 +30,7 @@ POOL = [
 ]
 
 # Three of the ten words are unknown.
+GAIN = 1.0
 VOCABULARY = Vocabulary(
     ("<S>", "</S>", "<UNK>", ".", "the", "of", "we", "never", "ran", "bank", "x")
 )
@@ -48,9 +49,9 @@ FORWARD_TABLE = dataclasses.replace(
 
 
 def make_params(config: ElmoConfig, num_words: int | None = None) -> ElmoParams:
-    """Draw weights half as large again as fresh ones, and biases that are not zero.
+    """Draw weights of LSTMs half as large again as fresh ones, and biases.
 
-    Not by `init_params`, which takes many seconds to compile.
+    Not by `init_params`, which takes many seconds to compile, and whose biases are 0.
     """
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(
@@ -59,11 +60,13 @@ def make_params(config: ElmoConfig, num_words: int | None = None) -> ElmoParams:
 
     def draw(path: tuple, leaf: jax.ShapeDtypeStruct) -> jax.Array:
         name = jax.tree_util.keystr(path)
-        deviation = 1.5 / np.sqrt(leaf.shape[-1] if "softmax" in name else 8)
         if "bias" in name:
             deviation = 0.1
-        elif "kernel" in name or "projection" in name:
-            deviation = 1.5 * np.sqrt(2 / (np.prod(leaf.shape[:-1]) + leaf.shape[-1]))
+        elif "softmax" in name or "embedding" in name:
+            deviation = leaf.shape[-1] ** -0.5
+        else:
+            glorot = np.sqrt(2 / (np.prod(leaf.shape[:-1]) + leaf.shape[-1]))
+            deviation = GAIN * glorot
         return jnp.asarray(rng.normal(0, deviation, leaf.shape), jnp.float32)
 
     return jax.tree_util.tree_map_with_path(draw, shapes)

@@ -41,9 +41,11 @@ LENGTH = 32
 
 PARAMS = make_params(CONFIG)
 TOKENIZER = make_tokenizer(CONFIG)
-# A smaller model, for what does not depend on the model.
+# Smaller models, for what does not depend on the model.
 SMALL = make_params(ONE_BLOCK)
 SMALL_TOKENIZER = make_tokenizer(ONE_BLOCK)
+SMALLEST = make_params(FORWARD_TABLE)
+SMALLEST_TOKENIZER = make_tokenizer(FORWARD_TABLE)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -192,19 +194,18 @@ def test_long_sentences_are_read_in_parts_exactly(warm):
 def test_parts_on_several_devices():
     mesh = data_mesh(jax.devices()[:2])
     [vectors] = elmo_jax.embed_words(
-        SMALL, SMALL_TOKENIZER, [POOL[1]], ALL, max_length=5, mesh=mesh
+        SMALLEST, SMALLEST_TOKENIZER, [POOL[1]], ALL, max_length=5, mesh=mesh
     )
-    assert_close(vectors, by_layer(SMALL, POOL[1]))
+    assert_close(vectors, by_layer(SMALLEST, POOL[1]))
 
 
 def test_a_forward_model_of_words():
-    params, tokenizer = make_params(FORWARD_TABLE), make_tokenizer(FORWARD_TABLE)
     sentences = [POOL[0], [], POOL[7]]
-    expected = [by_layer(params, words) for words in sentences]
+    expected = [by_layer(SMALLEST, words) for words in sentences]
     assert expected[0].shape == (30, 16)
     for max_length in (None, 5):
         vectors = elmo_jax.embed_words(
-            params, tokenizer, sentences, ALL, max_length=max_length
+            SMALLEST, SMALLEST_TOKENIZER, sentences, ALL, max_length=max_length
         )
         assert_all_close(vectors, expected)
 
@@ -282,13 +283,13 @@ def test_mix_norm_is_the_oracles_for_each_sentence_alone():
     mix = ScalarMix(weights=jnp.array([0.3, -0.4]), gamma=jnp.float32(1.5))
     sentences = [POOL[5], [], POOL[6], POOL[9]]
     vectors = elmo_jax.embed_words(
-        SMALL, SMALL_TOKENIZER, sentences, "mix_norm(all)", mix=mix
+        SMALLEST, SMALLEST_TOKENIZER, sentences, "mix_norm(all)", mix=mix
     )
     for ours, words in zip(vectors, sentences, strict=True):
         if not words:
-            assert ours.shape == (0, 16)
+            assert ours.shape == (0, 8)
             continue
-        layers, _ = run_oracle(SMALL, words, VOCABULARY)
+        layers, _ = run_oracle(SMALLEST, words, VOCABULARY)
         [expected] = bilm.mix([layers], [0.3, -0.4], 1.5, layer_norm=True)
         assert_close(ours, expected)
 
@@ -299,9 +300,9 @@ def test_a_learned_mix_is_the_oracles():
         ScalarMix(weights=jnp.array([2.0]), gamma=jnp.float32(0.5)),
     )
     [ours] = elmo_jax.embed_words(
-        SMALL, SMALL_TOKENIZER, [POOL[5]], "mix(all),mix(last)", mix=mixes
+        SMALLEST, SMALLEST_TOKENIZER, [POOL[5]], "mix(all),mix(last)", mix=mixes
     )
-    layers, _ = run_oracle(SMALL, POOL[5], VOCABULARY)
+    layers, _ = run_oracle(SMALLEST, POOL[5], VOCABULARY)
     [first] = bilm.mix([layers], [0.3, -0.4], 1.5)
     assert_close(ours, np.concatenate([first, 0.5 * layers[-1]], axis=-1))
 
@@ -331,10 +332,12 @@ def test_a_long_sentence_is_refused_where_it_cannot_be_read_whole(spec):
 def test_half_precision_of_products_and_of_results():
     sentences = [POOL[5], POOL[9]]
     options = {"dtype": jnp.bfloat16, "out_dtype": jnp.float16}
-    words = elmo_jax.embed_words(SMALL, SMALL_TOKENIZER, sentences, ALL, **options)
+    words = elmo_jax.embed_words(
+        SMALLEST, SMALLEST_TOKENIZER, sentences, ALL, **options
+    )
     for ours, one in zip(words, sentences, strict=True):
         assert ours.dtype == np.float16
-        expected = by_layer(SMALL, one)
+        expected = by_layer(SMALLEST, one)
         distance = np.abs(ours - expected).max()
         assert 1e-4 < distance < 5e-2
 
@@ -390,7 +393,7 @@ def test_reading_is_lazy():
 
     # Eight sentences fill the row of a batch.
     stream = elmo_jax.stream_words(
-        SMALL, SMALL_TOKENIZER, endless(), ALL, token_budget=64
+        SMALLEST, SMALLEST_TOKENIZER, endless(), "0", token_budget=64
     )
     for _ in range(3):
         next(stream)

@@ -108,13 +108,13 @@ def plan_in_chunks(
     shapes: PackShapes, lengths: list[int], chunk_tokens: int
 ) -> list[PackedBatch]:
     """Plan as text is streamed: so many tokens sorted together."""
-    batches, held = [], []
+    batches, held, tokens = [], [], 0
     for length in [*lengths, 0]:
-        held.append(length)
-        if sum(held) + len(held) >= chunk_tokens or not length:
-            chunk = [length for length in held if length]
-            batches += shapes.plan(chunk)
-            held = []
+        held += [length] if length else []
+        tokens += length + 1
+        if tokens >= chunk_tokens or not length:
+            batches += shapes.plan(held)
+            held, tokens = [], 0
     return batches
 
 

@@ -33,6 +33,9 @@ UNMOVED = 2e-6
 
 PARAMS = make_params(CONFIG, len(VOCABULARY))
 TOKENIZER = make_tokenizer(CONFIG)
+# A smaller model, for what does not depend on the model.
+SMALLEST = make_params(FORWARD_TABLE, len(VOCABULARY))
+SMALLEST_TOKENIZER = make_tokenizer(FORWARD_TABLE)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,6 +44,8 @@ def quickly_compiled():
     with pytest.MonkeyPatch.context() as patch:
         log_probs = jit(scoring._log_probs.__wrapped__, static_argnames="dtype")
         patch.setattr(scoring, "_log_probs", log_probs)
+        boundary = jit(scoring._boundary_log_probs.__wrapped__)
+        patch.setattr(scoring, "_boundary_log_probs", boundary)
         static = "highest_layer", "dtype"
         states = jit(reader._states_backward.__wrapped__, static_argnames=static)
         patch.setattr(reader, "_states_backward", states)
@@ -173,7 +178,7 @@ def test_order_and_batching_do_not_move_a_score(together, order, budget, lazily)
 
 
 def test_parts_do_not_move_a_score(together, expected):
-    # A part of five and its boundaries are seven types.
+    # A part of five and its boundaries are seven types, one of four has as many rows.
     chosen = [0, 5, 1, 11, 7, 10, 9, 8]
     ours = score([POOL[index] for index in chosen], max_length=5)
     assert_scores(ours, both_ways(together[index] for index in chosen), UNMOVED)
@@ -187,11 +192,9 @@ def test_devices_do_not_move_a_score(together, num_devices):
 
 
 def test_a_forward_model_of_words():
-    params = make_params(FORWARD_TABLE, len(VOCABULARY))
-    tokenizer = make_tokenizer(FORWARD_TABLE)
-    ours = score(POOL, params, tokenizer)
+    ours = score(POOL, SMALLEST, SMALLEST_TOKENIZER)
     for one, words in zip(ours, POOL, strict=True):
-        forward, backward = oracle_scores(params, words)
+        forward, backward = oracle_scores(SMALLEST, words)
         assert backward is None
         assert one.backward is None
         np.testing.assert_allclose(one.forward, forward, rtol=0, atol=TOLERANCE)
@@ -202,18 +205,16 @@ def test_a_forward_model_of_words():
 
 def test_probabilities_of_all_words_add_up_to_one():
     """What follows "the", over the whole vocabulary."""
-    params = make_params(ONE_BLOCK, len(VOCABULARY))
     words = [word for word in VOCABULARY.words if word != "</S>"]
-    scores = score([["the", word] for word in words], params, make_tokenizer(ONE_BLOCK))
-    end = score([["the"]], params, make_tokenizer(ONE_BLOCK))[0].forward[1]
-    total = math.exp(end) + sum(math.exp(one.forward[1]) for one in scores)
+    sentences = [["the"], *(["the", word] for word in words)]
+    end, *scores = score(sentences, SMALLEST, SMALLEST_TOKENIZER)
+    total = math.exp(end.forward[1]) + sum(math.exp(s.forward[1]) for s in scores)
     assert total == pytest.approx(1, abs=1e-5)
 
 
-def test_bfloat16_is_of_the_products_alone(together):
-    params = make_params(ONE_BLOCK, len(VOCABULARY))
-    exact = score([POOL[5]], params, make_tokenizer(ONE_BLOCK))[0].forward
-    [ours] = score([POOL[5]], params, make_tokenizer(ONE_BLOCK), dtype=jnp.bfloat16)
+def test_bfloat16_is_of_the_products_alone():
+    exact, _ = oracle_scores(SMALLEST, POOL[5])
+    [ours] = score([POOL[5]], SMALLEST, SMALLEST_TOKENIZER, dtype=jnp.bfloat16)
     assert ours.forward.dtype == np.float32
     assert 1e-5 < np.abs(ours.forward - exact).max() < 5e-2
 
@@ -224,8 +225,9 @@ def test_no_array_has_a_score_for_every_position_and_word():
         lambda key: elmo_jax.init_params(key, ONE_BLOCK, num_words), jax.random.key(0)
     )
     tokens = make_tokenizer(ONE_BLOCK)([["the", "bank"]] * shape[0], pad_to=shape[1])
+    log_probs = scoring._log_probs.__wrapped__
     jaxpr = jax.make_jaxpr(
-        lambda *arrays: scoring._log_probs(*arrays, None, dtype=jnp.dtype("float32"))
+        lambda *arrays: log_probs(*arrays, None, dtype=jnp.dtype("float32"))
     )(params, tokens, np.zeros((*shape, 3), np.int32))
     contexts = 2 * math.prod(shape) + 2
     shapes = list(shapes_in(jaxpr.jaxpr))
