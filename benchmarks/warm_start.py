@@ -64,7 +64,7 @@ Text = list[list[str]]
 class Command:
     """Train a small biLM and read from zero, warm and carried states."""
 
-    steps: int = 1000
+    steps: int = 2000
     """Steps of training; a step is `rows` times `unroll` words in each direction."""
     rows: int = 32
     """Rows of a training batch."""

@@ -383,8 +383,7 @@ def _take(leaves: dict[Path, Any], wanted: Iterable[Tensor]) -> dict[str, np.nda
         place = "/".join(tensor.path)
         if tensor.path not in leaves:
             raise ValueError(f"these parameters have no {place}")
-        # Told to convert, asarray would copy what is float32 already.
-        values = np.asarray(leaves.pop(tensor.path)).astype(np.float32, copy=False)
+        values = np.asarray(leaves.pop(tensor.path), np.float32)
         values = values[None] if tensor.led_by_one else values
         if values.shape != tensor.shape:
             raise ValueError(

@@ -30,7 +30,6 @@ POOL = [
 ]
 
 # Three of the ten words are unknown.
-GAIN = 1.0
 VOCABULARY = Vocabulary(
     ("<S>", "</S>", "<UNK>", ".", "the", "of", "we", "never", "ran", "bank", "x")
 )
@@ -49,7 +48,7 @@ FORWARD_TABLE = dataclasses.replace(
 
 
 def make_params(config: ElmoConfig, num_words: int | None = None) -> ElmoParams:
-    """Draw weights of LSTMs half as large again as fresh ones, and biases.
+    """Draw weights that give vectors of the size that published models give.
 
     Not by `init_params`, which takes many seconds to compile, and whose biases are 0.
     """
@@ -66,7 +65,7 @@ def make_params(config: ElmoConfig, num_words: int | None = None) -> ElmoParams:
             deviation = leaf.shape[-1] ** -0.5
         else:
             glorot = np.sqrt(2 / (np.prod(leaf.shape[:-1]) + leaf.shape[-1]))
-            deviation = GAIN * glorot
+            deviation = 1.25 * glorot
         return jnp.asarray(rng.normal(0, deviation, leaf.shape), jnp.float32)
 
     return jax.tree_util.tree_map_with_path(draw, shapes)
