@@ -154,6 +154,8 @@ def stream_words(
     width = vector_width(params, spec, pool)
 
     def assemble(item: Item[list[str]], parts: list[np.ndarray]) -> np.ndarray:
+        if parts and parts[0].shape == (len(item.words), width) and _is_own(parts[0]):
+            return parts[0]
         vectors = np.zeros((len(item.words), width), jnp.dtype(out_dtype))
         for part in parts:
             vectors[: len(part)] = np.tile(part, 2) if pool == "first_last" else part
@@ -278,6 +280,15 @@ def _select(
         params, tokens, (spec,), (mix,), dtype, carry=carry, norm_over="row"
     )
     return vectors.astype(out_dtype), carry
+
+
+def _is_own(part: np.ndarray) -> bool:
+    """Tell whether nothing else is in the array that a part is a view of.
+
+    So it is where a sentence was read in parts, whose vectors may be too many to copy.
+    """
+    whole = part.base
+    return whole is not None and whole.nbytes == part.nbytes and part.flags.writeable
 
 
 def _pool(vectors: Float[np.ndarray, "W D"], pool: str) -> Float[np.ndarray, " D"]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches of packed sentences through the biLM; long sentences in parts."""
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -127,10 +128,22 @@ class Reader:
         return np.stack([ids[:-2], ids[1:-1], ids[2:]], axis=1)
 
     def _read_in_parts(self, sentence: list[str]) -> np.ndarray:
-        """Compute a sentence that is too long for one batch, exactly.
+        """Compute a sentence that is too long for one batch, exactly."""
+        parts = self._parts(sentence)
+        first = next(parts)
+        # Filled as they come, for it may be most of the memory there is.
+        values = np.empty((1, len(sentence), *first.shape[1:]), first.dtype)
+        end = 0
+        for part in itertools.chain([first], parts):
+            values[0, end : end + len(part)] = part
+            end += len(part)
+        return values
 
-        From right to left, the backward states between the parts; then, from left to
-        right, everything, each part beginning in the states on both of its sides.
+    def _parts(self, sentence: list[str]) -> Iterator[np.ndarray]:
+        """Compute the parts of a sentence, the first one first.
+
+        From right to left, the backward states between them; then, from left to right,
+        everything, each part beginning in the states on both of its sides.
         """
         step = self._max_length
         parts = range(0, len(sentence), step)
@@ -148,15 +161,13 @@ class Reader:
                 highest_layer=self._highest_layer,
                 dtype=self._dtype,
             )
-        values = []
         forward = nothing_read[0]
         for start in parts:
             tokens, targets = laid_out(start)
             carry = (forward, *backward.pop(start))
             computed, carry = self._run(tokens, targets, carry)
             forward = carry[0]
-            values.append(np.asarray(computed)[0, : len(sentence) - start])
-        return np.concatenate(values)[None]
+            yield np.asarray(computed)[0, : len(sentence) - start]
 
     def _lay_out_part(self, sentence: list[str], start: int) -> tuple[ElmoTokens, Any]:
         step = self._max_length

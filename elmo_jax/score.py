@@ -103,19 +103,20 @@ def run(command: Command) -> None:
     )
     devices = jax.devices()[: command.devices]
     meter = PerplexityMeter()
+    # What cannot be scored is refused here, before anything is written or shown.
+    scores = score_sentences(
+        params,
+        tokenizer,
+        _sentences(command),
+        token_budget=command.token_budget,
+        dtype=command.compute,
+        mesh=data_mesh(devices) if len(devices) > 1 else None,
+        on_batch=lambda num_rows: progress.computed(num_rows),
+    )
     with (
         open_output(command.output) as file,
         Progress(command.output.name, text.num_lines, 0) as progress,
     ):
-        scores = score_sentences(
-            params,
-            tokenizer,
-            _sentences(command),
-            token_budget=command.token_budget,
-            dtype=command.compute,
-            mesh=data_mesh(devices) if len(devices) > 1 else None,
-            on_batch=progress.computed,
-        )
         file.write(write.header.encode())
         for line, score in enumerate(scores, start=1):
             meter.add(score)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Text to vectors at scale: those of each sentence alone, whatever it is read with."""
 
+import json
+import subprocess
+import sys
 from functools import partial
 
 import hypothesis
@@ -11,7 +14,15 @@ import numpy as np
 import pytest
 
 import elmo_jax
-from elmo_jax import ElmoParams, corpus, reader
+from elmo_jax import (
+    CharCnnConfig,
+    ElmoConfig,
+    ElmoParams,
+    ElmoTokenizer,
+    Vocabulary,
+    corpus,
+    reader,
+)
 from elmo_jax.packing import PackedBatch
 from elmo_jax.reader import Reader
 from embed_jax.layer_spec import parse_layer_spec
@@ -271,6 +282,23 @@ def test_blank_sentences_cost_no_computation():
     assert corpus._select._cache_size() == before
 
 
+def test_vectors_are_the_callers_own():
+    """Even those that were all of their batch: eight words in a row of eight."""
+    for words, max_length in ((POOL[3][:8], None), (POOL[2], 8)):
+        [vectors] = elmo_jax.embed_words(
+            SMALLEST,
+            SMALLEST_TOKENIZER,
+            [words],
+            "0",
+            token_budget=64,
+            max_length=max_length,
+        )
+        expected = by_layer(SMALLEST, words)[:, :8]
+        assert_close(vectors, expected)
+        vectors += 1
+        assert_close(vectors, expected + 1)
+
+
 def test_nothing_in_nothing_out():
     assert elmo_jax.embed_words(PARAMS, TOKENIZER, []) == []
     empty = elmo_jax.embed_sentences(
@@ -409,3 +437,94 @@ def test_an_error_while_reading_arrives():
 
     with pytest.raises(OSError, match="disk on fire"):
         list(elmo_jax.stream_words(PARAMS, TOKENIZER, broken()))
+
+
+# The smallest model there can be; its sentences are as long as they like.
+GIANT = """
+import dataclasses, json, resource, sys, time
+import jax, numpy as np
+import elmo_jax
+
+what, num_words, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+params, tokenizer = elmo_jax.load(path)
+rng = np.random.default_rng(0)
+words = [f"word{number}" for number in rng.integers(0, 5000, num_words)]
+started = time.monotonic()
+if what == "words":
+    # A layer as often as it takes for results that are not lost in the rest.
+    spec = ",".join(["1"] * 12)
+    [one] = elmo_jax.stream_words(params, tokenizer, [words], spec)
+    result = one.vectors
+else:
+    [one] = elmo_jax.score_sentences(params, tokenizer, [words])
+    result = np.stack([one.forward, one.backward])
+print(json.dumps({
+    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    "result": result.nbytes / 2**20,
+    "shape": result.shape,
+    "finite": bool(np.isfinite(result).all()),
+    "seconds": time.monotonic() - started,
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def least(tmp_path_factory):
+    """A cell of 8, a projection of 4, one block; 40 words."""
+    config = ElmoConfig(
+        char_cnn=CharCnnConfig(
+            embedding_dim=2, filters=((1, 2), (2, 4)), num_highways=1
+        ),
+        num_blocks=1,
+        cell_dim=8,
+        projection_dim=4,
+    )
+    vocabulary = Vocabulary(("<S>", "</S>", "<UNK>", *map("word{}".format, range(37))))
+    params = make_params(config, len(vocabulary))
+    tokenizer = ElmoTokenizer(config, vocabulary)
+    path = tmp_path_factory.mktemp("models") / "least"
+    elmo_jax.save(path, params, tokenizer)
+    return path
+
+
+def measure(what: str, num_words: int, path) -> dict:
+    process = subprocess.run(
+        [sys.executable, "-c", GIANT, what, str(num_words), str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["words", "scores"])
+def test_a_sentence_of_a_million_words_costs_its_result_and_little_more(least, what):
+    small, large = (measure(what, number, least) for number in (10_000, 1_000_000))
+    print(what, small, large)  # noqa: T201 (shown with -s, to be recorded)
+    assert large["finite"]
+    assert large["shape"] == {"words": [10**6, 96], "scores": [2, 10**6 + 1]}[what]
+    # In megabytes; the words themselves are some eighty of them.
+    assert large["peak"] - small["peak"] <= large["result"] + 300
+
+
+@pytest.mark.slow
+def test_20_000_words_in_parts_are_those_in_one(least):
+    params, tokenizer = elmo_jax.load(least)
+    rng = np.random.default_rng(0)
+    words = [f"word{number}" for number in rng.integers(0, 60, 20_000)]
+    [whole] = elmo_jax.embed_words(params, tokenizer, [words], ALL, max_length=20_000)
+    [scored] = elmo_jax.score_sentences(params, tokenizer, [words], max_length=20_000)
+    for max_length in (None, 777):
+        [parts] = elmo_jax.embed_words(
+            params, tokenizer, [words], ALL, max_length=max_length
+        )
+        assert_close(parts, whole)
+        [score] = elmo_jax.score_sentences(
+            params, tokenizer, [words], max_length=max_length
+        )
+        for ours, expected in zip(score[1:3], scored[1:3], strict=True):
+            np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-6)
+    means = elmo_jax.embed_sentences(params, tokenizer, [words], ALL)
+    np.testing.assert_allclose(means[0], whole.mean(axis=0, dtype=float), atol=1e-6)

@@ -95,6 +95,19 @@ def test_layers_above_the_highest_asked_for_are_not_in_the_program(
             assert is_used == (layer < highest), (side, layer)
 
 
+@pytest.mark.parametrize("highest", [0, 1, 2, None])
+def test_apply_bilm_stops_at_the_highest_layer(params, highest):
+    """Whoever uses all it returns pays for these layers alone."""
+    output = jax.eval_shape(
+        functools.partial(elmo_jax.apply_bilm, highest_layer=highest),
+        params,
+        table_tokens(),
+    )
+    run = 2 if highest is None else highest
+    assert len(output.layers) == len(output.boundaries) == run + 1
+    assert [len(side) for side in output.carry] == [run, run]
+
+
 def test_equal_specs_share_one_compilation():
     params, tokens = draw_params(SMALL), table_tokens()
     elmo_jax.embed(params, tokens, "concat(0, -1)")

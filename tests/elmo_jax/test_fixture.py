@@ -168,13 +168,10 @@ def mix_by_hand(layers, mask, weights, gamma, norm: bool):
 
 
 @pytest.mark.parametrize("function", ["mix", "mix_norm"])
-@pytest.mark.parametrize("kind", ["characters", "words"])
-def test_two_mixes_from_one_run(function, kind, model, table, batches, request):
-    params, tokenizer = {"characters": model, "words": table}[kind]
+def test_two_mixes_from_one_run(function, model, batches):
     specs = (f"{function}(all)", f"{function}(all)", "concat(0,1,2)")
     mixes = (*(as_mix(*mix) for mix in MIXES), None)
-    results = run(params, tokenizer, batches, specs, mixes)
-    for (first, second, layers), mask in results:
+    for (first, second, layers), mask in run(*model, batches, specs, mixes):
         layers = np.stack(np.split(np.asarray(layers), 3, axis=-1), axis=1)
         for ours, mix in zip((first, second), MIXES, strict=True):
             expected = mix_by_hand(layers, mask, *mix, norm=function == "mix_norm")

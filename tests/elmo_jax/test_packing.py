@@ -158,3 +158,12 @@ def test_a_few_long_sentences_share_their_rows_with_short_ones():
     # Alone, without the least of rows, they keep to the budget.
     strict = dataclasses.replace(shapes, min_rows=1)
     assert [batch.num_rows for batch in strict.plan([900] * 9)] == [8, 4]
+
+
+def test_few_sentences_are_not_laid_end_to_end():
+    """A step over few rows costs hardly less, so there shall be few steps."""
+    [batch] = shapes_of(8192).plan([5] * 10)
+    assert (batch.num_rows, batch.length) == (12, 8)
+    # Two to a row, for there are twice as many as rows.
+    [batch] = shapes_of(8192).plan([5] * 256)
+    assert (batch.num_rows, batch.length) == (128, 12)

@@ -31,8 +31,8 @@ TOLERANCE = 1e-5
 # Of our own scores of the same sentence in other company.
 UNMOVED = 2e-6
 
-PARAMS = make_params(CONFIG, len(VOCABULARY))
-TOKENIZER = make_tokenizer(CONFIG)
+PARAMS = make_params(ONE_BLOCK, len(VOCABULARY))
+TOKENIZER = make_tokenizer(ONE_BLOCK)
 # A smaller model, for what does not depend on the model.
 SMALLEST = make_params(FORWARD_TABLE, len(VOCABULARY))
 SMALLEST_TOKENIZER = make_tokenizer(FORWARD_TABLE)
@@ -102,6 +102,13 @@ def test_scores_are_the_oracles(together, expected):
     assert POOL[-1] == []
     # Words do make a difference.
     assert np.std(together[0].forward) > 0.1
+
+
+def test_two_blocks_are_the_oracles():
+    """The second one's boundaries have what the first one gave added."""
+    params = make_params(CONFIG, len(VOCABULARY))
+    ours = score(POOL, params, make_tokenizer(CONFIG))
+    assert_scores(ours, [oracle_scores(params, words) for words in POOL], TOLERANCE)
 
 
 def test_perplexity_is_what_the_sentences_add_up_to(together, expected):
@@ -244,9 +251,9 @@ def test_what_cannot_score_is_refused_at_once():
     other = Vocabulary((*VOCABULARY.words, "more"))
     cases = [
         ((PARAMS.replace(heads={}), TOKENIZER), {}, "no softmax, .* softmax="),
-        ((PARAMS, ElmoTokenizer(CONFIG)), {}, "no vocabulary, .* vocabulary="),
-        ((PARAMS, ElmoTokenizer(CONFIG, other)), {}, "11 words, the vocabulary has 12"),
-        ((PARAMS, make_tokenizer(ONE_BLOCK)), {}, "another model's"),
+        ((PARAMS, ElmoTokenizer(ONE_BLOCK)), {}, "no vocabulary, .* vocabulary="),
+        ((PARAMS, ElmoTokenizer(ONE_BLOCK, other)), {}, "11 words, the .* has 12"),
+        ((PARAMS, make_tokenizer(CONFIG)), {}, "another model's"),
         ((PARAMS, TOKENIZER), {"max_length": 0}, "max_length .* at least 1, not 0"),
         ((PARAMS, TOKENIZER), {"token_budget": 0}, "token_budget .* not"),
     ]

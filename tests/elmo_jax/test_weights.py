@@ -230,9 +230,8 @@ def test_a_softmax_that_is_not_finite(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        (kind, name)
-        for kind in ("characters", "words", "one_layer_forward")
-        for name in published_shapes(KINDS[kind])
+        ("words", "embedding"),
+        *(("characters", name) for name in published_shapes(KINDS["characters"])),
     ],
 )
 def test_every_tensor_is_needed_and_checked(kind, name, tmp_path):

@@ -139,7 +139,7 @@ def test_a_line_for_each_sentence(model, corpus, tmp_path, capsys, expected):
     texts = [row[5] for row in rows]
     assert texts[0] == "The bank of the river , we ran ."
     assert texts[1] == texts[4] == ""
-    assert texts[2] == "the bank of x\\\\y"
+    assert texts[2] == "the bank of x \\\\ y"
     assert rows[0][1:] == rows[6][1:]
     total = [sum(float(row[column]) for row in rows) for column in (1, 2, 3, 4)]
     check_printed(printed(capsys), total[2], total[3], total[0], total[1])
