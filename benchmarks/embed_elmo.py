@@ -143,7 +143,9 @@ def measure_ours(
         )
 
     def embed_characters() -> None:
-        table = TypeTable(params, tokenizer, dtype=jnp.dtype(jnp.float32))
+        table = TypeTable(
+            params, tokenizer, dtype=jnp.dtype(jnp.float32), capacity=2**16
+        )
         table.find(types)
         jax.block_until_ready(table.vectors)
 

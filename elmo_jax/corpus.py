@@ -135,7 +135,8 @@ def stream_words(
         refuses.
       context: 0; a biLM reads each sentence alone. `embed` takes a `carry` instead.
       max_length: words computed at once, by default 1,024.
-      token_budget: positions a batch; by default 8,192 on CPU, 65,536 elsewhere.
+      token_budget: positions a batch; by default 8,192 on CPU and 65,536 elsewhere, for
+        each device.
       dtype: of the products; float32 or bfloat16.
       out_dtype: of the vectors; float32, float16 or bfloat16.
       mesh: the devices to spread batches over (`embed_jax.mesh.data_mesh`); by default
@@ -330,12 +331,12 @@ def _stream(
     if longest < 1:
         raise ValueError(f"max_length must be at least 1, not {max_length}")
     platform = mesh.devices.flat[0].platform if mesh else jax.default_backend()
+    multiple = mesh.size if mesh else 1
     budget = token_budget
     if budget is None:
-        budget = TOKEN_BUDGETS.get(platform, ACCELERATOR_TOKEN_BUDGET)
+        budget = multiple * TOKEN_BUDGETS.get(platform, ACCELERATOR_TOKEN_BUDGET)
     if budget < 1:
         raise ValueError(f"token_budget must be at least 1, not {budget}")
-    multiple = mesh.size if mesh else 1
     num_blocks = params.config.num_blocks
     reader = Reader(
         replicate(params, mesh) if mesh else jax.device_put(params),
@@ -343,6 +344,7 @@ def _stream(
         partial(_select, mix=mix, spec=spec, out_dtype=jnp.dtype(out_dtype)),
         highest_layer=spec.highest_layer(num_blocks),
         max_length=longest,
+        num_positions=budget,
         dtype=jnp.dtype(dtype),
         mesh=mesh,
     )
@@ -357,7 +359,7 @@ def _stream(
         long = "error" if long == "window" else long
     else:
         plan = PackShapes(
-            num_rows=max(budget // ROW_LENGTH, 1) * multiple,
+            num_rows=max(budget // ROW_LENGTH // multiple, 1) * multiple,
             length=ROW_LENGTH,
             max_length=longest,
             row_multiple=multiple,

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights and their configuration, as one pytree."""
 
+from functools import partial
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -52,13 +54,6 @@ def init_params(
       22376
     """
     encoder_key, softmax_key = jax.random.split(key)
-    types = jnp.zeros((2,), jnp.int32)
-    if config.char_cnn:
-        types = jnp.zeros((2, config.char_cnn.max_characters), jnp.int32)
-    words = jnp.zeros((1, 1), jnp.int32)
-    tokens = ElmoTokens(types, words, words == 0, words == 0, words == 0)
-    # Under jit the pass that shapes the parameters is not run.
-    init = jax.jit(lambda key: BiLm(config).init(key, tokens)["params"])
     heads = {}
     if num_words:
         shape = num_words, config.projection_dim
@@ -67,4 +62,16 @@ def init_params(
             "weights": draw(softmax_key, shape, jnp.float32),
             "bias": jnp.zeros(num_words, jnp.float32),
         }
-    return ElmoParams(encoder=dict(init(encoder_key)), heads=heads, config=config)
+    encoder = _init_encoder(encoder_key, config)
+    return ElmoParams(encoder=encoder, heads=heads, config=config)
+
+
+@partial(jax.jit, static_argnums=1)
+def _init_encoder(key: jax.Array, config: ElmoConfig) -> dict:
+    """Draw the encoder; compiled, the pass that shapes the parameters is left out."""
+    types = jnp.zeros((2,), jnp.int32)
+    if config.char_cnn:
+        types = jnp.zeros((2, config.char_cnn.max_characters), jnp.int32)
+    words = jnp.zeros((1, 1), jnp.int32)
+    tokens = ElmoTokens(types, words, words == 0, words == 0, words == 0)
+    return dict(BiLm(config).init(key, tokens)["params"])

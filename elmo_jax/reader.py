@@ -23,6 +23,9 @@ from elmo_jax.type_table import TypeTable
 from embed_jax.batching import BatchShapes
 from embed_jax.mesh import replicate, shard_rows
 
+# Words whose vectors are kept, at least: 134 MB of them for the published models.
+NUM_TYPES = 2**16
+
 
 class Reader:
     """Runs the biLM over sentences as a plan lays them out.
@@ -39,6 +42,7 @@ class Reader:
         *,
         highest_layer: int,
         max_length: int,
+        num_positions: int,
         dtype: jnp.dtype,
         mesh: Mesh | None = None,
         with_targets: bool = False,
@@ -52,12 +56,15 @@ class Reader:
             targets, carry (or None) and `dtype=` that gives `[B T …]` and the states.
           highest_layer: the highest LSTM layer that `compute` runs.
           max_length: a sentence of more words, alone in its batch, is read in parts.
+          num_positions: of a batch, about.
           dtype: of products.
           mesh: the devices to spread rows over.
           with_targets: whether `compute` is given, for each position, the vocabulary's
             ids of the word before it, of its own and of the word after it.
         """
-        self.table = TypeTable(params, tokenizer, dtype=dtype)
+        # A batch of long rows may exceed the budget, and may hold no word twice.
+        capacity = max(NUM_TYPES, 4 * num_positions)
+        self.table = TypeTable(params, tokenizer, dtype=dtype, capacity=capacity)
         self._params = params
         self._tokenizer = tokenizer
         self._compute = compute

@@ -156,7 +156,8 @@ def score_sentences(
       tokenizer: of the model, with the vocabulary that the softmax predicts.
       sentences: each a str, which the tokeniser splits, or a list of words. A sentence
         without words has its boundaries still.
-      token_budget: positions a batch; by default 4,096 on CPU, 16,384 elsewhere.
+      token_budget: positions a batch; by default 4,096 on CPU and 16,384 elsewhere, for
+        each device.
       max_length: words computed at once, by default 1,024; longer sentences are read
         in parts, exactly.
       dtype: of the biLM's products; the softmax is computed in float32.
@@ -184,15 +185,15 @@ def score_sentences(
     check_tokenizer(params, tokenizer)
     _check_softmax(params, tokenizer)
     longest = MAX_LENGTH if max_length is None else max_length
+    multiple = mesh.size if mesh else 1
     budget = token_budget
     if budget is None:
         platform = mesh.devices.flat[0].platform if mesh else jax.default_backend()
-        budget = TOKEN_BUDGETS.get(platform, ACCELERATOR_TOKEN_BUDGET)
+        budget = multiple * TOKEN_BUDGETS.get(platform, ACCELERATOR_TOKEN_BUDGET)
     if longest < 1 or budget < 1:
         raise ValueError(
             f"max_length and token_budget must be at least 1, not {longest}, {budget}"
         )
-    multiple = mesh.size if mesh else 1
     placed = replicate(params, mesh) if mesh else jax.device_put(params)
     reader = Reader(
         placed,
@@ -200,12 +201,13 @@ def score_sentences(
         _log_probs,
         highest_layer=params.config.num_blocks,
         max_length=longest,
+        num_positions=budget,
         dtype=jnp.dtype(dtype),
         mesh=mesh,
         with_targets=True,
     )
     shapes = PackShapes(
-        num_rows=max(budget // ROW_LENGTH, 1) * multiple,
+        num_rows=max(budget // ROW_LENGTH // multiple, 1) * multiple,
         length=ROW_LENGTH,
         max_length=longest,
         row_multiple=multiple,

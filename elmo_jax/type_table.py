@@ -40,7 +40,7 @@ class TypeTable:
         tokenizer: ElmoTokenizer,
         *,
         dtype: jnp.dtype,
-        capacity: int = 2**16,
+        capacity: int,
     ) -> None:
         """Make an empty table.
 

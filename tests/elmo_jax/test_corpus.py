@@ -152,6 +152,7 @@ def read() -> Reader:
         ),
         highest_layer=2,
         max_length=LENGTH,
+        num_positions=64,
         dtype=jnp.dtype(jnp.float32),
     )
 
