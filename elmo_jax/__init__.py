@@ -28,6 +28,7 @@ from elmo_jax.scoring import (
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
 from elmo_jax.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
+from elmo_jax.warm_start import warm_start
 from elmo_jax.word_table import word_table
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "stream_sentences",
     "stream_words",
     "vector_width",
+    "warm_start",
     "word_table",
     "write_vocabulary",
     "zero_carry",
