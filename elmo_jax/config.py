@@ -122,6 +122,7 @@ class ElmoConfig:
         """
         for name in ("num_blocks", "cell_dim", "projection_dim"):
             _check_at_least(self, 1, name)
+        _check_at_least(self, 0, "vocab_size")
         if self.projection_dim > self.cell_dim:
             raise ValueError(
                 f"projection_dim {self.projection_dim} is above "

@@ -93,6 +93,8 @@ class ElmoTokenizer:
           ValueError: a single str instead of a list, or a sentence over `pad_to`.
         """
         rows = [self.words(sentence) for sentence in check_sentences(sentences)]
+        if pad_to is not None and pad_to < 1:
+            raise ValueError(f"pad_to must be at least 1, not {pad_to}")
         longest = max(map(len, rows), default=0)
         length = max(longest, 1) if pad_to is None else pad_to
         if longest > length:

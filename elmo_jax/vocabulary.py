@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN
+from embed_jax.text import BYTE_ORDER_MARK
 
 UNKNOWN_TOKEN = "<UNK>"
 SPECIALS = (BEGIN_TOKEN, END_TOKEN, UNKNOWN_TOKEN)
@@ -126,6 +127,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged or cut short: {error}") from error
     words, counts = [], []
+    content = content.removeprefix(BYTE_ORDER_MARK)
     lines = content.removesuffix(b"\n").split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
@@ -154,10 +156,21 @@ def read_vocabulary(path: Path) -> Vocabulary:
 
 
 def write_vocabulary(path: Path, vocabulary: Vocabulary) -> None:
-    """Write the form that `read_vocabulary` reads."""
+    """Write the form that `read_vocabulary` reads.
+
+    Raises:
+      ValueError: a word that a line cannot hold.
+    """
+    for word in vocabulary.words:
+        if not word or word == _SKIPPED or {"\t", "\n"} & set(word) or word[-1] == "\r":
+            raise ValueError(
+                f"{path}: {word!r} cannot be a line of a vocabulary, where a tab, a "
+                "line end or nothing would be read as something else"
+            )
     if vocabulary.counts:
         pairs = zip(vocabulary.words, vocabulary.counts, strict=True)
         lines = [f"{word}\t{count}" for word, count in pairs]
     else:
         lines = list(vocabulary.words)
-    path.write_bytes(("\n".join(lines) + "\n").encode("utf-8"))
+    content = ("\n".join(lines) + "\n").encode("utf-8")
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)

@@ -115,3 +115,8 @@ def test_what_is_refused(make, message):
         make()
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_rows_without_a_position_are_refused():
+    with pytest.raises(ValueError, match="pad_to must be at least 1, not 0"):
+        ElmoTokenizer(TINY)([[]], pad_to=0)

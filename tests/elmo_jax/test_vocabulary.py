@@ -174,3 +174,22 @@ def test_a_damaged_file_is_refused(tmp_path, content):
 def test_a_file_that_is_not_there_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_vocabulary(tmp_path / "vocab.txt")
+
+
+@pytest.mark.parametrize("word", ["", "a\tb", "a\nb", "a\r", "!!!MAXTERMID"])
+def test_words_that_no_line_can_hold_are_not_written(tmp_path, word):
+    path = tmp_path / "vocab.txt"
+    with pytest.raises(ValueError, match="cannot be a line of a vocabulary"):
+        write_vocabulary(path, Vocabulary(("<S>", "</S>", "<UNK>", word)))
+    assert not path.exists()
+
+
+def test_compressed_files_and_byte_order_marks(tmp_path):
+    vocabulary = Vocabulary(("<S>", "</S>", "<UNK>", "a"))
+    path = tmp_path / "vocab.txt.gz"
+    write_vocabulary(path, vocabulary)
+    assert path.read_bytes()[:2] == b"\x1f\x8b"
+    assert read_vocabulary(path) == vocabulary
+    plain = tmp_path / "vocab.txt"
+    plain.write_bytes(b"\xef\xbb\xbf<S>\n</S>\n<UNK>\na\n")
+    assert read_vocabulary(plain) == vocabulary
