@@ -27,14 +27,15 @@ class SelfAttention(nn.Module):
     def __call__(
         self,
         states: Float[Array, "B T D"],
-        key_bias: Float[Array, "B 1 1 S"],
+        key_bias: Float[Array, "B 1 #T S"],
         deterministic: bool = True,
     ) -> Float[Array, "B T D"]:
         """Attend.
 
         Args:
           states: the layer below.
-          key_bias: 0 at real keys, `MASKED` at padding, float32.
+          key_bias: 0 at real keys, `MASKED` at padding, float32. One row for all
+            queries, or one for each where they do not see the same keys.
           deterministic: False draws dropout from the "dropout" stream.
 
         Returns:
@@ -53,7 +54,7 @@ class SelfAttention(nn.Module):
         query: Float[Array, "B N T K"],
         key: Float[Array, "B N S K"],
         value: Float[Array, "B N S K"],
-        key_bias: Float[Array, "B 1 1 S"],
+        key_bias: Float[Array, "B 1 #T S"],
         deterministic: bool,
     ) -> Float[Array, "B N T K"]:
         """Average the values by softmax of the scaled scores, in float32."""

@@ -67,7 +67,7 @@ class Block(nn.Module):
     def __call__(
         self,
         states: Float[Array, "B T D"],
-        key_bias: Float[Array, "B 1 1 S"],
+        key_bias: Float[Array, "B 1 #T S"],
         deterministic: bool = True,
     ) -> Float[Array, "B T D"]:
         """Attend and add; feed forward and add."""
@@ -94,10 +94,12 @@ class Encoder(nn.Module):
     Attributes:
       config: the shape of the model.
       dtype: of the computation; parameters stay float32.
+      remat: whether blocks are computed again in the backward pass instead of kept.
     """
 
     config: BertConfig
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -108,6 +110,7 @@ class Encoder(nn.Module):
         positions: Int[Array, "B T"] | None = None,
         highest_layer: int | None = None,
         deterministic: bool = True,
+        sequences: Int[Array, "B T"] | None = None,
     ) -> tuple[Float[Array, "B T D"], ...]:
         """Compute layers 0 to `highest_layer`.
 
@@ -118,17 +121,24 @@ class Encoder(nn.Module):
           positions: rows of the position table; by default 0, 1, 2, …
           highest_layer: blocks above it are not run; by default all are.
           deterministic: False draws dropout from the "dropout" stream.
+          sequences: where a row holds several texts, the number of each token's; no
+            token sees one of another number. `positions` begin anew with each.
 
         Returns:
           One array a layer, layer 0 first. Values at padding mean nothing.
         """
         embeddings = Embeddings(self.config, self.dtype, name="embeddings")
         states = embeddings(ids, segment_ids, positions, deterministic)
-        key_bias = jnp.where(mask, jnp.float32(0), jnp.float32(MASKED))[:, None, None]
+        seen = mask[:, None, None]
+        if sequences is not None:
+            alike = sequences[:, :, None] == sequences[:, None, :]
+            seen = seen & alike[:, None]
+        key_bias = jnp.where(seen, jnp.float32(0), jnp.float32(MASKED))
         layers = [states]
+        block_class = nn.remat(Block, static_argnums=(3,)) if self.remat else Block
         # Initialisation visits every block, whatever is asked of it.
         last = self.config.num_blocks if highest_layer is None else highest_layer
         for index in range(self.config.num_blocks if self.is_initializing() else last):
-            block = Block(self.config, self.dtype, name=f"layer_{index}")
+            block = block_class(self.config, self.dtype, name=f"layer_{index}")
             layers.append(block(layers[-1], key_bias, deterministic))
         return tuple(layers)

@@ -4,9 +4,10 @@
 import re
 from pathlib import Path
 
-from bert_jax.huggingface import check_vocabulary, heads_of, read_config, read_json
+from bert_jax.huggingface import heads_of, read_config
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer, WordPieceTokenizer
+from bert_jax.tokenizer_files import check_vocabulary, read_json
 from bert_jax.weights import Reader, assemble, published_tensors
 from embed_jax.tensorflow_checkpoint import (
     TensorFlowCheckpoint,

@@ -16,7 +16,8 @@ import safetensors.numpy
 
 from bert_jax.config import BertConfig, HiddenAct
 from bert_jax.params import BertParams
-from bert_jax.tokenizer import SentencePieceTokenizer, Tokenizer, WordPieceTokenizer
+from bert_jax.tokenizer import Tokenizer
+from bert_jax.tokenizer_files import check_vocabulary, load_tokenizer, read_json
 from bert_jax.weights import NEED_POOLER, Reader, assemble, disassemble
 
 # Our field, their key, their default. Google's bert_config.json uses the same keys.
@@ -189,72 +190,6 @@ def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None
     safetensors.numpy.save_file(tensors, weights_path, metadata={"format": "pt"})
     # The library lets only the owner read its file, whatever the umask allows.
     shutil.copymode(config_path, weights_path)
-
-
-def load_tokenizer(path: Path, config: BertConfig) -> Tokenizer:
-    """Read whichever tokeniser a directory holds.
-
-    Raises:
-      ValueError: none there, an unreadable one, or one larger than the token table.
-    """
-    length = config.max_positions
-    settings = {}
-    if (path / "tokenizer_config.json").exists():
-        settings = read_json(path / "tokenizer_config.json")
-    sentencepieces = sorted(path.glob("*.model"))
-    tokenizer: Tokenizer
-    if (path / "tokenizer.json").exists():
-        source = path / "tokenizer.json"
-        tokenizer = WordPieceTokenizer.from_file(source, max_length=length)
-    elif (path / "vocab.txt").exists():
-        source = path / "vocab.txt"
-        lower_case = settings.get("do_lower_case")
-        tokenizer = WordPieceTokenizer.from_vocab(
-            source,
-            cased=None if lower_case is None else not lower_case,
-            max_length=length,
-            strip_accents=settings.get("strip_accents"),
-            split_cjk=settings.get("tokenize_chinese_chars", True),
-        )
-    elif sentencepieces:
-        source = sentencepieces[0]
-        tokenizer = SentencePieceTokenizer(source, max_length=length)
-    else:
-        raise ValueError(
-            f"{path} has no tokeniser: no tokenizer.json, vocab.txt or *.model there"
-        )
-    check_vocabulary(tokenizer, config, str(source))
-    return tokenizer
-
-
-def check_vocabulary(tokenizer: Tokenizer, config: BertConfig, source: str) -> None:
-    """Refuse a tokeniser whose pieces the token table does not hold.
-
-    Raises:
-      ValueError: it has more pieces than the table has rows.
-    """
-    if tokenizer.vocab_size > config.vocab_size:
-        raise ValueError(
-            f"{source} has {tokenizer.vocab_size} pieces, but the token table of the "
-            f"model only {config.vocab_size} rows; they do not belong together"
-        )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-      ValueError: no such file, or not a JSON object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: no such file") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no JSON object")
-    return content
 
 
 def _open_weights(path: Path) -> tuple[dict[str, Reader], str]:

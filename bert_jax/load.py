@@ -7,9 +7,11 @@ from pathlib import Path
 from bert_jax.google import is_google, load_google
 from bert_jax.huggingface import load_directory, save_directory
 from bert_jax.params import BertParams
+from bert_jax.run import load_run
 from bert_jax.tokenizer import Tokenizer
 from embed_jax.directory import written_whole
 from embed_jax.hub import HUB_ID, fetch_snapshot
+from embed_jax.run_directory import is_run, kind_of
 
 HUB_FILES = (
     "config.json",
@@ -34,7 +36,8 @@ def load(
     Reads a directory of Hugging Face (safetensors, sharded or not, or
     `pytorch_model.bin` through torch's weights-only loader; old `gamma`/`beta` names,
     with or without the `bert.` prefix, pooler and heads; 16-bit files), a Google
-    TensorFlow checkpoint, or a hub id.
+    TensorFlow checkpoint, the directory of a run of ours, with its latest weights, or a
+    hub id.
 
     Args:
       path: a directory, the prefix of one of several TensorFlow checkpoints, or an id
@@ -57,6 +60,8 @@ def load(
       ValueError: no/such/model/here: no such directory
     """
     directory = Path(path)
+    if is_run(directory):
+        return load_run(directory, encoder_only=encoder_only)
     if is_google(directory):
         return load_google(directory, encoder_only=encoder_only, cased=cased)
     if not directory.is_dir():
@@ -100,6 +105,8 @@ def recognises(path: str | os.PathLike[str]) -> bool:
     What is no file and looks like an id on the hub may be one.
     """
     directory = Path(path)
+    if is_run(directory):
+        return kind_of(directory) == "bert"
     if is_google(directory):
         return True
     if not directory.exists():

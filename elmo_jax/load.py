@@ -27,6 +27,7 @@ from elmo_jax.options import (
     read_options,
 )
 from elmo_jax.params import ElmoParams
+from elmo_jax.run import load_run
 from elmo_jax.tensorflow import open_checkpoint
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
@@ -44,6 +45,7 @@ from elmo_jax.weights import (
 )
 from embed_jax.directory import written_whole
 from embed_jax.hub import fetch_snapshot
+from embed_jax.run_directory import is_run, kind_of
 
 WEIGHTS, SOFTMAX, VOCABULARY = "weights.hdf5", "softmax_weights.hdf5", "vocab.txt"
 
@@ -90,6 +92,8 @@ def load(
       ValueError: no/such/model/here: no such directory
     """
     directory = Path(path)
+    if is_run(directory):
+        return load_run(directory, encoder_only=encoder_only)
     if not is_local(directory):
         directory = fetch_snapshot(os.fspath(path), HUB_FILES)
     files = find_files(
@@ -195,7 +199,10 @@ def recognises(path: str | os.PathLike[str]) -> bool:
     An id on the hub is not recognised: its form does not tell what it is of. `load`
     takes it all the same.
     """
-    return describes_bilm(Path(path))
+    directory = Path(path)
+    if is_run(directory):
+        return kind_of(directory) == "elmo"
+    return describes_bilm(directory)
 
 
 def _read_options(files: ModelFiles) -> Options:

@@ -85,15 +85,7 @@ class LstmLayer(nn.Module):
         Returns:
           One vector a position, and the state after the last one.
         """
-        cell_dim, width = self.config.cell_dim, self.config.projection_dim
-        glorot = nn.initializers.glorot_uniform()
-        kernel = self.param("kernel", glorot, (2 * width, 4 * cell_dim))
-        kernel = kernel.astype(self.dtype)
-        bias = self.param("bias", nn.initializers.zeros, (4 * cell_dim,))
-        projection = None
-        if self.config.has_projection:
-            projection = self.param("projection", glorot, (cell_dim, width))
-            projection = projection.astype(self.dtype)
+        kernel, bias, projection = lstm_weights(self, self.config, self.dtype)
         xs, read_gates = self._gates(inputs, kernel, bias)
 
         def step(state: LstmState, now: tuple) -> tuple[LstmState, Array]:
@@ -170,6 +162,25 @@ class LstmLayer(nn.Module):
             precision=precision(self.dtype),
             preferred_element_type=jnp.float32,
         )
+
+
+def lstm_weights(
+    module: nn.Module, config: ElmoConfig, dtype: jnp.dtype
+) -> tuple[Float[Array, "P_and_P H4"], Float[Array, " H4"], Array | None]:
+    """Declare a layer's parameters: kernel, bias and projection.
+
+    Products are of the type `dtype`, so the kernel and the projection are returned in
+    it; the bias is float32.
+    """
+    cell_dim, width = config.cell_dim, config.projection_dim
+    glorot = nn.initializers.glorot_uniform()
+    kernel = module.param("kernel", glorot, (2 * width, 4 * cell_dim))
+    bias = module.param("bias", nn.initializers.zeros, (4 * cell_dim,))
+    projection = None
+    if config.has_projection:
+        projection = module.param("projection", glorot, (cell_dim, width))
+        projection = projection.astype(dtype)
+    return kernel.astype(dtype), bias, projection
 
 
 def zero_state(config: ElmoConfig, num_rows: int) -> LstmState:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Probabilities over a vocabulary, a block of it at a time."""
 
+from functools import partial
+from typing import cast
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -35,31 +38,77 @@ def log_normaliser(
       >>> round(float(jnp.exp(log_normaliser(*zeros, jnp.ones((1, 2)), block=2))[0]), 5)
       5.0
     """
-    num_words = len(weights)
-    block = min(block, num_words)
+    arrays = jnp.asarray(weights), jnp.asarray(bias), jnp.asarray(contexts)
+    return _log_normaliser(*arrays, min(block, len(weights)))
 
-    @jax.checkpoint
-    def add_block(
-        running: tuple[Array, Array], number: Array
-    ) -> tuple[tuple[Array, Array], None]:
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _log_normaliser(weights: Array, bias: Array, contexts: Array, block: int) -> Array:
+    def add_block(number: Array, running: tuple[Array, Array]) -> tuple[Array, Array]:
         highest, total = running
-        # The last block begins early enough to be whole, and leaves out what the one
-        # before it had: padding the weights would copy all of them.
-        first = jnp.minimum(number * block, num_words - block)
-        rows = jax.lax.dynamic_slice_in_dim(weights, first, block)
-        scores = _scores(rows, contexts)
-        scores = scores + jax.lax.dynamic_slice_in_dim(bias, first, block)[:, None]
-        fresh = first + jnp.arange(block) >= number * block
-        scores = jnp.where(fresh[:, None], scores, -jnp.inf)
-        new_highest = jnp.maximum(highest, jax.lax.stop_gradient(scores.max(axis=0)))
+        _, scores = _block_scores(weights, bias, contexts, block, number)
+        new_highest = jnp.maximum(highest, scores.max(axis=0))
         total = total * jnp.exp(highest - new_highest)
         total = total + jnp.sum(jnp.exp(scores - new_highest[None]), axis=0)
-        return (new_highest, total), None
+        return new_highest, total
 
     nothing = jnp.full(len(contexts), -jnp.inf), jnp.zeros(len(contexts))
-    numbers = jnp.arange(-(-num_words // block))
-    (highest, total), _ = jax.lax.scan(add_block, nothing, numbers)
+    highest, total = jax.lax.fori_loop(0, -(-len(weights) // block), add_block, nothing)
     return highest + jnp.log(total)
+
+
+def _normaliser_forward(
+    weights: Array, bias: Array, contexts: Array, block: int
+) -> tuple[Array, tuple[Array, ...]]:
+    normaliser = cast(Array, _log_normaliser(weights, bias, contexts, block))
+    return normaliser, (weights, bias, contexts, normaliser)
+
+
+def _normaliser_backward(
+    block: int, saved: tuple[Array, ...], slope: Float[Array, " N"]
+) -> tuple[Array, Array, Array]:
+    """Compute the scores again; each block's rows are written where they belong.
+
+    Derived by hand, because the transposed loop would add an array `[V P]` a block.
+    """
+    weights, bias, contexts, normaliser = saved
+
+    def add_block(number: Array, slopes: tuple[Array, ...]) -> tuple[Array, ...]:
+        of_weights, of_bias, of_contexts = slopes
+        first, scores = _block_scores(weights, bias, contexts, block, number)
+        shares = jnp.exp(scores - normaliser[None]) * slope[None]
+        rows = jax.lax.dynamic_slice_in_dim(weights, first, block)
+        of_contexts = of_contexts + _dot(shares.T, rows)
+        return (
+            _add_at(of_weights, first, _dot(shares, contexts)),
+            _add_at(of_bias, first, shares.sum(axis=1)),
+            of_contexts,
+        )
+
+    zeros = tuple(jnp.zeros_like(array) for array in (weights, bias, contexts))
+    return jax.lax.fori_loop(0, -(-len(weights) // block), add_block, zeros)
+
+
+_log_normaliser.defvjp(_normaliser_forward, _normaliser_backward)
+
+
+def _block_scores(
+    weights: Array, bias: Array, contexts: Array, block: int, number: Array
+) -> tuple[Array, Float[Array, "block N"]]:
+    """Return where a block begins and its scores, -inf at rows of the block before."""
+    # The last block begins early enough to be whole, and leaves out what the one
+    # before it had: padding the weights would copy all of them.
+    first = jnp.minimum(number * block, len(weights) - block)
+    rows = jax.lax.dynamic_slice_in_dim(weights, first, block)
+    scores = _dot(rows, contexts.T)
+    scores = scores + jax.lax.dynamic_slice_in_dim(bias, first, block)[:, None]
+    fresh = first + jnp.arange(block) >= number * block
+    return first, jnp.where(fresh[:, None], scores, -jnp.inf)
+
+
+def _add_at(array: Array, first: Array, update: Array) -> Array:
+    held = jax.lax.dynamic_slice_in_dim(array, first, len(update))
+    return jax.lax.dynamic_update_slice_in_dim(array, held + update, first, 0)
 
 
 def scores_of(
@@ -72,7 +121,5 @@ def scores_of(
     return jnp.sum(weights[ids] * contexts, axis=-1) + bias[ids]
 
 
-def _scores(
-    rows: Float[Array, "block P"], contexts: Float[Array, "N P"]
-) -> Float[Array, "block N"]:
-    return jnp.dot(rows, contexts.T, precision=precision(contexts.dtype))
+def _dot(left: Float[Array, "A K"], right: Float[Array, "K C"]) -> Array:
+    return jnp.dot(left, right, precision=precision(left.dtype))

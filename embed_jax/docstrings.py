@@ -5,10 +5,11 @@ Real English, about programming, without a download. Files are parsed, not impor
 """
 
 import ast
+import importlib.machinery
 import inspect
 import re
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 # Paragraphs of prose: no doctests, tables, signatures, lists of parameters or rules.
@@ -19,13 +20,27 @@ _CODE = re.compile(
 _SHORTEST = 40
 
 
-def source_files() -> list[Path]:
-    """List the standard library's own files, in a fixed order, without its tests."""
+def source_files(packages: Sequence[str] = ()) -> list[Path]:
+    """List the standard library's own files, in a fixed order, without its tests.
+
+    Args:
+      packages: installed packages whose files follow; what is not here is passed over.
+    """
     root = Path(sysconfig.get_path("stdlib"))
+    files = _modules(root, {"site-packages", "test", "tests", "idlelib"})
+    for package in packages:
+        # Unlike importlib.util.find_spec, this imports no parent package.
+        found = importlib.machinery.PathFinder.find_spec(package)
+        for folder in (found and found.submodule_search_locations) or ():
+            files += _modules(Path(folder), {"test", "tests"})
+    return files
+
+
+def _modules(root: Path, skipped: set[str]) -> list[Path]:
     return sorted(
         path
         for path in root.rglob("*.py")
-        if not {"site-packages", "test", "tests", "idlelib"} & set(path.parts)
+        if not skipped & set(path.relative_to(root).parts)
     )
 
 
@@ -36,15 +51,27 @@ def read_paragraphs(paths: list[Path] | None = None) -> Iterator[str]:
       paths: Python files; by default those of the standard library. A file that does
         not parse is passed over.
     """
-    seen = set()
-    for path in source_files() if paths is None else paths:
+    for module in read_modules(source_files() if paths is None else paths):
+        yield from module
+
+
+def read_modules(paths: Iterable[Path]) -> Iterator[list[str]]:
+    """Yield for each file the paragraphs of prose that no file before it has.
+
+    Args:
+      paths: Python files. A file that does not parse has none.
+    """
+    seen: set[str] = set()
+    for path in paths:
+        module = []
         for docstring in _docstrings(path):
             for paragraph in inspect.cleandoc(docstring).split("\n\n"):
                 text = " ".join(paragraph.split())
                 is_prose = _PROSE.match(text) and not _CODE.search(paragraph)
                 if is_prose and len(text) >= _SHORTEST and text not in seen:
                     seen.add(text)
-                    yield text
+                    module.append(text)
+        yield module
 
 
 def _docstrings(path: Path) -> Iterator[str]:

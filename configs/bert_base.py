@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BERT-base, uncased (Devlin et al. 2019): 110 M parameters.
+
+Command: python -m train.prepare bert_base && python -m train.pretrain bert_base
+  --workdir runs/bert_base (needs a TFDS data set wikipedia)
+Hardware: published, 16 TPU chips. Not run by us.
+Time: published, four days; one million steps, nine tenths of them at length 128 and the
+  rest at 512. This file is the first part.
+Score: published, held-out masked perplexity 3.99.
+"""
+
+from pathlib import Path
+
+from bert_jax.config import BertConfig
+from train.config import MaskedLmPretraining
+from train.data.config import PieceData
+from train.data.masked_lm_batches import MaskedLmConfig
+from train.data.sources import TfdsSource
+from train.optimizer import BertAdam
+
+
+def config() -> MaskedLmPretraining:
+    """Return the published numbers; the text is today's Wikipedia."""
+    return MaskedLmPretraining(
+        model=BertConfig(),
+        data=PieceData(
+            source=TfdsSource(name="wikipedia/20230601.en", form="prose"),
+            directory=Path("data/wikipedia_pieces"),
+            vocab_size=30_522,
+            held_out_every=1000,
+        ),
+        objective=MaskedLmConfig(pairs="nsp", length=128),
+        optimizer=BertAdam(learning_rate=1e-4, warmup_steps=10_000),
+        batch_size=256,
+        num_steps=1_000_000,
+        eval_every=10_000,
+        eval_batches=100,
+        save_every=5000,
+    )

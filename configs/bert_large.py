@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BERT-large, uncased (Devlin et al. 2019): 335 M parameters.
+
+Command: python -m train.prepare bert_large && python -m train.pretrain bert_large
+  --workdir runs/bert_large (needs a TFDS data set wikipedia)
+Hardware: published, 64 TPU chips. Not run by us.
+Time: published, four days; one million steps.
+Score: published, held-out masked perplexity 3.23.
+"""
+
+import dataclasses
+
+from bert_jax.config import BertConfig
+from configs import bert_base
+from train.config import MaskedLmPretraining
+
+
+def config() -> MaskedLmPretraining:
+    """Return the numbers of the base model with a larger one."""
+    return dataclasses.replace(
+        bert_base.config(),
+        model=BertConfig(num_blocks=24, num_heads=16, layer_dim=1024, mlp_dim=4096),
+    )

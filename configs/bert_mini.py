@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BERT-mini (Turc et al. 2019): 4 blocks of 256, 11.3 M parameters.
+
+Command: python -m train.prepare bert_mini && python -m train.pretrain bert_mini
+  --workdir runs/bert_mini (needs a TFDS data set wikipedia)
+Hardware: not published. Not run by us.
+Time: published, as BERT-base: one million steps.
+Score: published, GLUE 65.8.
+"""
+
+import dataclasses
+
+from bert_jax.config import BertConfig
+from configs import bert_base
+from train.config import MaskedLmPretraining
+
+
+def config() -> MaskedLmPretraining:
+    """Return the numbers of the base model with a smaller one."""
+    return dataclasses.replace(
+        bert_base.config(),
+        model=BertConfig(num_blocks=4, num_heads=4, layer_dim=256, mlp_dim=1024),
+    )

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shape of BERT-tiny, 2 blocks of 128, on the embedded corpus of docstrings.
+
+Command: python -m train.prepare bert_tiny && python -m train.pretrain bert_tiny
+  --workdir runs/bert_tiny
+Hardware: TODO
+Time: TODO
+Score: TODO
+"""
+
+from pathlib import Path
+
+from bert_jax.config import BertConfig
+from train.config import MaskedLmPretraining
+from train.data.config import PieceData
+from train.data.masked_lm_batches import MaskedLmConfig
+from train.data.sources import DocstringSource
+from train.optimizer import BertAdam
+
+
+def config() -> MaskedLmPretraining:
+    """Return a small model; without dropout, which such short runs do not need."""
+    return MaskedLmPretraining(
+        model=BertConfig(
+            num_blocks=2,
+            num_heads=2,
+            layer_dim=128,
+            mlp_dim=512,
+            max_positions=128,
+            dropout_rate=0.0,
+            attention_dropout_rate=0.0,
+        ),
+        data=PieceData(
+            source=DocstringSource(),
+            directory=Path("data/docstrings_pieces"),
+            vocab_size=8000,
+        ),
+        objective=MaskedLmConfig(pairs="sop", length=64, packed=True),
+        optimizer=BertAdam(learning_rate=2e-3, warmup_steps=100),
+        batch_size=32,
+        num_steps=1200,
+        log_every=50,
+        eval_every=600,
+        eval_batches=20,
+        save_every=300,
+    )

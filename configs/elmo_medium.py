@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The biLM released as "medium" in 2018: 28.0 M parameters and the softmax.
+
+Command: python -m train.prepare elmo_medium && python -m train.pretrain elmo_medium
+  --workdir runs/elmo_medium (needs the TFDS data set lm1b)
+Hardware: published, as the original. Not run by us.
+Time: published, 1,501,260 steps, fifteen epochs.
+Score: not published as a perplexity; SRL F1 84.04.
+"""
+
+import dataclasses
+
+from configs import elmo_original
+from elmo_jax.config import CharCnnConfig, ElmoConfig
+from train.config import BilmPretraining
+
+
+def config() -> BilmPretraining:
+    """Return the options of the original with a smaller model."""
+    return dataclasses.replace(
+        elmo_original.config(),
+        model=ElmoConfig(
+            char_cnn=CharCnnConfig(num_highways=1), cell_dim=2048, projection_dim=256
+        ),
+        num_steps=1_501_260,
+    )

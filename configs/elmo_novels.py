@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A biLM of forty novels, measured on ten others.
+
+Command: python -m train.prepare elmo_novels && python -m train.pretrain elmo_novels
+  --workdir runs/elmo_novels (CONTEXTUAL_DATA names the folder of the novels)
+Hardware: TODO
+Time: TODO
+Score: TODO
+"""
+
+import os
+from pathlib import Path
+
+from elmo_jax.config import CharCnnConfig, ElmoConfig
+from train.config import BilmPretraining
+from train.data.config import WordData
+from train.data.sources import TextSource
+from train.optimizer import BertAdam
+
+DATA = Path(os.environ.get("CONTEXTUAL_DATA", "../shared/data"))
+
+
+def config() -> BilmPretraining:
+    """Return a model that two cores train in an hour."""
+    return BilmPretraining(
+        model=ElmoConfig(
+            char_cnn=CharCnnConfig(
+                filters=((1, 16), (2, 32), (3, 64), (4, 64)), num_highways=1
+            ),
+            cell_dim=512,
+            projection_dim=128,
+            dropout_rate=0.0,
+        ),
+        data=WordData(
+            source=TextSource(
+                patterns=(str(DATA / "text_litbank_novels" / "*.txt"),), form="prose"
+            ),
+            directory=Path("data/novels_words"),
+            vocab_size=30_000,
+            held_out_every=5,
+        ),
+        batch_size=48,
+        num_steps=7000,
+        window=20,
+        num_negatives=1024,
+        restarts=True,
+        optimizer=BertAdam(
+            learning_rate=3e-3, warmup_steps=200, weight_decay=0.0, corrects_bias=True
+        ),
+        log_every=50,
+        eval_every=1750,
+        eval_batches=60,
+        save_every=500,
+    )

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The biLM of Peters et al. 2018, "original": 93.6 M parameters and the softmax.
+
+Command: python -m train.prepare elmo_original && python -m train.pretrain elmo_original
+  --workdir runs/elmo_original (needs the TFDS data set lm1b)
+Hardware: published, three GTX 1080, rows of all of them together here in one batch. Not
+  run by us.
+Time: published, about two weeks, 6,350 words/s; ten epochs of 1,000,840 steps, of which
+  the released weights are step 935,588.
+Score: published, 39.7 held-out perplexity, the mean of both directions.
+"""
+
+from pathlib import Path
+
+from elmo_jax.config import ElmoConfig
+from train.config import BilmPretraining
+from train.data.config import WordData
+from train.data.sources import TfdsSource
+from train.optimizer import Adagrad
+
+
+def config() -> BilmPretraining:
+    """Return the published options."""
+    return BilmPretraining(
+        model=ElmoConfig(),
+        data=WordData(
+            source=TfdsSource(name="lm1b", form="sentences"),
+            directory=Path("data/lm1b_words"),
+            vocab_size=793_471,
+            held_out_every=1000,
+            split="whitespace",
+        ),
+        batch_size=384,
+        num_steps=1_000_840,
+        window=20,
+        num_negatives=8192,
+        optimizer=Adagrad(),
+        eval_every=5000,
+        eval_batches=100,
+        save_every=1250,
+    )

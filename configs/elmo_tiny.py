@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A biLM that learns a little on any machine, from the embedded corpus of docstrings.
+
+Command: python -m train.prepare elmo_tiny && python -m train.pretrain elmo_tiny
+  --workdir runs/elmo_tiny
+Hardware: TODO
+Time: TODO
+Score: TODO
+"""
+
+from pathlib import Path
+
+from elmo_jax.config import CharCnnConfig, ElmoConfig
+from train.config import BilmPretraining
+from train.data.config import WordData
+from train.data.sources import DocstringSource
+from train.optimizer import BertAdam
+
+
+def config() -> BilmPretraining:
+    """Return a small model, and Adam, which needs fewer steps than Adagrad."""
+    return BilmPretraining(
+        model=ElmoConfig(
+            char_cnn=CharCnnConfig(
+                filters=((1, 16), (2, 16), (3, 32), (4, 64)), num_highways=1
+            ),
+            cell_dim=256,
+            projection_dim=64,
+            dropout_rate=0.0,
+        ),
+        data=WordData(
+            source=DocstringSource(),
+            directory=Path("data/docstrings_words"),
+            vocab_size=20_000,
+        ),
+        batch_size=32,
+        num_steps=1200,
+        window=20,
+        num_negatives=1024,
+        restarts=True,
+        optimizer=BertAdam(
+            learning_rate=4e-3, warmup_steps=50, weight_decay=0.0, corrects_bias=True
+        ),
+        log_every=50,
+        eval_every=600,
+        eval_batches=40,
+        save_every=300,
+    )

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The directory of a training run, as far as serving reads it.
+
+    RUN/experiment.json         the configuration of the run
+    RUN/model/                  the model's configuration and tokeniser, published form
+    RUN/checkpoints/STEP/params the weights, an Orbax item
+    RUN/metrics.jsonl           its figures
+
+The run may go on while its weights are read.
+"""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+EXPERIMENT, MODEL, CHECKPOINTS, PARAMS = (
+    "experiment.json",
+    "model",
+    "checkpoints",
+    "params",
+)
+SEPARATOR = "."
+"""Between the names on the way to a leaf, as `encoder.layer_0.mlp.up.kernel`."""
+
+# How often to look again where a checkpoint was removed while it was read.
+_TRIES = 5
+
+
+def is_run(path: Path) -> bool:
+    """Tell whether a path is the directory of a run."""
+    return (path / EXPERIMENT).is_file() and (path / MODEL).is_dir()
+
+
+def kind_of(path: Path) -> str:
+    """Return what a run trains: "bert" or "elmo".
+
+    Raises:
+      ValueError: the run does not say.
+    """
+    source = path / EXPERIMENT
+    try:
+        return str(json.loads(source.read_text(encoding="utf-8"))["kind"])
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{source} is damaged; it does not name the model") from error
+
+
+def saved_steps(path: Path) -> list[int]:
+    """List the steps whose checkpoints are whole, rising."""
+    folder = path / CHECKPOINTS
+    if not folder.is_dir():
+        return []
+    # What is being written, or half removed, has another name.
+    return sorted(
+        int(entry.name)
+        for entry in folder.iterdir()
+        if entry.name.isdecimal() and (entry / PARAMS).is_dir()
+    )
+
+
+def best_step(path: Path) -> int | None:
+    """Return the saved step whose held-out loss is least, or None if none has one."""
+    losses = {}
+    for step in saved_steps(path):
+        figures = path / CHECKPOINTS / str(step) / "metrics" / "metrics"
+        with contextlib.suppress(OSError, json.JSONDecodeError, KeyError):
+            losses[step] = json.loads(figures.read_text(encoding="utf-8"))["loss"]
+    return min(losses, key=losses.__getitem__, default=None)
+
+
+def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], int]:
+    """Read the weights of a run.
+
+    Args:
+      path: the directory of the run.
+      step: whose checkpoint; by default the latest.
+
+    Returns:
+      The tree of weights, NumPy, and its step.
+
+    Raises:
+      ValueError: there is no such checkpoint, or it is damaged.
+    """
+    for attempt in range(_TRIES):
+        steps = saved_steps(path)
+        if not steps:
+            raise ValueError(f"{path} holds no checkpoint yet; wait for its first one")
+        chosen = steps[-1] if step is None else step
+        if chosen not in steps:
+            held = ", ".join(map(str, steps))
+            raise ValueError(f"{path} has no checkpoint of step {chosen}, only {held}")
+        source = path / CHECKPOINTS / str(chosen) / PARAMS
+        try:
+            return _nest(_restore(source)), chosen
+        except Exception as error:
+            # Removed in the meantime, as old checkpoints are, or else damaged.
+            if source.is_dir() or attempt == _TRIES - 1:
+                first = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise ValueError(
+                    f"{source} is damaged: {first}; load another step, or remove it "
+                    "and let the run write it again"
+                ) from error
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _restore(source: Path) -> dict[str, np.ndarray]:
+    import orbax.checkpoint as ocp
+    from etils import epath
+
+    handler = ocp.PyTreeCheckpointHandler()
+    path = epath.Path(source.absolute())
+    names = handler.metadata(path).tree
+    arguments = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
+    return handler.restore(
+        path, args=ocp.args.PyTreeRestore(restore_args=arguments)
+    )
+
+
+def _nest(named: dict[str, np.ndarray]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, leaf in named.items():
+        *above, last = name.split(SEPARATOR)
+        branch = tree
+        for part in above:
+            branch = branch.setdefault(part, {})
+        branch[last] = leaf
+    return tree

@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+import gzip
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+import tyro
+from hypothesis import given
+from hypothesis import strategies as st
+
+from train.data import builders, forms
+from train.data.config import WordData, fingerprint
+from train.data.sources import (
+    DocstringSource,
+    TextSource,
+    TfdsSource,
+    corpus_digest,
+    open_documents,
+)
+
+TEXT = "Mr. Hall came in.\nHe sat.\n\n  She stood.\n \nThe end.\n"
+
+
+def read(source, cache: Path) -> list[list[str]]:
+    return list(open_documents(source, cache))
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("form", "documents"),
+    [
+        (
+            "sentences",
+            [["Mr. Hall came in."], ["He sat."], ["She stood."], ["The end."]],
+        ),
+        ("documents", [["Mr. Hall came in.", "He sat."], ["She stood."], ["The end."]]),
+        ("prose", [["Mr. Hall came in.", "He sat.", "She stood.", "The end."]]),
+    ],
+)
+def test_lines_are_read_in_their_form(
+    text: Path, tmp_path: Path, form: forms.Form, documents: list[list[str]]
+) -> None:
+    source = TextSource(patterns=(str(text),), form=form)
+    assert read(source, tmp_path / "cache") == documents
+
+
+def test_sentences_are_split_in_dialogue_and_after_names() -> None:
+    text = (
+        "“Don’t be _silly_,” said Mr. H. G. Wells--“I\ncan’t. You won't.”\n"
+        "And so on... But then?\n\nNo full stop\n\n"
+    )
+    assert forms.sentences(text, "prose") == [
+        "“Don’t be _silly_,” said Mr. H. G. Wells--“I can’t.",
+        "You won't.”",
+        "And so on...",
+        "But then?",
+        "No full stop",
+    ]
+
+
+@given(st.text("aB.?!\"'’“” \n\x85-_,1", max_size=60))
+def test_splitting_loses_nothing_but_white_space(text: str) -> None:
+    sentences = forms.sentences(text, "prose")
+    assert "".join("".join(sentences).split()) == "".join(text.split())
+    assert all(sentences)
+
+
+@given(st.lists(st.text("ab \t", max_size=4), max_size=12))
+def test_cutting_loses_no_line_that_is_not_blank(lines: list[str]) -> None:
+    kept = [line for line in lines if line.strip()]
+    documents = list(forms.cut_documents(lines, "documents"))
+    assert "\n".join(documents).split("\n") == (kept or [""])
+    assert list(forms.cut_documents(lines, "sentences")) == kept
+
+
+def test_documents_do_not_cross_files_and_files_have_an_order(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_text("third\n")
+    (tmp_path / "a.txt").write_text("first\nsecond")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "c.txt.gz").write_bytes(gzip.compress(b"fourth\n"))
+    patterns = tuple(str(tmp_path / name) for name in ("b.txt", "?.txt", "**/*.gz"))
+    source = TextSource(patterns=patterns, form="documents")
+    assert read(source, tmp_path / "cache") == [
+        ["first", "second"],
+        ["third"],
+        ["fourth"],
+    ]
+
+
+def test_only_a_line_feed_ends_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes("one\u2028two\r\n\ufeffthree\n".encode())
+    documents = read(TextSource(patterns=(str(path),)), tmp_path / "cache")
+    assert documents == [["one two"], ["\ufeffthree"]]
+
+
+def test_text_is_read_again_only_when_it_changed(text: Path, tmp_path: Path) -> None:
+    source = TextSource(patterns=(str(text),))
+    first = open_documents(source, tmp_path / "cache").path
+    built = (first / "dataset_info.json").stat().st_mtime_ns
+    assert open_documents(source, tmp_path / "cache").path == first
+    assert (first / "dataset_info.json").stat().st_mtime_ns == built
+    text.write_text("Another.\n")
+    assert read(source, tmp_path / "cache") == [["Another."]]
+    # What is outdated does not fill the disk.
+    assert not first.exists()
+
+
+def test_the_time_of_a_file_is_enough_to_tell_it_changed(text: Path) -> None:
+    source = TextSource(patterns=(str(text),))
+    before = corpus_digest(source)
+    assert corpus_digest(source) == before
+    os.utime(text, ns=(0, 0))
+    assert corpus_digest(source) != before
+
+
+def test_many_files_are_written_and_read_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builders, "_SHARD_BYTES", 100)
+    path = tmp_path / "text.txt"
+    path.write_text("".join(f"line {i}\n" for i in range(50)))
+    documents = open_documents(TextSource(patterns=(str(path),)), tmp_path / "cache")
+    assert len(list(documents.path.glob("*.array_record-*"))) > 5
+    assert list(documents) == [[f"line {i}"] for i in range(50)]
+    assert list(documents.read(range(3, 50, 2))) == list(documents)[3::2]
+    assert documents[7] == ["line 7"]
+    for index in (-1, 50):
+        with pytest.raises(IndexError, match=f"no document {index}"):
+            documents[index]
+
+
+def test_bad_bytes_are_named_with_their_line_and_nothing_is_kept(
+    text: Path, tmp_path: Path
+) -> None:
+    text.write_bytes(b"good\nbad: caf\xe9\n")
+    source = TextSource(patterns=(str(text),))
+    with pytest.raises(ValueError, match=r"text\.txt, line 2: byte 9 \(0xe9\) is not"):
+        open_documents(source, tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("*.array_record*"))
+
+
+def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt.gz"
+    path.write_bytes(gzip.compress(b"words and words\n" * 100)[:-9])
+    with pytest.raises(ValueError, match=r"text\.txt\.gz is damaged or cut short"):
+        open_documents(TextSource(patterns=(str(path),)), tmp_path / "cache")
+
+
+def test_files_without_text_are_named(text: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "shard-00007.txt"
+    for content, message in (
+        (b"", r"shard-00007\.txt is empty; remove it"),
+        (b" \n\n", r"shard-00007\.txt holds nothing but blank lines"),
+    ):
+        empty.write_bytes(content)
+        source = TextSource(patterns=(str(tmp_path / "*.txt"),))
+        with pytest.raises(ValueError, match=message):
+            open_documents(source, tmp_path / "cache")
+
+
+def test_patterns_that_match_nothing_are_named(text: Path, tmp_path: Path) -> None:
+    source = TextSource(patterns=(str(text), str(tmp_path / "*.text")))
+    with pytest.raises(ValueError, match=r"no file matches '.*/\*\.text'"):
+        open_documents(source, tmp_path)
+    with pytest.raises(ValueError, match="patterns is empty"):
+        open_documents(TextSource(patterns=()), tmp_path)
+
+
+def test_docstrings_of_a_package_are_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdlib = tmp_path / "stdlib"
+    package = tmp_path / "site" / "our_package"
+    (package / "tests").mkdir(parents=True)
+    stdlib.mkdir()
+    sentence = "This is a sentence that is long enough to be kept."
+    (stdlib / "first.py").write_text(f'"""{sentence}"""\n')
+    (package / "second.py").write_text(
+        f'"""Another paragraph of the second module. It has two.\n\n{sentence}"""\n'
+    )
+    (package / "nothing.py").write_text("x = 1\n")
+    (package / "tests" / "test_it.py").write_text('"""Not a part of the corpus, no."""')
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(stdlib))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(package.parent)])
+    source = DocstringSource(packages=("our_package", "not_installed_at_all"))
+    assert read(source, tmp_path / "cache") == [
+        [sentence],
+        ["Another paragraph of the second module.", "It has two."],
+    ]
+
+
+class Reviews(tfds.core.GeneratorBasedBuilder):
+    """Written by TFDS itself, not by this project."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = tfds.features.FeaturesDict(
+            {"review": tfds.features.Text(), "stars": np.int64}
+        )
+        return tfds.core.DatasetInfo(
+            builder=self, features=features, disable_shuffling=True
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(5), "test": self._generate_examples(1)}
+
+    def _generate_examples(self, number: int) -> Iterator[tuple[int, dict]]:
+        for i in range(number):
+            text = f"Review {i} is naïve.\nIt has two lines. Here." if i else ""
+            yield i, {"review": text, "stars": i}
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tfds")
+    Reviews(data_dir=path, file_format="array_record").download_and_prepare()
+    return path
+
+
+def test_a_data_set_of_tfds_is_read(reviews: Path, tmp_path: Path) -> None:
+    source = TfdsSource(name="reviews", feature="review", data_dir=reviews)
+    documents = read(source, tmp_path)
+    assert len(documents) == 5
+    assert documents[0] == []
+    assert documents[3] == ["Review 3 is naïve.", "It has two lines.", "Here."]
+    part = TfdsSource(
+        name="reviews:1.0.0", split="train[2:4]", feature="review", data_dir=reviews
+    )
+    assert read(part, tmp_path) == documents[2:4]
+    # It is not written a second time.
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_data_set_that_is_not_there_is_told_how_to_get(tmp_path: Path) -> None:
+    source = TfdsSource(name="lm1b", data_dir=tmp_path / "my data")
+    with pytest.raises(ValueError, match="lm1b: TFDS has prepared no such") as error:
+        open_documents(source, tmp_path)
+    command = "tfds build lm1b --file_format=array_record --data_dir='{}/my data'"
+    assert command.format(tmp_path) in str(error.value)
+
+
+def test_features_and_splits_that_are_not_there_are_listed(
+    reviews: Path, tmp_path: Path
+) -> None:
+    def refused(message: str, **fields: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            open_documents(
+                TfdsSource(name="reviews", data_dir=reviews, **fields), tmp_path
+            )
+
+    refused(r"feature: reviews has no 'reviwe'; did you mean .review.\? features: re"
+            "view, stars", feature="reviwe")
+    refused("feature: 'stars' of reviews is no text; these are: review",
+            feature="stars")
+    refused("split: reviews has no 'valid'; it has test, train", split="valid")
+
+
+def test_an_empty_shard_of_tfds_is_named(reviews: Path, tmp_path: Path) -> None:
+    source = TfdsSource(name="reviews", feature="review", data_dir=reviews)
+    shard = next(reviews.rglob("reviews-train.array_record-*"))
+    content = shard.read_bytes()
+    try:
+        shard.write_bytes(b"")
+        with pytest.raises(ValueError, match=rf"{shard.name} is empty; prepare rev"):
+            open_documents(source, tmp_path)
+        shard.unlink()
+        with pytest.raises(ValueError, match=rf"{shard.name} is missing; prepare rev"):
+            open_documents(source, tmp_path)
+    finally:
+        shard.write_bytes(content)
+
+
+def test_other_file_formats_are_told_how_to_convert(tmp_path: Path) -> None:
+    builders.build(tmp_path / "text" / "1.0.0", ["a"], "for the test")
+    info = tmp_path / "text" / "1.0.0" / "dataset_info.json"
+    info.write_text(info.read_text().replace('"array_record"', '"tfrecord"'))
+    source = TfdsSource(name="text", data_dir=tmp_path)
+    with pytest.raises(ValueError, match="cannot be read at random; run tfds build te"):
+        open_documents(source, tmp_path)
+
+
+def test_bad_text_in_a_data_set_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "text" / "1.0.0"
+    builders.build(path, ["fine", Latin("caf\u00e9")], "for the test")
+    documents = open_documents(TfdsSource(name="text", data_dir=tmp_path), tmp_path)
+    assert documents[0] == ["fine"]
+    with pytest.raises(ValueError, match=r"example 1: text is not UTF-8 \(byte 4\)"):
+        documents[1]
+    with pytest.raises(ValueError, match=r"example 1: text is not UTF-8 \(byte 4\)"):
+        list(documents.read([0, 1]))
+
+
+class Latin(str):
+    """Text that is written in another encoding."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "", errors: str = "") -> bytes:
+        return super().encode("latin1")
+
+
+def test_nothing_needs_tensorflow() -> None:
+    assert "tensorflow" not in sys.modules
+
+
+def test_sources_are_chosen_on_the_command_line() -> None:
+    arguments = ["source:text-source", "--source.patterns", "a*.txt", "b.gz"]
+    default = WordData(source=DocstringSource(), directory=Path("data"))
+    data = tyro.cli(
+        WordData, default=default, args=["--vocab-size", "50", *arguments]
+    )
+    assert data.source == TextSource(patterns=("a*.txt", "b.gz"))
+    assert data.vocab_size == 50
+
+
+def test_fingerprints_tell_settings_apart(text: Path, tmp_path: Path) -> None:
+    def data(**fields) -> WordData:
+        source = TextSource(patterns=(str(text),))
+        defaults = {"source": source, "directory": tmp_path}
+        return WordData(**{**defaults, **fields})
+
+    same = [data(), data(num_workers=3), data(directory=tmp_path / "other")]
+    assert len({fingerprint(d) for d in same}) == 1
+    assert hash(data()) == hash(data())
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("one")
+    different = [data(), data(vocab_size=9), data(source=DocstringSource())]
+    fingerprints = [fingerprint(d) for d in different]
+    fingerprints.append(fingerprint(data(vocabulary=vocabulary)))
+    vocabulary.write_text("two")
+    fingerprints.append(fingerprint(data(vocabulary=vocabulary)))
+    assert len(set(fingerprints)) == 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"held_out_every": 1}, r"held_out_every must be 0 \(none\) or at least 2"),
+        ({"num_workers": -1}, "num_workers must be 0"),
+        ({"vocab_size": 3}, "vocab_size must be at least 4"),
+        ({"min_count": 0}, "min_count must be at least 1"),
+        ({"max_characters": 2}, "max_characters must be at least 3"),
+    ],
+)
+def test_settings_without_meaning_are_refused(fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        WordData(source=DocstringSource(), directory=Path("data"), **fields)

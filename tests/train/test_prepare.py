@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: Apache-2.0
+import argparse
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bert_jax.tokenizer import WordPieceTokenizer
+from train.data import encoding
+from train.data.config import PieceData, WordData
+from train.data.pieces import PieceStore
+from train.data.prepared import check_prepared
+from train.data.sources import TextSource
+from train.data.store import TokenStore
+from train.data.words import WordStore
+from train.prepare import main, prepare
+
+NOUNS = ("cat", "dog", "bank", "river", "walrus", "Doppelgänger")
+SENTENCES = [f"The {a} sees the {b}." for a, b in itertools.product(NOUNS, NOUNS)]
+
+
+def silent(line: str) -> None:
+    pass
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> WordData:
+    """Twelve documents of three sentences each."""
+    path = tmp_path / "text.txt"
+    blocks = ["\n".join(SENTENCES[i : i + 3]) for i in range(0, len(SENTENCES), 3)]
+    path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+    return WordData(
+        source=TextSource(patterns=(str(path),), form="documents"),
+        directory=tmp_path / "data",
+        held_out_every=4,
+        num_workers=1,
+        vocab_size=10,
+        max_characters=10,
+    )
+
+
+@pytest.fixture
+def pieces(words: WordData) -> PieceData:
+    return PieceData(
+        source=words.source,
+        directory=words.directory,
+        held_out_every=4,
+        num_workers=1,
+        vocab_size=60,
+    )
+
+
+@pytest.fixture(params=["words", "pieces"])
+def data(request: pytest.FixtureRequest) -> WordData | PieceData:
+    return request.getfixturevalue(request.param)
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every file that is kept, but for the copy of the text."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and "source" not in path.relative_to(directory).parts
+    }
+
+
+def sentences(store: WordStore) -> list[str]:
+    return [
+        " ".join(store.types[i] for i in store.sentence(number))
+        for number in range(store.num_sentences)
+    ]
+
+
+def test_words_are_prepared_and_every_fourth_document_held_out(words: WordData) -> None:
+    prepare(words, silent)
+    train, held_out = (WordStore.open(words.directory / p) for p in encoding.PARTS)
+    documents = [SENTENCES[i : i + 3] for i in range(0, len(SENTENCES), 3)]
+    split = [[s.replace(".", " .") for s in document] for document in documents]
+    kept = [d for number, d in enumerate(split) if number % 4 != 3]
+    assert sentences(train) == list(itertools.chain(*kept))
+    assert sentences(held_out) == list(itertools.chain(*split[3::4]))
+    assert (train.num_documents, held_out.num_documents) == (9, 3)
+    assert len(train.vocabulary) == 10
+    # Only what is trained on is counted.
+    assert train.vocabulary.counts[:2] == (27, 27)
+    assert sum(train.vocabulary.counts[2:]) == train.num_tokens
+    assert train.characters.shape[1] == 10
+
+
+def test_pieces_are_prepared_from_the_same_documents(pieces: PieceData) -> None:
+    prepare(pieces, silent)
+    train, held_out = (PieceStore.open(pieces.directory / p) for p in encoding.PARTS)
+    assert (train.num_documents, held_out.num_documents) == (9, 3)
+    assert (train.num_sentences, held_out.num_sentences) == (27, 9)
+    for store, first in ((train, SENTENCES[0]), (held_out, SENTENCES[9])):
+        encoded = store.tokenizer.encode([first])[0].ids
+        assert store.sentence(0).tolist() == encoded.tolist()
+    # No specials, but for what is unknown: a letter that is only held out.
+    assert not np.isin(train.tokens, [0, 2, 3, 4]).any()
+
+
+def test_sentencepieces_are_prepared_too(pieces: PieceData) -> None:
+    prepare(replace(pieces, kind="sentencepiece", cased=True), silent)
+    train = PieceStore.open(pieces.directory / "train")
+    assert train.num_sentences == 27
+    assert train.continues.any()
+
+
+def test_nothing_is_held_out_if_none_is_asked_for(data: WordData | PieceData) -> None:
+    prepare(replace(data, held_out_every=0), silent)
+    stores = [TokenStore.open(data.directory / part) for part in encoding.PARTS]
+    assert [store.num_documents for store in stores] == [12, 0]
+
+
+def test_the_summary_tells_what_there_is(words: WordData) -> None:
+    lines: list[str] = []
+    prepare(words, lines.append)
+    assert any("12 documents, 36 sentences, 216 tokens" in line for line in lines)
+    assert "train: 9 documents, 27 sentences, 162 tokens, 10 types" in lines[-1]
+    assert "% of the words unknown, 1 types cut to max_characters 10" in lines[-1]
+    assert "a vocabulary of 10 words" in lines[-1]
+
+
+def test_shares_of_unknown_words_are_right(words: WordData) -> None:
+    lines: list[str] = []
+    prepare(words, lines.append)
+    for part in encoding.PARTS:
+        store = WordStore.open(words.directory / part)
+        is_unknown = store.targets[store.tokens] == store.vocabulary.unknown_id
+        assert f"{is_unknown.mean():.2%} of the words unknown" in lines[-1]
+
+
+def test_preparing_again_does_nothing(data: WordData | PieceData) -> None:
+    prepare(data, silent)
+    before = {path: path.stat().st_mtime_ns for path in data.directory.rglob("*")}
+    lines: list[str] = []
+    prepare(replace(data, num_workers=2), lines.append)
+    assert len(lines) == 1
+    assert "is prepared already: train: 9 documents" in lines[0]
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert not (data.directory / "unfinished").exists()
+
+
+def test_another_setting_is_prepared_anew(words: WordData) -> None:
+    prepare(words, silent)
+    lines: list[str] = []
+    prepare(replace(words, vocab_size=8, max_characters=12), lines.append)
+    assert "is prepared anew: another vocab_size, max_characters" in lines[0]
+    store = WordStore.open(words.directory / "train")
+    assert len(store.vocabulary) == 8
+    assert store.characters.shape[1] == 12
+
+
+def test_changed_text_is_prepared_anew(data: WordData | PieceData) -> None:
+    prepare(data, silent)
+    assert isinstance(data.source, TextSource)
+    Path(data.source.patterns[0]).write_text("The cat sees.\nThe dog sees.\n")
+    lines: list[str] = []
+    prepare(data, lines.append)
+    assert "is prepared anew: its text has changed" in lines[0]
+    assert TokenStore.open(data.directory / "train").num_sentences == 2
+
+
+def test_workers_make_no_difference(data: WordData | PieceData, tmp_path: Path) -> None:
+    directories = [tmp_path / "one", tmp_path / "two"]
+    for number, directory in enumerate(directories, start=1):
+        prepare(replace(data, directory=directory, num_workers=number), silent)
+    assert contents(directories[0]) == contents(directories[1])
+
+
+def break_at(number: int, error: BaseException) -> Callable[..., encoding.Tally]:
+    """Stop while that shard is being written."""
+    write_one = encoding.Shards.write_one
+
+    def broken(self: encoding.Shards, index: int) -> encoding.Tally:
+        if index == number:
+            encoder = Failing(error)
+            return write_one(replace(self, encoder=encoder), index)
+        return write_one(self, index)
+
+    return broken
+
+
+class Failing:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def encode(self, documents, path: Path) -> None:
+        (path / "half a file").write_bytes(b"half")
+        raise self.error
+
+
+def test_an_interrupted_preparation_goes_on_and_ends_alike(
+    data: WordData | PieceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = replace(data, directory=tmp_path / "undisturbed")
+    prepare(undisturbed, silent)
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding.Shards, "write_one", break_at(7, KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(data, silent)
+    shards = data.directory / "unfinished" / "shards"
+    assert sorted(path.name for path in shards.iterdir()) == [
+        f"{number:05d}" for number in range(7)
+    ]
+    with pytest.raises(ValueError, match="is not prepared; run python"):
+        check_prepared(data)
+
+    written = []
+    write_one = encoding.Shards.write_one
+
+    def noted(self: encoding.Shards, index: int) -> encoding.Tally:
+        written.append(index)
+        return write_one(self, index)
+
+    monkeypatch.setattr(encoding.Shards, "write_one", noted)
+    lines: list[str] = []
+    prepare(data, lines.append)
+    assert "7 of 12 shards are kept from an earlier run" in lines
+    assert written == list(range(7, 12))
+    assert contents(data.directory) == contents(undisturbed.directory)
+
+
+def test_what_another_setting_left_unfinished_is_not_used(
+    words: WordData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding.Shards, "write_one", break_at(7, KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(words, silent)
+    lines: list[str] = []
+    prepare(replace(words, split="whitespace"), lines.append)
+    assert "unfinished is of other settings or text, and is begun again" in lines[0]
+    assert "cat." in WordStore.open(words.directory / "train").types
+
+
+def test_a_disk_that_fails_while_stores_are_joined_leaves_no_claim(
+    data: WordData | PieceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(data, silent)
+    before = contents(data.directory)
+    changed = replace(data, held_out_every=3)
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("train.data.store.StoreWriter.extend", full)
+        with pytest.raises(OSError, match="No space left"):
+            prepare(changed, silent)
+    with pytest.raises(ValueError, match="is not prepared"):
+        check_prepared(data)
+    prepare(changed, silent)
+    prepare(data, silent)
+    assert contents(data.directory) == before
+
+
+def test_check_prepared_tells_what_is_different(words: WordData) -> None:
+    prepare(words, silent)
+    check_prepared(replace(words, num_workers=5))
+    with pytest.raises(ValueError, match="by other settings: another min_count; run "):
+        check_prepared(replace(words, min_count=2))
+    with pytest.raises(ValueError, match="nowhere is not prepared"):
+        check_prepared(replace(words, directory=words.directory / "nowhere"))
+
+
+def test_a_given_vocabulary_is_taken_as_it_is(words: WordData, tmp_path: Path) -> None:
+    path = tmp_path / "given.txt"
+    path.write_text("<UNK>\t9\n<S>\t4\n</S>\t4\ncat\t5\nzebra\t2\n")
+    prepare(replace(words, vocabulary=path), silent)
+    store = WordStore.open(words.directory / "train")
+    assert (words.directory / "vocab.txt").read_bytes() == path.read_bytes()
+    assert store.vocabulary.unknown_id == 0
+    assert store.targets[store.types.index("cat")] == 3
+    assert store.targets[store.types.index("dog")] == 0
+
+
+def test_bad_vocabularies_are_refused_before_any_work(
+    words: WordData, tmp_path: Path
+) -> None:
+    path = tmp_path / "given.txt"
+    for content, message in (
+        ("<S>\t4\n</S>\t4\n<UNK>\t9\nzebra\t2\ncat\t5\n", r"given\.txt: line 5: 'cat'"),
+        ("<S>\n</S>\ncat\n", r"given\.txt: no line '<UNK>'"),
+    ):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=message):
+            prepare(replace(words, vocabulary=path), silent)
+    assert not words.directory.exists()
+
+
+def test_a_given_tokeniser_is_taken_as_it_is(pieces: PieceData, tmp_path: Path) -> None:
+    given = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "The", "cat", "##s", "."]
+    (tmp_path / "given").mkdir()
+    WordPieceTokenizer.from_vocab(given).save(tmp_path / "given")
+    lines: list[str] = []
+    prepare(replace(pieces, tokenizer=tmp_path / "given"), lines.append)
+    store = PieceStore.open(pieces.directory / "train")
+    assert store.sentence(0).tolist() == [5, 6, 1, 1, 6, 8]
+    assert store.continues.tolist() == [False] * 7 + [True, False]
+    assert "a tokeniser of 9 pieces" in lines[-1]
+    assert "0.00% of the pieces unknown" not in lines[-1]
+
+
+def test_a_missing_tokeniser_is_refused_before_any_work(pieces: PieceData) -> None:
+    missing = replace(pieces, tokenizer=pieces.directory / "nowhere")
+    with pytest.raises(ValueError, match="nowhere: neither a directory with"):
+        prepare(missing, silent)
+    assert not pieces.directory.exists()
+
+
+def test_bad_text_is_refused_before_any_work(data: WordData | PieceData) -> None:
+    assert isinstance(data.source, TextSource)
+    Path(data.source.patterns[0]).write_bytes(b"fine\nna\xefve\n")
+    with pytest.raises(ValueError, match=r"text\.txt, line 2: byte 3"):
+        prepare(data, silent)
+    assert not (data.directory / "train").exists()
+
+
+def test_a_prepared_directory_survives_bad_text(words: WordData) -> None:
+    prepare(words, silent)
+    assert isinstance(words.source, TextSource)
+    Path(words.source.patterns[0]).write_bytes(b"na\xefve\n")
+    with pytest.raises(ValueError, match="line 1"):
+        prepare(words, silent)
+    check_prepared(words)
+
+
+def test_text_without_words_is_refused(
+    data: WordData | PieceData, tmp_path: Path
+) -> None:
+    # Control characters are text to a file, but nothing to either tokeniser.
+    (tmp_path / "text.txt").write_text("\x01\n")
+    with pytest.raises(ValueError, match="no text to train"):
+        prepare(data, silent)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from train.data import encoding
+from train.data.config import WordData
+from train.data.sources import TextSource
+from train.prepare import prepare
+
+write_one = encoding.Shards.write_one
+
+def killed(self, index):
+    if index == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write_one(self, index)
+
+encoding.Shards.write_one = killed
+prepare(WordData(
+    source=TextSource(patterns=(sys.argv[1],), form="documents"),
+    directory=Path(sys.argv[2]), held_out_every=4, num_workers=1,
+    vocab_size=10, max_characters=10,
+), print)
+"""
+
+
+def test_a_killed_preparation_goes_on_and_ends_alike(
+    words: WordData, tmp_path: Path
+) -> None:
+    assert isinstance(words.source, TextSource)
+    script = [sys.executable, "-c", KILLED, words.source.patterns[0]]
+    result = subprocess.run(
+        [*script, str(words.directory)], env={**os.environ, "PYTHONPATH": "."}
+    )
+    assert result.returncode == -signal.SIGKILL
+    assert len(list((words.directory / "unfinished" / "shards").iterdir())) == 5
+    prepare(words, silent)
+    undisturbed = replace(words, directory=tmp_path / "undisturbed")
+    prepare(undisturbed, silent)
+    assert contents(words.directory) == contents(undisturbed.directory)
+
+
+def test_the_command_prepares_an_experiment(
+    words: WordData,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "train.data.sources.source_files", lambda packages: [Path(argparse.__file__)]
+    )
+    arguments = ["elmo_tiny", "--data.directory", str(words.directory)]
+    arguments += ["--data.held-out-every", "0", "--data.max-characters", "9"]
+    assert main(arguments) == 0
+    assert f"{words.directory} is prepared: train: 1 doc" in capsys.readouterr().out
+    assert WordStore.open(words.directory / "train").characters.shape[1] == 9
+
+
+def test_the_command_ends_with_one_line_for_what_is_wrong(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["elmo_tinny"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("train.prepare: no experiment 'elmo_tinny'")
+    assert error.count("\n") == 1
+
+
+def test_what_is_prepared_can_be_read_by_people(words: WordData) -> None:
+    prepare(words, silent)
+    content = json.loads((words.directory / "prepared.json").read_text())
+    assert content["settings"]["vocab_size"] == 10
+    assert content["summary"].startswith("train: 9 documents")

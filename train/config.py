@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole of an experiment as one frozen value; `configs/` holds the instances."""
+
+import dataclasses
+import importlib
+import json
+import pkgutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import tyro
+
+from bert_jax.config import BertConfig
+from elmo_jax.config import ElmoConfig
+from embed_jax.suggest import suggest
+from train.data.config import PieceData, WordData
+from train.data.masked_lm_batches import MaskedLmConfig
+from train.optimizer import Adagrad, BertAdam, Optimizer
+
+DType = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """What every run has.
+
+    Attributes:
+      batch_size: rows of a batch, over all devices.
+      num_steps: steps of the run.
+      seed: of weights, order, masks, negatives and dropout.
+      num_parts: parts of a batch that are run one after the other, for want of memory.
+      dtype: of products; auto is bfloat16 on accelerators and float32 on CPU. Weights
+        are float32.
+      remat: whether activations are computed again in the backward pass, for want of
+        memory.
+      init_from: a model or a run whose weights are the first ones.
+      log_every: steps between two lines of figures.
+      eval_every: steps between two measurements of held-out text; 0 for none.
+      eval_batches: held-out batches that are measured; None for all.
+      save_every: steps between two checkpoints; the measured steps are saved too.
+      keep_last: how many of the latest checkpoints are kept, besides the best.
+      num_threads: that make batches ahead.
+    """
+
+    kind: ClassVar[str]
+
+    batch_size: int = 256
+    num_steps: int = 1_000_000
+    seed: int = 0
+    num_parts: int = 1
+    dtype: DType = "auto"
+    remat: bool = False
+    init_from: Path | None = None
+    log_every: int = 10
+    eval_every: int = 1000
+    eval_batches: int | None = None
+    save_every: int = 1000
+    keep_last: int = 2
+    num_threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run could have.
+
+        Raises:
+          ValueError: names the field.
+        """
+        for name in (
+            "batch_size",
+            "num_steps",
+            "num_parts",
+            "log_every",
+            "save_every",
+            "keep_last",
+            "num_threads",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be at least 1, not {getattr(self, name)}"
+                )
+        if self.eval_every < 0:
+            raise ValueError(f"eval_every must be at least 0, not {self.eval_every}")
+        if self.batch_size % self.num_parts:
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of "
+                f"num_parts {self.num_parts}"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BilmPretraining(Pretraining):
+    """An ELMo biLM.
+
+    Attributes:
+      model: its shape.
+      data: its corpus.
+      window: positions that a row gives to a batch; bilm-tf's unroll_steps.
+      num_negatives: words of the sampled softmax for each direction; 0 scores the whole
+        vocabulary.
+      restarts: whether sentences start from zeros, as they are served, or from the
+        state that the one before left, as published.
+      optimizer: how weights change.
+    """
+
+    kind: ClassVar[str] = "elmo"
+
+    model: ElmoConfig
+    data: WordData
+    window: int = 20
+    num_negatives: int = 8192
+    restarts: bool = False
+    optimizer: Optimizer = dataclasses.field(default_factory=Adagrad)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MaskedLmPretraining(Pretraining):
+    """A BERT encoder.
+
+    Attributes:
+      model: its shape; `vocab_size` and `pad_id` are those of the prepared text.
+      data: its corpus.
+      objective: what is predicted, from what rows.
+      optimizer: how weights change.
+    """
+
+    kind: ClassVar[str] = "bert"
+
+    model: BertConfig
+    data: PieceData
+    objective: MaskedLmConfig = dataclasses.field(default_factory=MaskedLmConfig)
+    optimizer: Optimizer = dataclasses.field(default_factory=BertAdam)
+
+    def __post_init__(self) -> None:
+        """Refuse rows that are longer than the model reads.
+
+        Raises:
+          ValueError: names the field.
+        """
+        super().__post_init__()
+        if self.objective.length > self.model.max_positions:
+            raise ValueError(
+                f"objective.length {self.objective.length} is above "
+                f"model.max_positions {self.model.max_positions}"
+            )
+
+
+Experiment = BilmPretraining | MaskedLmPretraining
+
+# What may differ between a run and its continuation without changing its numbers.
+FREE_FIELDS = (
+    "log_every",
+    "eval_every",
+    "eval_batches",
+    "save_every",
+    "keep_last",
+    "num_threads",
+    "data.num_workers",
+)
+
+
+def config_names() -> list[str]:
+    """List the experiments in `configs/`."""
+    package = importlib.import_module("configs")
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+
+
+def experiment_named(name: str) -> Experiment:
+    """Return an experiment of `configs/`.
+
+    Raises:
+      ValueError: there is none of that name; says which is closest.
+    """
+    names = config_names()
+    if name not in names:
+        raise ValueError(
+            f"no experiment {name!r} in configs/; {suggest(name, names, 'experiments')}"
+        )
+    return importlib.import_module(f"configs.{name}").config()
+
+
+@dataclasses.dataclass(frozen=True)
+class NoOptions:
+    """A command that takes nothing but a configuration."""
+
+
+Options = TypeVar("Options")
+
+
+def read_command(
+    arguments: list[str], prog: str, options: type[Options], description: str
+) -> tuple[Options, Experiment]:
+    """Read `CONFIG` and what follows it: a command's own options, and changed fields.
+
+    Args:
+      arguments: such as `elmo_tiny --workdir runs/a --num-steps 9 --model.cell-dim 64`.
+      prog: the command, for its help.
+      options: a dataclass of the command's own options.
+      description: of the command, for its help.
+
+    Raises:
+      ValueError: there is no such experiment; says which is closest.
+      SystemExit: help was asked for, or a wrong field or value; the text is written.
+    """
+    names = config_names()
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(
+            f"usage: {prog} CONFIG [--help] [options]\n\n{description.strip()}\n\n"
+            f"CONFIG is one of {', '.join(names)}.\n"
+            f"{prog} CONFIG --help lists every field that can be changed.\n"
+        )
+        raise SystemExit(0 if arguments else 2)
+    name = arguments[0]
+    default = experiment_named(name)
+    module = importlib.import_module(f"configs.{name}")
+    no_prefix = tyro.conf.arg(name="")
+    both = dataclasses.make_dataclass(
+        "Command",
+        [
+            ("options", Annotated[options, no_prefix]),
+            (
+                "experiment",
+                Annotated[type(default), no_prefix],
+                dataclasses.field(default=default),
+            ),
+        ],
+        frozen=True,
+    )
+    command = tyro.cli(
+        both,
+        args=arguments[1:],
+        prog=f"{prog} {name}",
+        description=f"{description.strip()}\n\n{name}: {module.__doc__}",
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+    return command.options, command.experiment
+
+
+def to_json(experiment: Experiment) -> dict[str, Any]:
+    """Return what a run's experiment.json holds: every field, by its path."""
+    return {"kind": experiment.kind, **_plain(experiment)}
+
+
+def check_same(experiment: Experiment, path: Path) -> None:
+    """Refuse to go on with a run under a configuration that gives other numbers.
+
+    Raises:
+      ValueError: names the fields that differ and both values.
+    """
+    held = _flatten(json.loads(path.read_text(encoding="utf-8")))
+    asked = _flatten(json.loads(json.dumps(to_json(experiment))))
+    different = [
+        f"{name} is {asked.get(name)!r} and was {held.get(name)!r}"
+        for name in sorted(held.keys() | asked.keys())
+        if held.get(name) != asked.get(name) and name not in FREE_FIELDS
+    ]
+    if different:
+        raise ValueError(
+            f"{path.parent} is a run of another configuration: "
+            f"{'; '.join(different)}. Give it the same one, or another directory"
+        )
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {
+            field.name: _plain(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+        }
+        return {"type": type(value).__name__, **fields}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flatten(value, f"{prefix}.{name}" if prefix else name)
+    return flat

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Local text as a TFDS data set, so that everything is read in the same way.
+
+TFDS has the last word on the form: its features write the examples, its metadata
+describe them, and `tfds.builder_from_directory` reads them. But the files are written
+here, example by example: the generators of TFDS keep all that they write in memory, and
+beyond a gigabyte they need TensorFlow to put it in order.
+"""
+
+import itertools
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordWriter
+from etils import epath
+
+from embed_jax.directory import written_whole
+
+FEATURE, SPLIT = "text", "train"
+
+_MARKER = "dataset_info.json"
+_NAME, _VERSION = "text", "1.0.0"
+_SHARD_BYTES = 1 << 26
+# An example can be read without the ones around it.
+_OPTIONS = "group_size:1"
+
+
+def is_built(path: Path) -> bool:
+    """Tell whether `path` holds a data set."""
+    return (path / _MARKER).is_file()
+
+
+def build(path: Path, documents: Iterable[str], description: str) -> None:
+    """Write documents as a data set, which appears whole or not at all.
+
+    Args:
+      path: its directory.
+      documents: one an example, in this order.
+      description: of the data set.
+    """
+    features = tfds.features.FeaturesDict({FEATURE: tfds.features.Text()})
+    with written_whole(path, marker=_MARKER, overwrite=True) as fresh:
+        # Lone surrogates, which UTF-8 lacks, are left out.
+        records = (
+            features.serialize_example({FEATURE: text.encode("utf-8", "ignore")})
+            for text in documents
+        )
+        lengths, num_bytes = _write_shards(fresh, records)
+        template = tfds.core.ShardedFileTemplate(
+            data_dir=epath.Path(fresh),
+            dataset_name=_NAME,
+            split=SPLIT,
+            filetype_suffix="array_record",
+            template="{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+        )
+        for index in range(len(lengths)):
+            name = template.sharded_filepath(shard_index=index, num_shards=len(lengths))
+            (fresh / str(index)).rename(os.fspath(name))
+        tfds.folder_dataset.write_metadata(
+            data_dir=fresh,
+            features=features,
+            split_infos=[
+                tfds.core.SplitInfo(
+                    name=SPLIT,
+                    shard_lengths=lengths,
+                    num_bytes=num_bytes,
+                    filename_template=template,
+                )
+            ],
+            version=_VERSION,
+            filename_template=template,
+            check_data=False,
+            description=description,
+        )
+
+
+def _write_shards(directory: Path, records: Iterable[bytes]) -> tuple[list[int], int]:
+    """Write files 0, 1, …; return how many records each has, and all bytes."""
+    lengths: list[int] = []
+    total = 0
+    remaining = iter(records)
+    for first in remaining:
+        writer = ArrayRecordWriter(str(directory / str(len(lengths))), _OPTIONS)
+        length = size = 0
+        for record in itertools.chain([first], remaining):
+            writer.write(record)
+            length, size = length + 1, size + len(record)
+            if size >= _SHARD_BYTES:
+                break
+        writer.close()
+        lengths.append(length)
+        total += size
+    return lengths, total

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Documents to ids, in shards that several processes write, each whole or absent.
+
+A shard is a range of documents; which ones does not depend on how many processes there
+are, nor on where an earlier run stopped, so neither does what is made of them.
+"""
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+from embed_jax.directory import written_whole
+from train.data.pieces import read_tokenizer
+from train.data.sources import Documents
+from train.data.store import TOKENS, StoreWriter, TokenStore
+from train.data.words import WordShard, splitter
+
+TRAIN, HELD_OUT = "train", "held_out"
+PARTS = (TRAIN, HELD_OUT)
+
+_MARKER = f"{TRAIN}/{TOKENS}.npy"
+
+# Enough shards for an even load, and none so large that its types fill the memory.
+_NUM_SHARDS, _LARGEST = 256, 1 << 16
+# Sentences that a tokeniser is given at a time.
+_BATCH = 1 << 12
+
+
+class Tally(NamedTuple):
+    """What has been encoded: how much of each."""
+
+    documents: int = 0
+    sentences: int = 0
+    tokens: int = 0
+
+    def plus(self, other: "Tally") -> "Tally":
+        """Add up."""
+        return Tally(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+@runtime_checkable
+class ShardEncoder(Protocol):
+    """What turns documents into the files of a shard, in another process too."""
+
+    def encode(self, documents: Iterable[list[str]], path: Path) -> None:
+        """Write documents, given as their sentences, into an empty directory."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class WordEncoder:
+    """Writes shards of word types.
+
+    Attributes:
+      split: how words are split.
+    """
+
+    split: Literal["moses", "whitespace"]
+
+    def encode(self, documents: Iterable[list[str]], path: Path) -> None:
+        """Write documents, given as their sentences, into an empty directory."""
+        split = splitter(self.split)
+        with WordShard(path) as shard:
+            for document in documents:
+                shard.append([split(sentence) for sentence in document])
+
+
+@dataclasses.dataclass(frozen=True)
+class PieceEncoder:
+    """Writes shards of word pieces.
+
+    Attributes:
+      tokenizer: directory of the tokeniser.
+    """
+
+    tokenizer: Path
+
+    def encode(self, documents: Iterable[list[str]], path: Path) -> None:
+        """Write documents, given as their sentences, into an empty directory."""
+        tokenizer = read_tokenizer(self.tokenizer)
+        with StoreWriter(path, tokenizer.vocab_size, synced=False) as writer:
+            for document in documents:
+                ids = []
+                for begin in range(0, len(document), _BATCH):
+                    encoded = tokenizer.encode(document[begin : begin + _BATCH])
+                    ids += [pieces.ids for pieces in encoded]
+                writer.append(ids)
+
+
+def is_held_out(number: int, held_out_every: int) -> bool:
+    """Tell whether a document is kept to measure on."""
+    return held_out_every > 0 and number % held_out_every == held_out_every - 1
+
+
+def shard_ranges(num_documents: int) -> list[range]:
+    """Cut documents into shards.
+
+    Example:
+      >>> shard_ranges(600)[:2]
+      [range(0, 3), range(3, 6)]
+    """
+    size = min(_LARGEST, max(-(-num_documents // _NUM_SHARDS), 1))
+    return [
+        range(begin, min(begin + size, num_documents))
+        for begin in range(0, num_documents, size)
+    ]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shards:
+    """The shards of a text, those that are written and those that are not yet.
+
+    Attributes:
+      path: the directory that they are in.
+      documents: the text.
+      held_out_every: every so many documents the last one is held out.
+      encoder: what writes a shard.
+    """
+
+    path: Path
+    documents: Documents
+    held_out_every: int
+    encoder: ShardEncoder
+
+    def __len__(self) -> int:
+        """Number of shards."""
+        return len(shard_ranges(len(self.documents)))
+
+    def of(self, part: str) -> list[Path]:
+        """List the directories of a part, in the order of the text."""
+        return [self._shard(index) / part for index in range(len(self))]
+
+    def kept(self) -> list[Tally]:
+        """Tell what each shard has that is written already.
+
+        Raises:
+          ValueError: a damaged shard.
+        """
+        return [self._tally(i) for i in range(len(self)) if self._shard(i).exists()]
+
+    def write(self, num_workers: int) -> Iterator[Tally]:
+        """Write the shards that are missing; yield what each has, as they come.
+
+        Args:
+          num_workers: processes; 0 for as many as there are cores.
+
+        Raises:
+          ValueError: bad text, or a damaged shard.
+          OSError: the disk is full or fails.
+        """
+        missing = [i for i in range(len(self)) if not self._shard(i).exists()]
+        num_workers = min(num_workers or _num_cores(), len(missing))
+        if num_workers < 2:
+            for index in missing:
+                yield self.write_one(index)
+            return
+        workers = concurrent.futures.ProcessPoolExecutor(
+            num_workers,
+            multiprocessing.get_context("spawn"),
+            initializer=_begin_worker,
+            initargs=(dataclasses.replace(self, documents=self.documents.unopened()),),
+        )
+        try:
+            running = [workers.submit(_write_one, index) for index in missing]
+            for done in concurrent.futures.as_completed(running):
+                yield done.result()
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise OSError(
+                "a process that encodes text was killed, perhaps for want of memory; "
+                "lower num_workers and run this again"
+            ) from error
+        finally:
+            # Shards that are being written are finished, and kept.
+            workers.shutdown(cancel_futures=True)
+
+    def write_one(self, index: int) -> Tally:
+        """Write a shard, which appears whole or not at all."""
+        numbers = shard_ranges(len(self.documents))[index]
+        path = self._shard(index)
+        with written_whole(path, marker=_MARKER, overwrite=True) as fresh:
+            for part in PARTS:
+                (fresh / part).mkdir()
+                chosen = [
+                    number
+                    for number in numbers
+                    if is_held_out(number, self.held_out_every) == (part == HELD_OUT)
+                ]
+                self.encoder.encode(self.documents.read(chosen), fresh / part)
+        return self._tally(index)
+
+    def _tally(self, index: int) -> Tally:
+        tally = Tally()
+        for part in PARTS:
+            store = TokenStore.open(self._shard(index) / part)
+            tally = tally.plus(
+                Tally(store.num_documents, store.num_sentences, store.num_tokens)
+            )
+        return tally
+
+    def _shard(self, index: int) -> Path:
+        return self.path / f"{index:05d}"
+
+
+_shards: Shards | None = None
+
+
+def _begin_worker(shards: Shards) -> None:
+    global _shards
+    _shards = shards
+    # The process that started it is told, and waits for the shard.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # There are as many of these processes as are wanted already.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def _write_one(index: int) -> Tally:
+    assert _shards is not None  # _begin_worker set it
+    return _shards.write_one(index)
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1

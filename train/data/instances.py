@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A corpus cut into what BERT reads at once: pairs of passages, or single passages.
+
+Devlin et al. 2019, section 3.1 and appendix A.2, as the published program does it; the
+tokens are looked up later, so an instance is five numbers.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from train.data.store import TokenStore
+
+Pairs = Literal["nsp", "sop", "none"]
+"""Whether the second passage follows the first or is random (next-sentence prediction,
+as published); follows or precedes it (sentence-order prediction, Lan et al. 2020); or
+there is none, and rows are full sentences (Liu et al. 2019)."""
+
+IN_ORDER, RANDOM, SWAPPED, UNLABELLED = 0, 1, 1, -1
+
+
+class Instances(NamedTuple):
+    """Passages as ranges of a store's tokens, without specials.
+
+    Attributes:
+      first: where the first passage begins and how many tokens it has, int64.
+      second: the same of the second passage; of length 0 where there is none.
+      labels: 0 where the second follows the first, 1 where it does not, -1 where there
+        is nothing to tell.
+    """
+
+    first: Int[np.ndarray, "N 2"]
+    second: Int[np.ndarray, "N 2"]
+    labels: Int[np.ndarray, " N"]
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " N"]:
+        """Tokens with specials: one before, one after each passage."""
+        has_second = self.second[:, 1] > 0
+        return self.first[:, 1] + self.second[:, 1] + 2 + has_second
+
+    def take(self, indices: Int[np.ndarray, " M"]) -> "Instances":
+        """Return some of them."""
+        return Instances(*(array[indices] for array in self))
+
+
+def cut(
+    store: TokenStore,
+    rng: np.random.Generator,
+    *,
+    pairs: Pairs,
+    length: int,
+    short_rate: float,
+    documents: Int[np.ndarray, " D"],
+) -> Instances:
+    """Cut documents into instances; every sentence is in at least one of them.
+
+    Args:
+      store: the corpus.
+      rng: where the choices come from.
+      pairs: what an instance is.
+      length: tokens of an instance with its specials, at most.
+      short_rate: share of instances that are cut short, so that short texts are
+        learned too.
+      documents: in the order in which they are cut.
+    """
+    cutter = _Cutter(store, rng, length - (2 if pairs == "none" else 3), short_rate)
+    for document in documents.tolist():
+        if pairs == "none":
+            cutter.cut_sentences(document)
+        else:
+            cutter.cut_pairs(document, is_nsp=pairs == "nsp")
+    rows = np.array(cutter.instances, np.int64).reshape(-1, 5)
+    return Instances(rows[:, 0:2], rows[:, 2:4], rows[:, 4])
+
+
+class _Cutter:
+    """Goes through documents and collects instances as rows of five numbers."""
+
+    def __init__(
+        self, store: TokenStore, rng: np.random.Generator, room: int, short_rate: float
+    ) -> None:
+        self._starts = store.sentence_starts
+        self._documents = store.document_starts
+        self._rng, self._room, self._short_rate = rng, room, short_rate
+        self.instances: list[tuple[int, int, int, int, int]] = []
+
+    def cut_sentences(self, document: int) -> None:
+        """Fill instances with whole sentences; one that is too long is cut."""
+        first, last = self._documents[document : document + 2].tolist()
+        bounds = self._starts[first : last + 1].tolist()
+        begin, target = bounds[0], self._target()
+        for end, following in zip(bounds[1:], [*bounds[2:], None], strict=True):
+            while end - begin > self._room:
+                self._add_single(begin, self._room)
+                begin += self._room
+            if following is None or following - begin > target:
+                if end > begin:
+                    self._add_single(begin, end - begin)
+                begin, target = end, self._target()
+
+    def cut_pairs(self, document: int, *, is_nsp: bool) -> None:
+        """Collect sentences up to a length, and divide them at a random place."""
+        sentence, last = self._documents[document : document + 2].tolist()
+        bounds = self._starts[sentence : last + 1].tolist()
+        offset = sentence
+        while sentence < last:
+            target = self._target()
+            begin, end = sentence, sentence + 1
+            while end < last and bounds[end - offset] - bounds[begin - offset] < target:
+                end += 1
+            number = end - begin
+            divide = begin + (
+                int(self._rng.integers(1, number)) if number > 1 else number
+            )
+            a_start, a_end, b_end = (bounds[at - offset] for at in (begin, divide, end))
+            sentence = end
+            if is_nsp and (number == 1 or self._rng.random() < 0.5):
+                # The sentences that were to follow are used in the next instance.
+                sentence = divide
+                b_start, b_end = self._elsewhere(document, target - (a_end - a_start))
+                label = RANDOM
+            elif number == 1:
+                self._add_pair((a_start, a_end), (a_end, a_end), UNLABELLED)
+                continue
+            else:
+                b_start, label = a_end, IN_ORDER
+            passages = (a_start, a_end), (b_start, b_end)
+            if not is_nsp and self._rng.random() < 0.5:
+                passages, label = passages[::-1], SWAPPED
+            self._add_pair(passages[0], passages[1], label)
+
+    def _target(self) -> int:
+        if self._short_rate and self._rng.random() < self._short_rate:
+            return int(self._rng.integers(2, self._room + 1))
+        return self._room
+
+    def _elsewhere(self, document: int, wanted: int) -> tuple[int, int]:
+        """Return a passage of another document, as long as is wanted if it can be."""
+        other = document
+        for _ in range(10):
+            other = int(self._rng.integers(len(self._documents) - 1))
+            if other != document:
+                break
+        first, last = self._documents[other : other + 2].tolist()
+        begin = int(self._rng.integers(first, last))
+        end = begin + 1
+        while end < last and self._starts[end] - self._starts[begin] < wanted:
+            end += 1
+        return int(self._starts[begin]), int(self._starts[end])
+
+    def _add_single(self, begin: int, length: int) -> None:
+        self.instances.append((begin, length, 0, 0, UNLABELLED))
+
+    def _add_pair(
+        self, first: tuple[int, int], second: tuple[int, int], label: int
+    ) -> None:
+        """Shorten the longer passage token by token, at either end by a coin."""
+        (a, a_end), (b, b_end) = first, second
+        lengths = [a_end - a, b_end - b]
+        excess = sum(lengths) - self._room
+        if excess > 0:
+            shorter = min(lengths)
+            # Once both are equally long they are shortened in turn.
+            longest = max(self._room - shorter, (self._room + 1) // 2)
+            kept = [min(length, longest) for length in lengths]
+            if sum(kept) > self._room:
+                kept[1] -= sum(kept) - self._room
+            cuts = [length - keep for length, keep in zip(lengths, kept, strict=True)]
+            fronts = [int(self._rng.binomial(cut, 0.5)) if cut else 0 for cut in cuts]
+            a, b = a + fronts[0], b + fronts[1]
+            lengths = kept
+        self.instances.append((a, lengths[0], b, lengths[1], label))

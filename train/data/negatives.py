@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words that stand for the rest of the vocabulary in a sampled softmax."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+NUM_DIRECTIONS = 2
+
+
+class Negatives(NamedTuple):
+    """Distinct words for each direction, drawn log-uniformly.
+
+    Attributes:
+      ids: of the vocabulary, int32, each once in its row.
+      num_tries: draws that it took to find as many distinct ones, float32.
+    """
+
+    ids: Int[Any, "2 K"]
+    num_tries: Float[Any, " 2"]
+
+
+def draw_negatives(
+    rng: np.random.Generator, num_negatives: int, vocab_size: int
+) -> Negatives:
+    """Draw words until enough distinct ones are found, as TensorFlow's sampler does.
+
+    The vocabulary is sorted by falling frequency, and word k is drawn with probability
+    (log(k + 2) - log(k + 1)) / log(V + 1): about as often as Zipf's law has it occur.
+
+    Args:
+      rng: where the draws come from.
+      num_negatives: K, below `vocab_size`.
+      vocab_size: V.
+
+    Raises:
+      ValueError: more words are asked for than there are.
+
+    Example:
+      >>> ids, num_tries = draw_negatives(np.random.default_rng(0), 5, 100)
+      >>> ids.shape, bool((num_tries >= 5).all())
+      ((2, 5), True)
+    """
+    if not 0 < num_negatives < vocab_size:
+        raise ValueError(
+            f"{num_negatives} negatives cannot be drawn from {vocab_size} words; ask "
+            "for fewer, or for none to score the whole vocabulary"
+        )
+    ids = np.empty((NUM_DIRECTIONS, num_negatives), np.int32)
+    tries = np.empty(NUM_DIRECTIONS, np.float32)
+    for direction in range(NUM_DIRECTIONS):
+        ids[direction], tries[direction] = _draw(rng, num_negatives, vocab_size)
+    return Negatives(ids, tries)
+
+
+def _draw(
+    rng: np.random.Generator, num_negatives: int, vocab_size: int
+) -> tuple[Int[np.ndarray, " K"], int]:
+    draws = np.empty(0, np.int32)
+    while True:
+        # The inverse of the distribution, at uniform random places.
+        more = np.exp(rng.random(2 * num_negatives) * np.log(vocab_size + 1)) - 1
+        more = np.minimum(more.astype(np.int32), vocab_size - 1)
+        draws = np.concatenate([draws, more])
+        _, firsts = np.unique(draws, return_index=True)
+        if len(firsts) >= num_negatives:
+            firsts = np.sort(firsts)[:num_negatives]
+            return draws[firsts], int(firsts[-1]) + 1

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Text as word pieces, and the tokeniser that makes them: trained, or a given one."""
+
+import collections
+import dataclasses
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+import tokenizers
+from jaxtyping import Bool
+
+from bert_jax.config import BertConfig
+from bert_jax.tokenizer import (
+    SPECIALS,
+    SentencePieceTokenizer,
+    Tokenizer,
+    WordPieceTokenizer,
+)
+from bert_jax.tokenizer_files import load_tokenizer
+from embed_jax.directory import written_whole
+from train.data.store import (
+    REMEDY,
+    TokenStore,
+    open_array,
+    open_arrays,
+    written_store,
+)
+
+TOKENIZER, CONTINUES = "tokenizer", "continues.npy"
+
+_WORD_MARK = "▁"
+# Texts that SentencePiece draws from a large corpus; it keeps them all in memory.
+_MOST_TEXTS = 2_000_000
+# In bytes; SentencePiece passes over longer texts.
+_LONGEST_TEXT = 1 << 20
+# The sums of a training are rounded in an order that this decides.
+_NUM_THREADS = 4
+_SEED = 0
+# Share of the letters of a text that are pieces; the default loses even colons.
+_COVERAGE = 0.99999
+# Tokens that are looked at in one go.
+_CHUNK = 1 << 24
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PieceStore(TokenStore):
+    """Sentences of word pieces, without specials.
+
+    Attributes:
+      continues: for each piece whether it goes on with the word of the piece before it.
+      tokenizer: what made the pieces.
+      mask_id: the piece that hides another one.
+    """
+
+    continues: Bool[np.ndarray, " V"]
+    tokenizer: Tokenizer
+    mask_id: int
+
+    @classmethod
+    def open(cls, path: Path) -> "PieceStore":
+        """Map a store into memory; its tokeniser lies beside it.
+
+        Raises:
+          ValueError: no store, one of another kind, or a damaged one.
+        """
+        arrays = open_arrays(path)
+        continues = open_array(path / CONTINUES, (np.bool_,))
+        tokenizer = read_tokenizer(path.parent / TOKENIZER)
+        if len(continues) != tokenizer.vocab_size:
+            raise ValueError(
+                f"{path / CONTINUES} is of {len(continues)} pieces, but "
+                f"{path.parent / TOKENIZER} has {tokenizer.vocab_size}; {REMEDY}"
+            )
+        mask_id = tokenizer.mask_id
+        assert mask_id is not None  # read_tokenizer saw to it
+        return cls(path, *arrays, continues, tokenizer, mask_id)
+
+    @property
+    def cls_id(self) -> int:
+        """The piece that begins a row."""
+        return self.tokenizer.cls_id
+
+    @property
+    def sep_id(self) -> int:
+        """The piece that ends a half of a row."""
+        return self.tokenizer.sep_id
+
+    @property
+    def pad_id(self) -> int:
+        """The piece that fills a row up."""
+        return self.tokenizer.pad_id
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """Read the tokeniser of a directory, or a SentencePiece model.
+
+    Raises:
+      ValueError: none there, an unreadable one, or one without a special piece.
+    """
+    if path.suffix == ".model" and not path.is_dir():
+        tokenizer: Tokenizer = SentencePieceTokenizer(path)
+    elif path.is_dir():
+        tokenizer = load_tokenizer(path, BertConfig(vocab_size=1 << 31))
+    else:
+        raise ValueError(
+            f"{path}: neither a directory with a tokeniser nor a .model file"
+        )
+    if tokenizer.mask_id is None:
+        raise ValueError(
+            f"{path}: no [MASK] piece, which masked language modelling needs; train "
+            "the tokeniser with it, or have one trained here"
+        )
+    return tokenizer
+
+
+def train_wordpiece(
+    texts: Iterable[str], vocab_size: int, *, cased: bool
+) -> WordPieceTokenizer:
+    """Train BERT's kind of tokeniser.
+
+    Args:
+      texts: sentences or paragraphs, which are read twice.
+      vocab_size: pieces at most; a small text gives fewer. A third of them at most is
+        letters, the most frequent ones.
+      cased: whether capitals are kept.
+
+    Raises:
+      ValueError: no text.
+    """
+    model = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
+    model.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=not cased)
+    model.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    letters = _letters(texts, model, (vocab_size - len(SPECIALS)) // 3)
+    if not letters:
+        raise ValueError("no text to train a tokeniser on")
+    trainer = tokenizers.trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        # The library numbers the pieces that continue a word in an order that changes
+        # from run to run, and its choices follow the numbers. Named here, they have
+        # numbers that stay.
+        special_tokens=[*SPECIALS, *(f"##{c}" for c in letters if _joins(c, model))],
+        initial_alphabet=letters,
+        limit_alphabet=len(letters),
+        show_progress=False,
+    )
+    model.train_from_iterator(texts, trainer)
+    by_id = {index: piece for piece, index in model.get_vocab().items()}
+    pieces = [by_id[index] for index in range(len(by_id))]
+    return WordPieceTokenizer.from_vocab(pieces, cased=cased)
+
+
+def _letters(texts: Iterable[str], model: tokenizers.Tokenizer, most: int) -> list[str]:
+    """List the most frequent letters, at least one, in the order of their codes."""
+    counts: collections.Counter[str] = collections.Counter()
+    for text in texts:
+        counts.update(model.normalizer.normalize_str(text))
+    letters = [letter for letter in counts if not letter.isspace()]
+    letters.sort(key=lambda letter: (-counts[letter], letter))
+    return sorted(letters[: max(most, 1)])
+
+
+def _joins(letter: str, model: tokenizers.Tokenizer) -> bool:
+    """Tell whether a letter can continue a word, which punctuation cannot."""
+    text = model.normalizer.normalize_str(f"a{letter}")
+    return len(model.pre_tokenizer.pre_tokenize_str(text)) == 1
+
+
+def train_sentencepiece(
+    texts: Iterable[str], vocab_size: int, *, cased: bool, path: Path
+) -> SentencePieceTokenizer:
+    """Train a SentencePiece model of the unigram kind.
+
+    Args:
+      texts: sentences or paragraphs.
+      vocab_size: pieces at most; a small text gives fewer.
+      cased: whether capitals are kept.
+      path: where the model is written.
+
+    Raises:
+      ValueError: no text, or fewer pieces than letters.
+    """
+    model = io.BytesIO()
+    sentencepiece.set_random_generator_seed(_SEED)
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_writer=model,
+            vocab_size=vocab_size,
+            hard_vocab_limit=False,
+            character_coverage=_COVERAGE,
+            normalization_rule_name="nmt_nfkc" if cased else "nmt_nfkc_cf",
+            input_sentence_size=_MOST_TEXTS,
+            shuffle_input_sentence=True,
+            max_sentence_length=_LONGEST_TEXT,
+            num_threads=_NUM_THREADS,
+            pad_id=0,
+            pad_piece=SPECIALS[0],
+            unk_id=1,
+            unk_piece=SPECIALS[1],
+            bos_id=-1,
+            eos_id=-1,
+            control_symbols=list(SPECIALS[2:]),
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise ValueError(
+            f"SentencePiece cannot make {vocab_size} pieces of this text "
+            f"({' '.join(str(error).split())}); change vocab_size"
+        ) from error
+    path.write_bytes(model.getvalue())
+    return SentencePieceTokenizer(path)
+
+
+def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
+    """Write a tokeniser's directory, which appears whole or not at all."""
+    is_wordpiece = isinstance(tokenizer, WordPieceTokenizer)
+    marker = "tokenizer.json" if is_wordpiece else "spiece.model"
+    with written_whole(path, marker=marker, overwrite=True) as fresh:
+        tokenizer.save(fresh)
+
+
+def continuing_pieces(tokenizer: Tokenizer) -> Bool[np.ndarray, " V"]:
+    """Tell which pieces go on with a word."""
+    continues = np.zeros(tokenizer.vocab_size, bool)
+    if isinstance(tokenizer, WordPieceTokenizer):
+        for piece, index in tokenizer.backend.get_vocab().items():
+            continues[index] = piece.startswith("##") and len(piece) > 2
+    elif isinstance(tokenizer, SentencePieceTokenizer):
+        model = tokenizer.model
+        for index in range(tokenizer.vocab_size):
+            is_special = model.is_control(index) or model.is_unknown(index)
+            piece = model.id_to_piece(index)
+            is_special = is_special or piece in SPECIALS
+            continues[index] = not is_special and not piece.startswith(_WORD_MARK)
+    return continues
+
+
+def count_unknown(store: PieceStore) -> int:
+    """Count the pieces that stand for what the tokeniser does not know."""
+    tokenizer = store.tokenizer
+    if isinstance(tokenizer, WordPieceTokenizer):
+        unknown = tokenizer.unk_id
+    else:
+        assert isinstance(tokenizer, SentencePieceTokenizer)  # there are two kinds
+        unknown = tokenizer.model.unk_id()
+    return sum(
+        int(np.count_nonzero(store.tokens[begin : begin + _CHUNK] == unknown))
+        for begin in range(0, store.num_tokens, _CHUNK)
+    )
+
+
+def join_shards(shards: Sequence[Path], path: Path, tokenizer: Tokenizer) -> None:
+    """Write a store from shards, one after the other.
+
+    Args:
+      shards: stores of pieces.
+      path: the store; it appears whole or not at all.
+      tokenizer: what made the pieces.
+    """
+    with written_store(path, tokenizer.vocab_size) as writer:
+        for shard in shards:
+            part = TokenStore.open(shard)
+            writer.extend(
+                part.tokens,
+                np.diff(part.sentence_starts),
+                np.diff(part.document_starts),
+            )
+        np.save(writer.path / CONTINUES, continuing_pieces(tokenizer))

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file that says a directory is prepared, from what text and by what settings."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from embed_jax.output_file import open_output
+from train.data.config import DataConfig, describe, fingerprint
+from train.data.sources import corpus_digest
+
+PREPARED = "prepared.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What a preparation is made of, and what it made.
+
+    Attributes:
+      settings: as `train.data.config.describe` returns them.
+      fingerprint: of them.
+      corpus: digest of the files.
+      summary: how much text there is; empty where it is not finished.
+    """
+
+    settings: dict[str, Any]
+    fingerprint: str
+    corpus: str
+    summary: str = ""
+
+    @classmethod
+    def of(cls, data: DataConfig) -> "Prepared":
+        """Return what `data` would be made of now.
+
+        Raises:
+          ValueError: no such file or data set, or an empty one.
+        """
+        return cls(describe(data), fingerprint(data), corpus_digest(data.source))
+
+    @classmethod
+    def read(cls, directory: Path) -> "Prepared | None":
+        """Read the file of a directory; None where there is none, or a broken one."""
+        try:
+            content = json.loads((directory / PREPARED).read_text(encoding="utf-8"))
+            return cls(**content)
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def write(self, directory: Path) -> None:
+        """Write the file of a directory, whole or not at all."""
+        with open_output(directory / PREPARED) as file:
+            content = json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+            file.write(content.encode())
+
+    def is_like(self, other: "Prepared | None") -> bool:
+        """Tell whether both are made of the same, by the same settings."""
+        return (
+            other is not None
+            and self.fingerprint == other.fingerprint
+            and self.corpus == other.corpus
+        )
+
+    def difference(self, other: "Prepared") -> str:
+        """Say in what another one is different."""
+        old, new = self.settings, other.settings
+        names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+        if names:
+            return f"another {', '.join(names)}"
+        return "its text has changed"
+
+
+def check_prepared(data: DataConfig) -> None:
+    """Refuse a directory that is not prepared, or by other settings.
+
+    The text itself is not looked at: it need not be there any longer.
+
+    Raises:
+      ValueError: says what is different, and what to do.
+    """
+    remedy = "run python -m train.prepare with the same configuration first"
+    before = Prepared.read(data.directory)
+    if before is None or not before.summary:
+        raise ValueError(f"{data.directory} is not prepared; {remedy}")
+    wanted = Prepared(describe(data), fingerprint(data), before.corpus)
+    if not before.is_like(wanted):
+        raise ValueError(
+            f"{data.directory} was prepared by other settings: "
+            f"{before.difference(wanted)}; {remedy}"
+        )

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where text comes from: a TFDS data set, local files, or docstrings."""
+
+import dataclasses
+import functools
+import glob
+import hashlib
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import read_only_builder
+
+from embed_jax.docstrings import read_modules, source_files
+from embed_jax.suggest import suggest
+from embed_jax.text import read_lines
+from train.data import builders, forms
+from train.data.forms import Form
+
+# Documents that are read at a time; some are whole books.
+_READ_AHEAD = 32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TfdsSource:
+    """A data set that TFDS has prepared on this machine, as array_record files.
+
+    Attributes:
+      name: of the data set, perhaps with its configuration and version, as in
+        wikipedia/20230601.en:1.0.0.
+      split: the part that is read, perhaps a slice, as in train[:10%].
+      feature: the one that holds the text.
+      form: of its text.
+      data_dir: where data sets are kept; by default where TFDS keeps them.
+    """
+
+    name: str
+    split: str = "train"
+    feature: str = "text"
+    form: Form = "prose"
+    data_dir: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextSource:
+    """Local text files in UTF-8; those that end in .gz are decompressed.
+
+    Attributes:
+      patterns: names of files, with * ? [] and ** as in a shell; files are read in the
+        order of their names, each once.
+      form: of their text.
+    """
+
+    patterns: tuple[str, ...]
+    form: Form = "sentences"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DocstringSource:
+    """The docstrings of Python's standard library, and of packages that are installed.
+
+    Attributes:
+      packages: those besides the standard library; what is not installed is passed
+        over.
+    """
+
+    packages: tuple[str, ...] = ("jax", "flax", "numpy", "scipy")
+
+
+Source = TfdsSource | TextSource | DocstringSource
+
+
+@dataclasses.dataclass(frozen=True)
+class Documents:
+    """The documents of a data set, read when they are asked for.
+
+    Attributes:
+      path: directory of the data set.
+      split: the part of it.
+      feature: the one that holds the text.
+      form: of the text.
+    """
+
+    path: Path
+    split: str
+    feature: str
+    form: Form
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> list[str]:
+        """Return the sentences of a document, none if it is blank.
+
+        Raises:
+          ValueError: its text is not UTF-8.
+          IndexError: there is no such document.
+        """
+        return forms.sentences(self._text(index), self.form)
+
+    def read(self, numbers: Sequence[int]) -> Iterator[list[str]]:
+        """Yield the sentences of some documents; faster than one by one.
+
+        Raises:
+          ValueError: the text of one is not UTF-8.
+        """
+        for begin in range(0, len(numbers), _READ_AHEAD):
+            chunk = numbers[begin : begin + _READ_AHEAD]
+            for number, text in zip(chunk, self._texts(chunk), strict=True):
+                yield forms.sentences(self._decode(number, text), self.form)
+
+    def paragraphs(self, index: int) -> list[str]:
+        """Return the text of a document, not split into sentences.
+
+        Raises:
+          ValueError: its text is not UTF-8.
+          IndexError: there is no such document.
+        """
+        return forms.paragraphs(self._text(index), self.form)
+
+    def unopened(self) -> "Documents":
+        """Return the same documents, with no file open: for another process."""
+        return dataclasses.replace(self)
+
+    @functools.cached_property
+    def _records(self) -> Any:
+        builder = tfds.builder_from_directory(str(self.path))
+        # Its decorator hides the parameters from the type checker.
+        return builder.as_data_source(split=self.split)  # pyright: ignore[reportCallIssue]
+
+    def _text(self, index: int) -> str:
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.path} has no document {index}")
+        return self._decode(index, self._texts([index])[0])
+
+    def _texts(self, numbers: Sequence[int]) -> list[bytes]:
+        return [record[self.feature] for record in self._records.__getitems__(numbers)]
+
+    def _decode(self, number: int, text: bytes) -> str:
+        try:
+            return text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{self.path}, example {number}: {self.feature} is not UTF-8 "
+                f"(byte {error.start + 1})"
+            ) from error
+
+
+def open_documents(source: Source, cache_dir: Path) -> Documents:
+    """Open the documents of a source; local text is made a data set first.
+
+    Args:
+      source: where text comes from.
+      cache_dir: where data sets of local text are kept. One that is there is taken if
+        no file has changed.
+
+    Raises:
+      ValueError: no such file or data set, an empty or damaged one, bad text; names it.
+      OSError: a file cannot be read or written.
+    """
+    if isinstance(source, TfdsSource):
+        return _open_tfds(source)
+    if isinstance(source, TextSource):
+        texts = _read_files(source)
+        form, kind = source.form, "text"
+    else:
+        modules = read_modules(source_files(source.packages))
+        texts = ("\n\n".join(module) for module in modules if module)
+        form, kind = "prose", "docstrings"
+    path = cache_dir / kind / corpus_digest(source)[:16]
+    if not builders.is_built(path):
+        builders.build(path, texts, f"Prepared from {source}")
+        for outdated in path.parent.iterdir():
+            if outdated != path:
+                shutil.rmtree(outdated)
+    return Documents(path, builders.SPLIT, builders.FEATURE, form)
+
+
+def corpus_digest(source: Source) -> str:
+    """Return what changes with the text: a digest of its files' names, sizes and times.
+
+    Raises:
+      ValueError: no such file or data set, or an empty one.
+    """
+    if isinstance(source, TfdsSource):
+        files = sorted(_open_tfds(source).path.iterdir())
+    elif isinstance(source, TextSource):
+        files = matching_files(source)
+    else:
+        files = source_files(source.packages)
+    settings = {
+        "source": repr(source),
+        "files": [_state(file) for file in files],
+        # How a docstring is parsed, and what the standard library's are.
+        "python": list(sys.version_info[:3]),
+    }
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+
+
+def matching_files(source: TextSource) -> list[Path]:
+    """List the files of a source, in the order of their names.
+
+    Raises:
+      ValueError: no pattern, one that no file matches, or an empty file.
+    """
+    if not source.patterns:
+        raise ValueError("patterns is empty; name at least one text file")
+    files = set()
+    for pattern in source.patterns:
+        found = [Path(name) for name in glob.glob(pattern, recursive=True)]  # noqa: PTH207
+        found = [path for path in found if path.is_file()]
+        if not found:
+            raise ValueError(f"patterns: no file matches {pattern!r}")
+        files.update(found)
+    for path in files:
+        if not path.stat().st_size:
+            raise ValueError(
+                f"{path} is empty; remove it, or finish writing it, and run this again"
+            )
+    return sorted(files)
+
+
+def _read_files(source: TextSource) -> Iterator[str]:
+    for path in matching_files(source):
+        num_documents = 0
+        for document in forms.cut_documents(read_lines(path), source.form):
+            num_documents += 1
+            yield document
+        if not num_documents:
+            raise ValueError(f"{path} holds nothing but blank lines; remove it")
+
+
+def _open_tfds(source: TfdsSource) -> Documents:
+    where = {} if source.data_dir is None else {"data_dir": str(source.data_dir)}
+    option = "".join(f" --{k}={shlex.quote(v)}" for k, v in where.items())
+    try:
+        builder = read_only_builder.builder_from_files(source.name, **where)
+    except tfds.core.DatasetNotFoundError as error:
+        raise ValueError(
+            f"{source.name}: TFDS has prepared no such data set here; run "
+            f"tfds build {shlex.quote(source.name)} --file_format=array_record{option}"
+        ) from error
+    path = Path(builder.data_dir)
+    if builder.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
+        raise ValueError(
+            f"{path} cannot be read at random; run "
+            f"tfds build {shlex.quote(source.name)} --file_format=array_record "
+            f"--overwrite{option}"
+        )
+    _check_split(builder, source)
+    _check_feature(builder, source)
+    return Documents(path, source.split, source.feature, source.form)
+
+
+def _check_split(builder: tfds.core.DatasetBuilder, source: TfdsSource) -> None:
+    splits = builder.info.splits
+    try:
+        split = splits[source.split]
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"split: {source.name} has no {source.split!r}; "
+            f"it has {', '.join(sorted(splits))}"
+        ) from error
+    for file in map(Path, split.filepaths):
+        if not file.is_file() or not file.stat().st_size:
+            state = "is empty" if file.is_file() else "is missing"
+            raise ValueError(f"{file} {state}; prepare {source.name} with TFDS again")
+
+
+def _check_feature(builder: tfds.core.DatasetBuilder, source: TfdsSource) -> None:
+    features = builder.info.features
+    named: dict[str, Any] = {}
+    if isinstance(features, tfds.features.FeaturesDict):
+        named = dict(sorted(features.items()))
+    if source.feature not in named:
+        raise ValueError(
+            f"feature: {source.name} has no {source.feature!r}; "
+            f"{suggest(source.feature, list(named), 'features')}"
+        )
+    if not isinstance(named[source.feature], tfds.features.Text):
+        texts = [k for k, v in named.items() if isinstance(v, tfds.features.Text)]
+        raise ValueError(
+            f"feature: {source.feature!r} of {source.name} is no text; "
+            f"these are: {', '.join(texts) or 'none'}"
+        )
+
+
+def _state(path: Path) -> list[Any]:
+    status = path.stat()
+    return [str(path), status.st_size, status.st_mtime_ns]

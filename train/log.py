@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run writes down: JSON lines, TensorBoard curves, one line on the terminal."""
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from tensorboardX import SummaryWriter
+
+from embed_jax.output_file import open_output
+
+METRICS = "metrics.jsonl"
+
+
+class Interval:
+    """Means over the steps since the last line was written."""
+
+    def __init__(self, sums: Mapping[str, tuple[float, float]] | None = None) -> None:
+        """Go on from sums that a checkpoint holds, or from nothing."""
+        self.sums = {name: (a, b) for name, (a, b) in (sums or {}).items()}
+
+    def add(self, means: Mapping[str, Any]) -> None:
+        """Add a step's sums and weights."""
+        for name, (total, weight) in means.items():
+            before = self.sums.get(name, (0.0, 0.0))
+            self.sums[name] = before[0] + float(total), before[1] + float(weight)
+
+    def take(self) -> dict[str, float]:
+        """Return the means and begin anew."""
+        means = {
+            name: total / weight if weight else math.nan
+            for name, (total, weight) in self.sums.items()
+        }
+        self.sums = {}
+        return means
+
+
+class RunLog:
+    """Writes a run's figures; lines of steps that are made again are taken back."""
+
+    def __init__(
+        self, directory: Path, step: int, terminal: TextIO = sys.stderr
+    ) -> None:
+        """Open the log at a step.
+
+        Args:
+          directory: of the run.
+          step: the last one that counts; later lines come from a run that was killed
+            after its last checkpoint.
+          terminal: where the progress line goes.
+        """
+        self._path = directory / METRICS
+        self._terminal = terminal
+        if self._path.exists():
+            self._drop_after(step)
+        self._file = self._path.open("a", encoding="utf-8")
+        self._curves = SummaryWriter(str(directory / "tensorboard"), purge_step=step)
+
+    def write(self, step: int, figures: Mapping[str, float], *, kind: str) -> None:
+        """Write one line, `{"step": …, "kind": …, …}`, and the curves."""
+        line = {"step": step, "kind": kind, **figures}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        for name, value in figures.items():
+            self._curves.add_scalar(f"{kind}/{name}", value, step)
+
+    def say(self, text: str) -> None:
+        """Print a line for whoever watches."""
+        self._terminal.write(text + "\n")
+        self._terminal.flush()
+
+    def close(self) -> None:
+        """Write out what is left."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._curves.close()
+
+    def _drop_after(self, step: int) -> None:
+        kept = []
+        for line in self._path.read_text(encoding="utf-8").splitlines(keepends=True):
+            try:
+                counts = json.loads(line)["step"] <= step
+            except (json.JSONDecodeError, KeyError, TypeError):
+                counts = False  # cut short by a kill
+            if counts and line.endswith("\n"):
+                kept.append(line)
+        with open_output(self._path) as file:
+            file.write("".join(kept).encode("utf-8"))
+
+
+def read_metrics(run: Path, kind: str) -> list[dict[str, Any]]:
+    """Return a run's lines of one kind, "train" or "held_out"."""
+    path = run / METRICS
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [line for line in map(json.loads, lines) if line["kind"] == kind]
+
+
+class Clock:
+    """Measures how fast the steps go, without the first, which compiles."""
+
+    def __init__(self) -> None:
+        """Start."""
+        self._began: float | None = None
+        self._steps = 0
+
+    def tick(self) -> None:
+        """Note that a step has ended."""
+        if self._began is None:
+            self._began = time.perf_counter()
+        else:
+            self._steps += 1
+
+    def pause(self) -> None:
+        """Start over, after something that is no step."""
+        self._began, self._steps = None, 0
+
+    def seconds_a_step(self) -> float | None:
+        """Return the mean since the last pause, or None."""
+        if self._began is None or not self._steps:
+            return None
+        return (time.perf_counter() - self._began) / self._steps
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people.
+
+    Example:
+      >>> duration(59), duration(3700), duration(200000)
+      ('59 s', '1 h 1 min', '2 d 7 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    if seconds < 86400:
+        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+    return f"{seconds // 86400:.0f} d {seconds % 86400 // 3600:.0f} h"

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The biLM's objective: each direction predicts the next word of its own stream.
+
+Both directions predict through one softmax (Peters et al. 2018, section 3.1).
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from elmo_jax.bilm import Carry
+from elmo_jax.config import ElmoConfig
+from elmo_jax.params import ElmoParams
+from elmo_jax.softmax import log_normaliser, scores_of
+from elmo_jax.streams import StreamedBiLm, zero_streams
+from train.data.bilm_batches import BilmBatch, BilmBatches, BilmRows
+from train.objectives.objective import Mean, Means
+from train.objectives.sampled_softmax import sampled_softmax_losses
+
+DIRECTIONS = ("forward", "backward")
+
+
+@dataclasses.dataclass(frozen=True)
+class BilmObjective:
+    """Trains and measures a biLM.
+
+    Attributes:
+      config: the shape of the model.
+      batches: of the training text.
+      held_out: of the text that is measured, unshuffled; None for none.
+      batch_size: rows of a batch, over all devices.
+      window: positions of a row.
+      restarts: whether sentences start from zeros, see `elmo_jax.streams`.
+      dtype: of the products.
+      remat: whether gates are computed again in the backward pass.
+      held_out_batches: at most so many are measured; all where None.
+    """
+
+    config: ElmoConfig
+    batches: BilmBatches
+    held_out: BilmBatches | None
+    num_words: int
+    batch_size: int
+    window: int
+    restarts: bool
+    dtype: jnp.dtype
+    remat: bool = False
+    held_out_batches: int | None = None
+
+    @property
+    def epoch_steps(self) -> int:
+        """Batches of the first epoch."""
+        return self.batches.epoch_end(0)
+
+    @property
+    def tokens_per_batch(self) -> float:
+        """Positions of a step; each is read once in each direction."""
+        return self.batches.num_targets / self.epoch_steps
+
+    def init_carry(self) -> Carry:
+        """Return zeros: nothing was read."""
+        return zero_streams(self.config, self.batch_size)
+
+    def weights_of(self, batch: BilmBatch) -> Mapping[str, Array]:
+        """Return the positions of a direction, padding included.
+
+        The last windows of an epoch, where most rows have run out, would otherwise move
+        the weights as far as a whole batch does.
+        """
+        return {"positions": jnp.float32(batch.rows.weights[:, 0].size)}
+
+    def loss(
+        self,
+        params: ElmoParams,
+        carry: Carry,
+        batch: BilmBatch,
+        weights: Mapping[str, Array],
+        key: jax.Array,
+    ) -> tuple[Float[Array, ""], tuple[Carry, Means]]:
+        """Return half the sum of both directions' mean losses, in nats a word."""
+        losses, carry = self._losses(params, carry, batch, key)
+        real = batch.rows.weights
+        name = "loss" if batch.negatives is None else "sampled_loss"
+        means = {
+            f"{direction}_{name}": Mean(
+                jnp.sum(losses[:, index] * real[:, index]), jnp.sum(real[:, index])
+            )
+            for index, direction in enumerate(DIRECTIONS)
+        }
+        total = sum(mean.total for mean in means.values())
+        return 0.5 * total / weights["positions"], (carry, means)
+
+    def _losses(
+        self,
+        params: ElmoParams,
+        carry: Carry,
+        batch: BilmBatch,
+        key: jax.Array | None = None,
+    ) -> tuple[Float[Array, "B 2 T"], Carry]:
+        """Return each position's loss and the states after the window."""
+        carry = _start_anew(carry, batch.rows)
+        model = StreamedBiLm(self.config, self.dtype, self.restarts, self.remat)
+        tops, carry = cast(
+            tuple[Array, Carry],
+            model.apply(
+                {"params": params.encoder},
+                batch.types,
+                batch.rows.words,
+                carry,
+                deterministic=key is None,
+                rngs=None if key is None else {"dropout": key},
+            ),
+        )
+        tops = tops.astype(self.dtype)
+        softmax = params.heads["softmax"]
+        arrays = softmax["weights"], softmax["bias"]
+        losses = []
+        for direction in range(len(DIRECTIONS)):
+            contexts = tops[:, direction]
+            targets = batch.rows.targets[:, direction]
+            if batch.negatives is None:
+                flat = contexts.reshape(-1, contexts.shape[-1]).astype(jnp.float32)
+                scores = scores_of(*arrays, flat, targets.reshape(-1))
+                nll = log_normaliser(*arrays, flat) - scores
+                losses.append(nll.reshape(targets.shape))
+            else:
+                losses.append(
+                    sampled_softmax_losses(
+                        *arrays,
+                        contexts,
+                        targets,
+                        batch.negatives.ids[direction],
+                        batch.negatives.num_tries[direction],
+                    )
+                )
+        return jnp.stack(losses, axis=1), carry
+
+    def measure(self, params: ElmoParams) -> dict[str, float]:
+        """Return the held-out perplexity of each direction, over the whole vocabulary.
+
+        Every word and every sentence end counts, unknown words as `<UNK>`; none is
+        dropped.
+        """
+        if self.held_out is None:
+            return {}
+        carry = self.held_out_carry()
+        totals = np.zeros((2, 2))
+        number = self.held_out.epoch_end(0)
+        if self.held_out_batches is not None:
+            number = min(number, self.held_out_batches)
+        for index in range(number):
+            sums, carry = _measure_batch(self, params, carry, self.held_out[index])
+            totals += np.asarray(sums, np.float64)
+        forward, backward = totals[0] / totals[1]
+        return {
+            "loss": (forward + backward) / 2,
+            "forward_perplexity": math.exp(forward),
+            "backward_perplexity": math.exp(backward),
+            "held_out_words": totals[1, 0],
+        }
+
+    def held_out_carry(self) -> Carry:
+        """Return the states before the held-out text."""
+        return zero_streams(self.config, self.batch_size)
+
+    @property
+    def flops_per_batch(self) -> float:
+        """Products of a step; the character CNN, once a type, is small beside them."""
+        config = self.config
+        lstm = 2 * config.projection_dim * 4 * config.cell_dim
+        if config.has_projection:
+            lstm += config.cell_dim * config.projection_dim
+        negatives = self.batches.num_negatives or self.num_words
+        a_word = config.num_blocks * lstm + negatives * config.projection_dim
+        return 3 * 2 * 2 * a_word * self.batch_size * self.window
+
+
+@partial(jax.jit, static_argnums=0)
+def _measure_batch(
+    objective: BilmObjective, params: ElmoParams, carry: Carry, batch: BilmBatch
+) -> tuple[Float[Array, "2 2"], Carry]:
+    """Return for each direction the sum of the losses and their number."""
+    losses, carry = objective._losses(params, carry, batch)
+    real = batch.rows.weights
+    sums = jnp.sum(losses * real, axis=(0, 2)), jnp.sum(real, axis=(0, 2))
+    return jnp.stack(sums), carry
+
+
+def _start_anew(carry: Carry, rows: BilmRows) -> Carry:
+    """Forget what stands before rows that begin anew."""
+    kept = (~rows.fresh)[:, None].astype(jnp.float32)
+    return jax.tree.map(lambda state: state * kept, carry)

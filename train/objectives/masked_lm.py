@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BERT's objective: hidden tokens, and whether a second passage follows the first.
+
+Devlin et al. 2019, section 3.1. The vocabulary is scored at the hidden tokens alone.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from bert_jax.config import BertConfig
+from bert_jax.encoder import Encoder
+from bert_jax.heads import MlmHead, NspHead, Pooler
+from bert_jax.params import BertParams
+from train.data.masked_lm_batches import MaskedLmBatch, MaskedLmBatches, MaskedLmConfig
+from train.objectives.objective import Mean, Means
+
+# As published, so that a batch without a hidden token has a loss.
+_AT_LEAST = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedLmObjective:
+    """Trains and measures a BERT encoder.
+
+    Attributes:
+      config: the shape of the model.
+      data: what a batch is made of.
+      batches: of the training text.
+      held_out: of the text that is measured, unshuffled; None for none.
+      batch_size: rows of a batch, over all devices.
+      dtype: of the computation.
+      remat: whether blocks are computed again in the backward pass.
+      held_out_batches: at most so many are measured; all where None.
+    """
+
+    config: BertConfig
+    data: MaskedLmConfig
+    batches: MaskedLmBatches
+    held_out: MaskedLmBatches | None
+    batch_size: int
+    dtype: jnp.dtype
+    remat: bool = False
+    held_out_batches: int | None = None
+
+    @property
+    def epoch_steps(self) -> int:
+        """Batches of the first epoch."""
+        return self.batches.epoch_end(0)
+
+    @property
+    def tokens_per_batch(self) -> float:
+        """Tokens of a batch without padding, specials included."""
+        return float(np.count_nonzero(self.batches[0].rows.sequences))
+
+    def init_carry(self) -> tuple[()]:
+        """Return nothing: rows have no past."""
+        return ()
+
+    def weights_of(self, batch: MaskedLmBatch) -> Mapping[str, Array]:
+        """Return how many tokens and how many pairs are predicted."""
+        rows = batch.rows
+        return {
+            "tokens": jnp.sum(rows.weights) + _AT_LEAST,
+            "pairs": jnp.sum(rows.label_weights) + _AT_LEAST,
+        }
+
+    def loss(
+        self,
+        params: BertParams,
+        carry: tuple[()],
+        batch: MaskedLmBatch,
+        weights: Mapping[str, Array],
+        key: jax.Array,
+    ) -> tuple[Float[Array, ""], tuple[tuple[()], Means]]:
+        """Return the mean over hidden tokens plus the mean over pairs, in nats."""
+        sums = self._sums(params, batch, key)
+        loss = sums.token_loss.total / weights["tokens"]
+        means = {
+            "masked_loss": sums.token_loss,
+            "masked_accuracy": sums.token_accuracy,
+        }
+        if self.data.pairs != "none":
+            loss = loss + sums.pair_loss.total / weights["pairs"]
+            means["pair_loss"] = sums.pair_loss
+            means["pair_accuracy"] = sums.pair_accuracy
+        return loss, (carry, means)
+
+    def _sums(
+        self, params: BertParams, batch: MaskedLmBatch, key: jax.Array | None = None
+    ) -> "_Sums":
+        rows = batch.rows
+        last = cast(
+            tuple[Array, ...],
+            Encoder(self.config, self.dtype, self.remat).apply(
+                {"params": params.encoder},
+                rows.ids,
+                rows.segment_ids,
+                rows.sequences > 0,
+                rows.positions if self.data.packed else None,
+                deterministic=key is None,
+                sequences=rows.sequences if self.data.packed else None,
+                rngs=None if key is None else {"dropout": key},
+            ),
+        )[-1]
+        table = params.encoder["embeddings"]["token"]["embedding"]
+        hidden = jnp.take_along_axis(last, rows.predicted[..., None], axis=1)
+        mlm = MlmHead(self.config, self.dtype)
+        logits = mlm.apply({"params": params.heads["mlm"]}, hidden, table)
+        tokens = _cross_entropy(cast(Array, logits), rows.targets, rows.weights)
+        if self.data.pairs == "none":
+            return _Sums(*tokens, *tokens)
+        first = jnp.take_along_axis(last, rows.heads[..., None], axis=1)
+        first = first.reshape(-1, 1, first.shape[-1])
+        pooler = Pooler(self.config, self.dtype)
+        pooled = pooler.apply({"params": params.heads["pooler"]}, first)
+        nsp = NspHead(self.config, self.dtype)
+        logits = nsp.apply({"params": params.heads["nsp"]}, pooled)
+        logits = cast(Array, logits).reshape(*rows.labels.shape, 2)
+        pairs = _cross_entropy(logits, rows.labels, rows.label_weights)
+        return _Sums(*tokens, *pairs)
+
+    def measure(self, params: BertParams) -> dict[str, float]:
+        """Return losses and accuracies on held-out text, 15 % of it hidden."""
+        if self.held_out is None:
+            return {}
+        number = self.held_out.epoch_end(0)
+        if self.held_out_batches is not None:
+            number = min(number, self.held_out_batches)
+        totals = np.zeros((4, 2))
+        for index in range(number):
+            sums = _measure_batch(self, params, self.held_out[index])
+            totals += np.asarray(sums, np.float64)
+        token_loss, token_accuracy, pair_loss, pair_accuracy = (
+            float(total / max(weight, _AT_LEAST)) for total, weight in totals
+        )
+        figures = {
+            "loss": token_loss,
+            "masked_loss": token_loss,
+            "masked_perplexity": math.exp(min(token_loss, 700)),
+            "masked_accuracy": token_accuracy,
+            "held_out_predictions": float(totals[0, 1]),
+        }
+        if self.data.pairs != "none":
+            figures["loss"] = token_loss + pair_loss
+            figures |= {"pair_loss": pair_loss, "pair_accuracy": pair_accuracy}
+        return figures
+
+    @property
+    def flops_per_batch(self) -> float:
+        """Products of a step: blocks at every token, the vocabulary at hidden ones."""
+        config, length = self.config, self.data.length
+        width = config.layer_dim
+        block = 4 * width**2 + 2 * width * config.mlp_dim + 2 * length * width
+        head = width**2 + width * config.vocab_size
+        a_row = length * config.num_blocks * block + self.data.max_predictions * head
+        return 3 * 2 * a_row * self.batch_size
+
+
+class _Sums(NamedTuple):
+    token_loss: Mean
+    token_accuracy: Mean
+    pair_loss: Mean
+    pair_accuracy: Mean
+
+
+@partial(jax.jit, static_argnums=0)
+def _measure_batch(
+    objective: MaskedLmObjective, params: BertParams, batch: MaskedLmBatch
+) -> Float[Array, "4 2"]:
+    sums = objective._sums(params, batch)
+    return jnp.stack([jnp.stack(mean) for mean in sums])
+
+
+def _cross_entropy(
+    logits: Float[Array, "B M Y"], targets: Array, weights: Float[Array, "B M"]
+) -> tuple[Mean, Mean]:
+    """Return loss and accuracy as sums with their weight."""
+    highest = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
+    shifted = logits - highest
+    chosen = jnp.take_along_axis(shifted, targets[..., None], axis=-1)[..., 0]
+    losses = jnp.log(jnp.exp(shifted).sum(axis=-1)) - chosen
+    weight = jnp.sum(weights)
+    hits = (chosen >= 0).astype(jnp.float32)
+    return (
+        Mean(jnp.sum(losses * weights), weight),
+        Mean(jnp.sum(hits * weights), weight),
+    )

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From nothing to contextual vectors, with models that this machine trains itself.
+
+    python -m train.quickstart
+
+The embedded corpus of docstrings becomes a vocabulary and a token store; a tiny ELMo
+and a tiny BERT are pretrained on it and exported; a few sentences whose words have
+several senses are embedded at every layer. For each the nearest other contexts of the
+word are printed, and all contexts are drawn in two dimensions. What is finished is not
+done again.
+"""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import tyro
+from jaxtyping import Float
+
+import bert_jax
+import elmo_jax
+from elmo_jax.tokenizer import split_words
+from embed_jax.compilation_cache import keep_compilations
+from embed_jax.exit_status import exit_status
+from train.config import Experiment, experiment_named
+from train.export import export
+from train.log import duration
+from train.prepare import prepare
+from train.pretrain import pretrain, stop_signal
+from train.senses import draw_contexts
+
+SENTENCES = {
+    "string": (
+        "Return the string that the file contains.",
+        "The string is decoded as text.",
+        "Convert an integer to a string of digits.",
+        "A format string describes how the values are written.",
+    ),
+    "return": (
+        "Return the value of the first argument.",
+        "Return a list of all names in the module.",
+        "The functions return an array of floats.",
+        "This method will not return until the thread terminates.",
+    ),
+    "key": (
+        "Return the value for the key in the dictionary.",
+        "The key is used to sort the elements.",
+        "Split the random key into new keys.",
+        "The private key of the certificate is read from a file.",
+    ),
+}
+"""For each word sentences that use it in one sense or another."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Pretrain a tiny ELMo and a tiny BERT on docstrings, and look at their vectors."""
+
+    directory: Path = Path("quickstart")
+    """Where data, runs, models and the picture go."""
+    steps: int | None = None
+    """Steps of each run, instead of those of the configurations."""
+
+
+def quickstart(
+    command: Command, say: Callable[[str], None], stop: Callable[[], bool]
+) -> None:
+    """Run all of it, or what is not there yet."""
+    began = time.monotonic()
+    drawn: dict[str, list[Float[np.ndarray, "N D"]]] = {}
+    for name, package in (("elmo_tiny", elmo_jax), ("bert_tiny", bert_jax)):
+        experiment = _experiment(command, experiment_named(name))
+        say(f"== {name}: preparing {experiment.data.directory}")
+        prepare(experiment.data, say)
+        run, model = command.directory / "runs" / name, command.directory / name
+        if not model.exists():
+            say(f"== {name}: pretraining, {experiment.num_steps} steps")
+            pretrain(experiment, run, stop=stop)
+            if stop():
+                raise KeyboardInterrupt
+            export(run, model)
+        drawn[name] = _look(name, package, model, say)
+        say(f"== {name}: {model} after {duration(time.monotonic() - began)}")
+    labels = [word for word, sentences in SENTENCES.items() for _ in sentences]
+    picture = command.directory / "contexts.png"
+    draw_contexts(picture, drawn, labels)
+    say(f"the contexts in two dimensions: {picture}")
+
+
+def _experiment(command: Command, experiment: Experiment) -> Experiment:
+    folder = command.directory / experiment.data.directory.name
+    data = dataclasses.replace(experiment.data, directory=folder)
+    steps = command.steps or experiment.num_steps
+    return dataclasses.replace(experiment, data=data, num_steps=steps)
+
+
+def _look(
+    name: str, package: ModuleType, model: Path, say: Callable[[str], None]
+) -> list[Float[np.ndarray, "N D"]]:
+    """Print each context's nearest other one at every layer; return the vectors."""
+    params, tokenizer = package.load(model)
+    sentences = [s for group in SENTENCES.values() for s in group]
+    words = [word for word, group in SENTENCES.items() for _ in group]
+    split = [split_words(sentence) for sentence in sentences]
+    places = [
+        [w.lower() for w in ws].index(word)
+        for ws, word in zip(split, words, strict=True)
+    ]
+    layers = []
+    for layer in range(params.config.num_blocks + 1):
+        vectors = package.embed_words(params, tokenizer, split, str(layer))
+        layers.append(
+            np.stack([v[place] for v, place in zip(vectors, places, strict=True)])
+        )
+    for word in SENTENCES:
+        of_word = [i for i, w in enumerate(words) if w == word]
+        say(f'{name}: contexts of "{word}", and the nearest other one at each layer')
+        for index in of_word:
+            nearest = [_nearest(vectors, index, of_word) for vectors in layers[1:]]
+            say(f"  {sentences[index]}")
+            for layer, (other, similarity) in enumerate(nearest, start=1):
+                say(f"    layer {layer}: {similarity:.2f}  {sentences[other]}")
+    return layers
+
+
+def _nearest(
+    vectors: Float[np.ndarray, "N D"], index: int, candidates: list[int]
+) -> tuple[int, float]:
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    similarities = unit @ unit[index]
+    best = max((i for i in candidates if i != index), key=lambda i: similarities[i])
+    return best, float(similarities[best])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    command = tyro.cli(
+        Command, args=arguments, prog="python -m train.quickstart", description=__doc__
+    )
+    keep_compilations()
+
+    def say(text: str) -> None:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    def action() -> None:
+        with stop_signal() as stop:
+            quickstart(command, say, stop)
+
+    return exit_status(
+        "train.quickstart", action, "the same command goes on where it was"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

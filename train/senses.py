@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Contexts of words in two dimensions, one picture for every model and layer."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from embed_jax.output_file import open_output
+
+
+def draw_contexts(
+    path: Path,
+    vectors: Mapping[str, Sequence[Float[np.ndarray, "N _"]]],
+    labels: Sequence[str],
+) -> None:
+    """Draw the contexts' principal components; a row a model, a column a layer.
+
+    Args:
+      path: a PNG file, written whole.
+      vectors: for each model one array a layer, all with the same N contexts.
+      labels: what each context is coloured by.
+    """
+    from matplotlib.figure import Figure
+
+    columns = max(len(layers) for layers in vectors.values())
+    figure = Figure(figsize=(3.2 * columns, 3.2 * len(vectors)), layout="constrained")
+    axes = figure.subplots(len(vectors), columns, squeeze=False)
+    names = list(dict.fromkeys(labels))
+    for row, (model, layers) in zip(axes, vectors.items(), strict=True):
+        for axis in row:
+            axis.set_axis_off()
+        for layer, (axis, points) in enumerate(zip(row, layers, strict=False)):
+            axis.set_axis_on()
+            axis.set(xticks=[], yticks=[], title=f"{model}, layer {layer}")
+            places = principal_components(points)
+            for number, name in enumerate(names):
+                chosen = [index for index, label in enumerate(labels) if label == name]
+                axis.scatter(*places[chosen].T, label=name, color=f"C{number}")
+    axes[0, 0].legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    with open_output(path) as file:
+        file.write(buffer.getvalue())
+
+
+def principal_components(
+    points: Float[np.ndarray, "N D"],
+) -> Float[np.ndarray, "N 2"]:
+    """Return the coordinates along the two directions in which points differ most.
+
+    Example:
+      >>> principal_components(np.array([[1.0, 0, 0], [3.0, 0, 0]]))[:, 1].tolist()
+      [0.0, 0.0]
+    """
+    centred = points - points.mean(axis=0)
+    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
+    return left[:, :2] * scale[:2]

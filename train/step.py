@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One step of training: from a state and a batch to the next state and its figures."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int
+
+from train.objectives.objective import Batch, Carry, Mean, Means, Objective, Params
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """What a step changes; the whole of it goes into a checkpoint.
+
+    Attributes:
+      step: steps that were made, int32.
+      params: the weights.
+      moments: what the optimiser remembers.
+      carry: what the rows of the next batch start from.
+    """
+
+    step: Int[Any, ""]
+    params: Params
+    moments: Any
+    carry: Carry
+
+
+StepFunction = Callable[[TrainState, Batch], tuple[TrainState, Means]]
+
+
+def init_state(
+    objective: Objective, params: Params, optimizer: optax.GradientTransformation
+) -> TrainState:
+    """Return the state before the first step."""
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        moments=optimizer.init(params),
+        carry=objective.init_carry(),
+    )
+
+
+def make_step(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    *,
+    seed: int,
+    num_parts: int = 1,
+) -> StepFunction:
+    """Make the function that is compiled.
+
+    Args:
+      objective: whose loss falls.
+      optimizer: how.
+      seed: of dropout, which is a function of the seed and the step.
+      num_parts: parts of a batch that are run one after the other, for want of memory;
+        the step is that of the whole batch.
+    """
+
+    def gradient_of(
+        state: TrainState, carry: Carry, batch: Batch, weights: Any, key: Array
+    ) -> tuple[Params, Carry, Means]:
+        (_, (carry, means)), gradient = jax.value_and_grad(
+            objective.loss, has_aux=True
+        )(state.params, carry, batch, weights, key)
+        return gradient, carry, means
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Means]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        weights = objective.weights_of(batch)
+        if num_parts == 1:
+            gradient, carry, means = gradient_of(
+                state, state.carry, batch, weights, key
+            )
+        else:
+            gradient, carry, means = _in_parts(
+                gradient_of, state, batch, weights, key, num_parts
+            )
+        update, moments = optimizer.update(gradient, state.moments, state.params)
+        params = optax.apply_updates(state.params, update)
+        norm = optax.tree.norm(gradient)
+        means = {**means, "gradient_norm": Mean(norm, jnp.ones_like(norm))}
+        return TrainState(state.step + 1, params, moments, carry), means
+
+    return step
+
+
+def _in_parts(
+    gradient_of: Callable,
+    state: TrainState,
+    batch: Batch,
+    weights: Any,
+    key: Array,
+    num_parts: int,
+) -> tuple[Params, Carry, Means]:
+    """Add up the gradients of parts of the batch's rows."""
+
+    def split(leaf: Array) -> Array:
+        # Every part has rows of every device, so that none of them moves.
+        parts = leaf.reshape(-1, num_parts, *leaf.shape[1:])
+        return parts.swapaxes(0, 1)
+
+    def join(leaf: Array) -> Array:
+        return leaf.swapaxes(0, 1).reshape(-1, *leaf.shape[2:])
+
+    rows = jax.tree.map(split, batch.rows)
+    carries = jax.tree.map(split, state.carry)
+
+    def add(total: Params, part: tuple) -> tuple[Params, tuple[Carry, Means]]:
+        rows, carry, number = part
+        gradient, carry, means = gradient_of(
+            state,
+            carry,
+            batch._replace(rows=rows),
+            weights,
+            jax.random.fold_in(key, number),
+        )
+        return jax.tree.map(jnp.add, total, gradient), (carry, means)
+
+    zeros = jax.tree.map(jnp.zeros_like, state.params)
+    gradient, (carries, means) = jax.lax.scan(
+        add, zeros, (rows, carries, jnp.arange(num_parts))
+    )
+    means = jax.tree.map(lambda leaf: leaf.sum(axis=0), means)
+    return gradient, jax.tree.map(join, carries), means
