@@ -20,6 +20,7 @@ from train.data.bilm_batches import BilmBatches
 from train.data.config import PieceData, WordData
 from train.data.masked_lm_batches import EVALUATION_RATE, MaskedLmBatches
 from train.data.pieces import PieceStore
+from train.data.prepared import check_prepared
 from train.data.words import WordStore
 from train.objectives.bilm import BilmObjective
 from train.objectives.masked_lm import MaskedLmObjective
@@ -53,6 +54,7 @@ def set_up(experiment: Experiment, *, share: tuple[int, int] = (0, 1)) -> Setup:
     Raises:
       ValueError: the data is not prepared, or the weights do not fit.
     """
+    check_prepared(experiment.data)
     if isinstance(experiment, BilmPretraining):
         return _set_up_bilm(experiment, share)
     return _set_up_masked_lm(experiment, share)
@@ -173,10 +175,4 @@ def _set_up_masked_lm(experiment: MaskedLmPretraining, share: tuple[int, int]) -
 
 
 def _open(store: Any, data: WordData | PieceData, part: str) -> Any:
-    path = data.directory / part
-    if not path.is_dir():
-        raise ValueError(
-            f"{path}: no such data; python -m train.prepare CONFIG makes it, with the "
-            "name of the same configuration"
-        )
-    return store.open(path)
+    return store.open(data.directory / part)

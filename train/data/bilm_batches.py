@@ -300,8 +300,8 @@ class BilmBatches:
         used = np.count_nonzero(characters != PADDING, axis=1).max(initial=3)
         # As in `elmo_jax.characters.sufficient_length`: beyond the longest word and the
         # widest filter nothing changes. Few lengths, so that few shapes are compiled.
-        length = -(-(int(used) + self._widest_filter) // CHARACTER_STEP) * CHARACTER_STEP
-        length = min(length, characters.shape[1])
+        steps = -(-(int(used) + self._widest_filter) // CHARACTER_STEP)
+        length = min(steps * CHARACTER_STEP, characters.shape[1])
         types = np.zeros((size, length), np.int32)
         types[:2] = character_rows(BOUNDARIES, characters.shape[1], length)
         types[2 : 2 + len(words)] = characters[:, :length]

@@ -9,11 +9,12 @@ not; what is remembered is how many batches each had.
 import bisect
 import threading
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 
+@runtime_checkable
 class Plan(Protocol):
     """What stands where in an epoch's batches."""
 

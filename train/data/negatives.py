@@ -57,13 +57,21 @@ def draw_negatives(
 def _draw(
     rng: np.random.Generator, num_negatives: int, vocab_size: int
 ) -> tuple[Int[np.ndarray, " K"], int]:
-    draws = np.empty(0, np.int32)
-    while True:
+    seen = np.zeros(vocab_size, bool)
+    where = np.empty(vocab_size, np.int32)
+    found: list[Int[np.ndarray, " _"]] = []
+    missing, num_tries = num_negatives, 0
+    while missing:
         # The inverse of the distribution, at uniform random places.
-        more = np.exp(rng.random(2 * num_negatives) * np.log(vocab_size + 1)) - 1
-        more = np.minimum(more.astype(np.int32), vocab_size - 1)
-        draws = np.concatenate([draws, more])
-        _, firsts = np.unique(draws, return_index=True)
-        if len(firsts) >= num_negatives:
-            firsts = np.sort(firsts)[:num_negatives]
-            return draws[firsts], int(firsts[-1]) + 1
+        draws = np.exp(rng.random(2 * num_negatives) * np.log(vocab_size + 1)) - 1
+        draws = np.minimum(draws.astype(np.int32), vocab_size - 1)
+        places = np.arange(len(draws), dtype=np.int32)
+        # Of a word drawn several times the first place is written last.
+        where[draws[::-1]] = places[::-1]
+        is_first = (where[draws] == places) & ~seen[draws]
+        firsts = np.flatnonzero(is_first)[:missing]
+        found.append(draws[firsts])
+        seen[draws[firsts]] = True
+        missing -= len(firsts)
+        num_tries += len(draws) if missing else int(firsts[-1]) + 1
+    return np.concatenate(found), num_tries

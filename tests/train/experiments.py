@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small corpus and two small experiments, which a few seconds train."""
+
+import json
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache
+from jax.sharding import Mesh
+
+from bert_jax.config import BertConfig
+from elmo_jax.config import CharCnnConfig, ElmoConfig
+from embed_jax.mesh import data_mesh
+from train.config import BilmPretraining, Experiment, MaskedLmPretraining
+from train.data.config import PieceData, WordData
+from train.data.masked_lm_batches import MaskedLmConfig
+from train.data.sources import TextSource
+from train.log import METRICS
+from train.optimizer import Adagrad, BertAdam
+from train.prepare import prepare
+
+SUBJECTS = "the cat|a dog|my sister|no walrus|the old bank|every child".split("|")
+VERBS = "sees|likes|finds|has never seen|runs to|forgets".split("|")
+OBJECTS = "the river|a house|some money|the long road|its tail|bread".split("|")
+KINDS = ("elmo", "bert")
+
+
+def write_corpus(path: Path, num_documents: int = 60, seed: int = 0) -> Path:
+    """Write documents of three to eight short sentences, a sentence a line."""
+    rng = random.Random(seed)
+
+    def sentence() -> str:
+        parts = (rng.choice(SUBJECTS), rng.choice(VERBS), rng.choice(OBJECTS))
+        return " ".join(parts).capitalize() + rng.choice([".", " today.", " again !"])
+
+    documents = (
+        "\n".join(sentence() for _ in range(rng.randint(3, 8)))
+        for _ in range(num_documents)
+    )
+    path.write_text("\n\n".join(documents) + "\n", encoding="utf-8")
+    return path
+
+
+def make_experiment(kind: str, folder: Path, **changes: Any) -> Experiment:
+    """Return an experiment whose corpus and data lie in `folder`.
+
+    Both have dropout, and the biLM carries its state: all that a run has to remember.
+    """
+    source = TextSource(patterns=(str(folder / "corpus.txt"),), form="documents")
+    shared: dict[str, Any] = {
+        "batch_size": 8,
+        "num_steps": 12,
+        "log_every": 1,
+        "eval_every": 6,
+        "eval_batches": 2,
+        "save_every": 3,
+    }
+    if kind == "elmo":
+        return BilmPretraining(
+            model=ElmoConfig(
+                char_cnn=CharCnnConfig(
+                    embedding_dim=4,
+                    filters=((1, 4), (2, 8)),
+                    num_highways=1,
+                    max_characters=12,
+                ),
+                cell_dim=16,
+                projection_dim=8,
+            ),
+            data=WordData(
+                source=source,
+                directory=folder / "words",
+                vocab_size=40,
+                held_out_every=6,
+                num_workers=1,
+                max_characters=12,
+            ),
+            window=6,
+            num_negatives=12,
+            optimizer=Adagrad(),
+            **shared | changes,
+        )
+    return MaskedLmPretraining(
+        model=BertConfig(
+            num_blocks=1, num_heads=2, layer_dim=16, mlp_dim=32, max_positions=32
+        ),
+        data=PieceData(
+            source=source,
+            directory=folder / "pieces",
+            vocab_size=90,
+            held_out_every=6,
+            num_workers=1,
+        ),
+        objective=MaskedLmConfig(pairs="nsp", length=24, packed=True, max_instances=3),
+        optimizer=BertAdam(learning_rate=1e-2, warmup_steps=2),
+        **shared | changes,
+    )
+
+
+def prepare_data(folder: Path) -> None:
+    """Write the corpus and prepare it for both kinds."""
+    write_corpus(folder / "corpus.txt")
+    for kind in KINDS:
+        prepare(make_experiment(kind, folder).data, lambda line: None)
+
+
+def losses(run: Path) -> list[dict[str, Any]]:
+    """Return every line of figures of a run, in order."""
+    text = (run / METRICS).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def one_device() -> Mesh:
+    """The mesh of most tests; eight devices of a small machine are slow."""
+    return data_mesh(jax.devices()[:1])
+
+
+@contextmanager
+def kept_compilations(folder: Path) -> Iterator[None]:
+    """Compile a step once for all the runs of a test file, and that quickly."""
+    settings = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_disable_most_optimizations": True,
+    }
+    before = {name: jax.config.values[name] for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
