@@ -36,6 +36,7 @@ def config() -> MaskedLmPretraining:
                 patterns=(str(DATA / "text_litbank_novels" / "*.txt"),), form="prose"
             ),
             directory=Path("data/novels_pieces"),
+            source_directory=Path("data/novels"),
             vocab_size=8000,
             held_out_every=5,
         ),

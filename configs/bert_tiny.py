@@ -33,14 +33,15 @@ def config() -> MaskedLmPretraining:
         data=PieceData(
             source=DocstringSource(),
             directory=Path("data/docstrings_pieces"),
+            source_directory=Path("data/docstrings"),
             vocab_size=8000,
         ),
         objective=MaskedLmConfig(pairs="sop", length=64, packed=True),
         optimizer=BertAdam(learning_rate=2e-3, warmup_steps=100),
-        batch_size=32,
-        num_steps=1200,
+        batch_size=16,
+        num_steps=1500,
         log_every=50,
-        eval_every=600,
+        eval_every=750,
         eval_batches=20,
         save_every=300,
     )

@@ -36,6 +36,7 @@ def config() -> BilmPretraining:
                 patterns=(str(DATA / "text_litbank_novels" / "*.txt"),), form="prose"
             ),
             directory=Path("data/novels_words"),
+            source_directory=Path("data/novels"),
             vocab_size=30_000,
             held_out_every=5,
         ),

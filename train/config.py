@@ -155,6 +155,7 @@ FREE_FIELDS = (
     "keep_last",
     "num_threads",
     "data.num_workers",
+    "data.source_directory",
 )
 
 

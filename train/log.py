@@ -44,7 +44,7 @@ class RunLog:
     """Writes a run's figures; lines of steps that are made again are taken back."""
 
     def __init__(
-        self, directory: Path, step: int, terminal: TextIO = sys.stderr
+        self, directory: Path, step: int, terminal: TextIO | None = None
     ) -> None:
         """Open the log at a step.
 
@@ -52,10 +52,10 @@ class RunLog:
           directory: of the run.
           step: the last one that counts; later lines come from a run that was killed
             after its last checkpoint.
-          terminal: where the progress line goes.
+          terminal: where the progress line goes; by default standard error.
         """
         self._path = directory / METRICS
-        self._terminal = terminal
+        self._terminal = sys.stderr if terminal is None else terminal
         if self._path.exists():
             self._drop_after(step)
         self._file = self._path.open("a", encoding="utf-8")

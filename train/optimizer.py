@@ -184,9 +184,7 @@ def scale_by_bert_adam(
         zeros = jax.tree.map(jnp.zeros_like, params)
         return MomentState(zeros, jax.tree.map(jnp.zeros_like, params))
 
-    def update(
-        updates: Any, state: Any, params: Any = None
-    ) -> tuple[Any, MomentState]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, MomentState]:
         del params
         mean = jax.tree.map(
             lambda m, g: beta1 * m + (1 - beta1) * g, state.mean, updates

@@ -91,7 +91,8 @@ def prepare(data: WordData | PieceData, say: Say) -> None:
         shutil.rmtree(unfinished)
     unfinished.mkdir(parents=True, exist_ok=True)
     wanted.write(unfinished)
-    documents = open_documents(data.source, data.directory / SOURCE)
+    source_directory = data.source_directory or data.directory / SOURCE
+    documents = open_documents(data.source, source_directory)
     # From here on the files of an earlier preparation are replaced one by one.
     (data.directory / PREPARED).unlink(missing_ok=True)
     summary = preparation.run(documents, unfinished)

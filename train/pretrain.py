@@ -202,8 +202,15 @@ class _Compiled:
     """The step, compiled once for each shape of batch; the state is given up to it."""
 
     def __init__(self, step: Callable, state: TrainState) -> None:
-        shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-        self._step = jax.jit(step, donate_argnums=0, out_shardings=(shardings, None))
+        leaves, self._tree = jax.tree.flatten(state)
+        shardings = [leaf.sharding for leaf in leaves]
+
+        def flat(state: TrainState, batch: Batch) -> tuple[list, Means]:
+            # A tree of shardings would be a state that its own annotations refuse.
+            state, means = step(state, batch)
+            return jax.tree.leaves(state), means
+
+        self._step = jax.jit(flat, donate_argnums=0, out_shardings=(shardings, None))
         self._programs: dict[Any, Callable] = {}
 
     def __call__(
@@ -215,7 +222,8 @@ class _Compiled:
             if not self._programs:
                 say(describe_memory(program, state))
             self._programs[shapes] = program
-        return self._programs[shapes](state, batch)
+        leaves, means = self._programs[shapes](state, batch)
+        return jax.tree.unflatten(self._tree, leaves), means
 
 
 def _on_devices(state: TrainState, mesh: Mesh) -> TrainState:

@@ -92,10 +92,17 @@ def quickstart(
 
 
 def _experiment(command: Command, experiment: Experiment) -> Experiment:
-    folder = command.directory / experiment.data.directory.name
-    data = dataclasses.replace(experiment.data, directory=folder)
-    steps = command.steps or experiment.num_steps
-    return dataclasses.replace(experiment, data=data, num_steps=steps)
+    data = dataclasses.replace(
+        experiment.data,
+        directory=command.directory / experiment.data.directory.name,
+        source_directory=command.directory / "docstrings",
+    )
+    experiment = dataclasses.replace(experiment, data=data)
+    if command.steps is None:
+        return experiment
+    warmup = min(getattr(experiment.optimizer, "warmup_steps", 0), command.steps // 10)
+    optimizer = dataclasses.replace(experiment.optimizer, warmup_steps=warmup)
+    return dataclasses.replace(experiment, num_steps=command.steps, optimizer=optimizer)
 
 
 def _look(

@@ -3,7 +3,7 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,17 @@ def losses(run: Path) -> list[dict[str, Any]]:
     """Return every line of figures of a run, in order."""
     text = (run / METRICS).read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
+
+
+def stop_after(num_steps: int) -> Callable[[], bool]:
+    """Return what stops a run after so many steps."""
+    asked: list[None] = []
+
+    def stop() -> bool:
+        asked.append(None)
+        return len(asked) == num_steps
+
+    return stop
 
 
 def one_device() -> Mesh:

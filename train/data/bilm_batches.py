@@ -287,7 +287,7 @@ class BilmBatches:
         of, _, position = write_out(low, np.maximum(high - low, 0))
         return row[of], position - begin, sentence[of], position - starts[of]
 
-    def _spell(self, words: Int[np.ndarray, " U"]) -> Shaped[np.ndarray, "U ..."]:
+    def _spell(self, words: Int[np.ndarray, " W"]) -> Shaped[np.ndarray, "U ..."]:
         """Return what the model reads of the boundaries and some types, padded."""
         store = self._store
         size = round_up(2 + len(words))

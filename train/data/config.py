@@ -12,7 +12,7 @@ from train.data.sources import Source
 # Of the files; another number where code that reads them would read others wrongly.
 _FORMAT = 1
 # What changes neither the files nor what is in them.
-_IMMATERIAL = {"directory", "num_workers"}
+_IMMATERIAL = {"directory", "source_directory", "num_workers"}
 # Beside them the weights of a model may lie, which would take long to read.
 _TOKENIZER_FILES = {".json", ".txt", ".model"}
 
@@ -24,6 +24,8 @@ class DataConfig:
     Attributes:
       source: the text.
       directory: where the prepared files lie.
+      source_directory: where local text is kept as a TFDS data set, which several
+        preparations can share; by default `source` in `directory`.
       held_out_every: every so many documents the last one is held out, to measure on;
         0 holds none out.
       num_workers: processes; 0 for as many as there are cores. The files do not depend
@@ -32,6 +34,7 @@ class DataConfig:
 
     source: Source
     directory: Path
+    source_directory: Path | None = None
     held_out_every: int = 20
     num_workers: int = 0
 

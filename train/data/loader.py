@@ -2,7 +2,7 @@
 """Makes batches ahead of the step that needs them; grain has the threads."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import grain
 
@@ -10,6 +10,7 @@ import grain
 READY = 4
 
 
+@runtime_checkable
 class Batches(Protocol):
     """Batches by number, each a function of its number alone."""
 

@@ -65,7 +65,8 @@ def choose(
     begins = np.ones(len(rows), bool)
     if continues is not None:
         begins = ~continues[rows, columns]
-        begins[1:] |= instance[1:] != instance[:-1]
+        # A passage that was cut may begin within a word, which is not that before [SEP].
+        begins[1:] |= (instance[1:] != instance[:-1]) | (np.diff(columns) != 1)
         begins[:1] = True
     heads = np.flatnonzero(begins)
     sizes = np.diff(np.append(heads, len(rows)))

@@ -179,7 +179,7 @@ class BilmObjective:
             lstm += config.cell_dim * config.projection_dim
         negatives = self.batches.num_negatives or self.num_words
         a_word = config.num_blocks * lstm + negatives * config.projection_dim
-        return 3 * 2 * 2 * a_word * self.batch_size * self.window
+        return float(3 * 2 * 2 * a_word * self.batch_size * self.window)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -161,7 +161,7 @@ class MaskedLmObjective:
         block = 4 * width**2 + 2 * width * config.mlp_dim + 2 * length * width
         head = width**2 + width * config.vocab_size
         a_row = length * config.num_blocks * block + self.data.max_predictions * head
-        return 3 * 2 * a_row * self.batch_size
+        return float(3 * 2 * a_row * self.batch_size)
 
 
 class _Sums(NamedTuple):

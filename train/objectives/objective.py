@@ -2,7 +2,7 @@
 """What the loop asks of a model: three functions of arrays, and how to measure it."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 from jaxtyping import Array, Float
@@ -28,6 +28,7 @@ class Mean(NamedTuple):
 Means = dict[str, Mean]
 
 
+@runtime_checkable
 class Objective(Protocol):
     """A way to train and to measure one kind of model."""
 

@@ -260,10 +260,14 @@ def test_features_and_splits_that_are_not_there_are_listed(
                 TfdsSource(name="reviews", data_dir=reviews, **fields), tmp_path
             )
 
-    refused(r"feature: reviews has no 'reviwe'; did you mean .review.\? features: re"
-            "view, stars", feature="reviwe")
-    refused("feature: 'stars' of reviews is no text; these are: review",
-            feature="stars")
+    refused(
+        r"feature: reviews has no 'reviwe'; did you mean .review.\? features: re"
+        "view, stars",
+        feature="reviwe",
+    )
+    refused(
+        "feature: 'stars' of reviews is no text; these are: review", feature="stars"
+    )
     refused("split: reviews has no 'valid'; it has test, train", split="valid")
 
 
@@ -318,9 +322,7 @@ def test_nothing_needs_tensorflow() -> None:
 def test_sources_are_chosen_on_the_command_line() -> None:
     arguments = ["source:text-source", "--source.patterns", "a*.txt", "b.gz"]
     default = WordData(source=DocstringSource(), directory=Path("data"))
-    data = tyro.cli(
-        WordData, default=default, args=["--vocab-size", "50", *arguments]
-    )
+    data = tyro.cli(WordData, default=default, args=["--vocab-size", "50", *arguments])
     assert data.source == TextSource(patterns=("a*.txt", "b.gz"))
     assert data.vocab_size == 50
 

@@ -111,9 +111,7 @@ def test_sentences_outside_are_refused(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tokens", "sentence_starts", "document_starts"])
 @pytest.mark.parametrize("length", [0, 5, -1])
-def test_files_that_are_cut_short_are_named(
-    path: Path, name: str, length: int
-) -> None:
+def test_files_that_are_cut_short_are_named(path: Path, name: str, length: int) -> None:
     file = path / f"{name}.npy"
     file.write_bytes(file.read_bytes()[:length])
     with pytest.raises(ValueError, match=rf"{name}\.npy is damaged or cut short; rem"):

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Documents are cut as BERT's published program cuts them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.train.stores import draw_pieces, piece_store
+from train.data.instances import IN_ORDER, RANDOM, SWAPPED, UNLABELLED, Instances, cut
+
+documents_of_lengths = st.lists(
+    st.lists(st.integers(1, 30), min_size=1, max_size=8), min_size=1, max_size=6
+)
+
+
+def store_of_lengths(documents: list[list[int]]):
+    return piece_store([[[5] * n for n in document] for document in documents])
+
+
+def run(store, *, seed: int = 0, **changes) -> Instances:
+    changes = {"pairs": "nsp", "length": 32, "short_rate": 0.1} | changes
+    documents = np.arange(store.num_documents)
+    rng = np.random.default_rng(seed)
+    return cut(store, rng, **{"documents": documents} | changes)
+
+
+def documents_of(store, passages: np.ndarray) -> np.ndarray:
+    """Return the document of each passage, after seeing that it lies in one."""
+    bounds = store.sentence_starts[store.document_starts]
+    first, last = (
+        np.searchsorted(bounds, at, "right") - 1
+        for at in (passages[:, 0], passages.sum(axis=1) - 1)
+    )
+    np.testing.assert_array_equal(first, last)
+    return first
+
+
+@pytest.mark.parametrize("pairs", ["nsp", "sop", "none"])
+@settings(max_examples=25)
+@given(documents_of_lengths, st.integers(8, 60), st.sampled_from([0.0, 0.5, 1.0]))
+def test_instances_are_passages_of_documents_and_fit(pairs, documents, length, rate):
+    store = store_of_lengths(documents)
+    instances = run(store, pairs=pairs, length=length, short_rate=rate)
+    assert (instances.lengths <= length).all()
+    assert (instances.first[:, 1] > 0).all()
+    of_first = documents_of(store, instances.first)
+    has_second = instances.second[:, 1] > 0
+    second = instances.second[has_second]
+    of_second = documents_of(store, second)
+    assert set(of_first.tolist()) | set(of_second.tolist()) == set(
+        range(store.num_documents)
+    )
+    specials = 2 + has_second
+    np.testing.assert_array_equal(
+        instances.lengths,
+        instances.first[:, 1] + instances.second[:, 1] + specials,
+    )
+    labels = instances.labels
+    if pairs == "none":
+        assert not has_second.any()
+        assert (labels == UNLABELLED).all()
+    else:
+        # Single sentences have no order; a pair always has a label.
+        np.testing.assert_array_equal(has_second, labels != UNLABELLED)
+        starts = instances.first[has_second, 0], second[:, 0]
+        follows = (starts[0] < starts[1]) & (of_first[has_second] == of_second)
+        assert follows[labels[has_second] == IN_ORDER].all()
+        if pairs == "sop":
+            assert (of_first[has_second] == of_second).all()
+            np.testing.assert_array_equal(follows, labels[has_second] == IN_ORDER)
+        else:
+            assert has_second.all()
+
+
+@given(documents_of_lengths, st.integers(8, 60), st.sampled_from([0.0, 0.5]))
+def test_without_pairs_every_token_is_in_one_instance(documents, length, rate):
+    store = store_of_lengths(documents)
+    instances = run(store, pairs="none", length=length, short_rate=rate)
+    ends = np.cumsum(instances.first[:, 1])
+    np.testing.assert_array_equal(instances.first[:, 0], ends - instances.first[:, 1])
+    assert ends[-1] == store.num_tokens
+
+
+def test_without_pairs_sentences_are_whole_where_they_fit():
+    store = piece_store(draw_pieces(longest=12, num_documents=30))
+    instances = run(store, pairs="none", length=32, short_rate=0.0)
+    assert set(instances.first[:, 0]) <= set(store.sentence_starts)
+    # And another one would not have fitted.
+    ends = instances.first.sum(axis=1)
+    sentence = np.searchsorted(store.sentence_starts, ends)
+    inside = ~np.isin(sentence, store.document_starts)
+    following = np.diff(store.sentence_starts)[sentence[inside]]
+    assert (instances.first[inside, 1] + following > 30).all()
+
+
+@pytest.mark.parametrize("pairs", ["nsp", "sop"])
+def test_pairs_in_order_lose_nothing_where_they_fit(pairs):
+    """A document shorter than an instance is divided between two sentences."""
+    store = piece_store(draw_pieces(num_documents=300, most=6, longest=6))
+    instances = run(store, pairs=pairs, length=64, short_rate=0.0)
+    follows = instances.labels == IN_ORDER
+    first, second = instances.first[follows], instances.second[follows]
+    assert len(first) > 50
+    np.testing.assert_array_equal(first.sum(axis=1), second[:, 0])
+    assert set(second[:, 0]) <= set(store.sentence_starts)
+    assert set(second.sum(axis=1)) <= set(store.sentence_starts[store.document_starts])
+
+
+def test_half_of_the_second_passages_are_of_another_document():
+    store = piece_store(draw_pieces(num_documents=40, most=250, longest=8))
+    instances = run(store, length=64)
+    is_random = instances.labels == RANDOM
+    assert len(is_random) > 400
+    assert abs(is_random.mean() - 0.5) < 0.07
+    same = documents_of(store, instances.first) == documents_of(store, instances.second)
+    np.testing.assert_array_equal(same, ~is_random)
+    # They come from everywhere, and are as long as the others.
+    assert len(set(documents_of(store, instances.second[is_random]).tolist())) == 40
+    lengths = instances.lengths
+    assert abs(lengths[is_random].mean() / lengths[~is_random].mean() - 1) < 0.1
+
+
+def test_what_was_to_follow_a_passage_with_a_random_one_begins_the_next_instance():
+    store = piece_store(draw_pieces(num_documents=40, most=20, longest=4))
+    instances = run(store, length=256, short_rate=0.0)
+    documents = documents_of(store, instances.first)
+    ends = instances.first.sum(axis=1)
+    ends[instances.labels == IN_ORDER] = instances.second.sum(axis=1)[
+        instances.labels == IN_ORDER
+    ]
+    goes_on = documents[1:] == documents[:-1]
+    assert goes_on.sum() > 20
+    np.testing.assert_array_equal(
+        instances.first[1:, 0][goes_on], ends[:-1][goes_on]
+    )
+
+
+def test_half_of_the_pairs_are_swapped():
+    store = piece_store(draw_pieces(num_documents=40, most=250, longest=8))
+    instances = run(store, pairs="sop", length=64)
+    labels = instances.labels[instances.labels != UNLABELLED]
+    assert abs((labels == SWAPPED).mean() - 0.5) < 0.07
+
+
+def test_some_instances_are_short():
+    store = piece_store(draw_pieces(num_documents=40, most=80, longest=4))
+    shares = {
+        rate: (run(store, pairs="none", length=64, short_rate=rate).lengths < 56).mean()
+        for rate in (0.0, 0.1, 1.0)
+    }
+    # The last of a document is short as well, and there are a few dozen of those.
+    assert shares[0.0] < shares[0.1] < shares[1.0]
+    assert shares[1.0] > 0.7
+
+
+def shortened(a: int, b: int, room: int) -> tuple[int, int]:
+    """Take tokens off the longer passage one by one, as the published program does."""
+    while a + b > room:
+        if a > b:
+            a -= 1
+        else:
+            b -= 1
+    return a, b
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(8, 40))
+def test_passages_are_shortened_as_published(a, b, length):
+    store = store_of_lengths([[a], [b]])
+    instances = run(store, length=length, short_rate=0.0)
+    assert (instances.labels == RANDOM).all()
+    for first, second in zip(instances.first, instances.second, strict=True):
+        whole = [a if passage[0] < a else b for passage in (first, second)]
+        assert (first[1], second[1]) == shortened(*whole, length - 3)
+
+
+def test_passages_are_shortened_at_both_ends():
+    store = store_of_lengths([[100], [100]])
+    cuts = [run(store, seed=seed, length=23).first[0, 0] for seed in range(40)]
+    # 90 of 100 tokens go, each from the front or the back by a coin.
+    assert abs(np.mean(cuts) - 45) < 5 * np.sqrt(90 / 4 / 40)
+    assert len(set(cuts)) > 8
+
+
+def test_documents_are_cut_in_the_order_that_is_asked_for():
+    store = piece_store(draw_pieces(num_documents=5))
+    documents = np.array([3, 0, 4])
+    instances = run(store, pairs="none", documents=documents)
+    of = documents_of(store, instances.first)
+    assert list(dict.fromkeys(of.tolist())) == [3, 0, 4]
+    first = run(store, pairs="none", documents=documents)
+    for ours, again in zip(instances, first, strict=True):
+        np.testing.assert_array_equal(ours, again)

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+import dataclasses
+import importlib
+import json
+from pathlib import Path
+
+import jax
+import pytest
+
+import bert_jax
+import elmo_jax
+from elmo_jax.config import CharCnnConfig
+from tests.train.experiments import KINDS, make_experiment
+from train import evaluate, export, prepare, pretrain, quickstart
+from train.config import (
+    FREE_FIELDS,
+    BilmPretraining,
+    MaskedLmPretraining,
+    NoOptions,
+    check_same,
+    config_names,
+    experiment_named,
+    read_command,
+    to_json,
+)
+from train.optimizer import Adagrad, make_optimizer
+
+PUBLISHED = {
+    "elmo_original": 93_600_848,
+    "elmo_medium": 28_027_728,
+    "elmo_small": 13_593_296,
+    "bert_base": 109_482_240,
+    "bert_large": 335_141_888,
+}
+"""Weights without softmax; with the pooler."""
+
+
+def read(*arguments: str, options=NoOptions):
+    return read_command(list(arguments), "prog", options, "What it does.")
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_every_experiment_can_be_built_and_says_what_came_of_it(name):
+    experiment = experiment_named(name)
+    kind, _, _ = name.partition("_")
+    assert experiment.kind == kind
+    make_optimizer(experiment.optimizer, experiment.num_steps)
+    record = importlib.import_module(f"configs.{name}").__doc__
+    headings = ("Command:", "Hardware:", "Time:", "Score:")
+    places = [record.index(f"\n{heading}") for heading in headings]
+    assert places == sorted(places)
+    command = " ".join(record[places[0] : places[1]].split())
+    assert f"python -m train.prepare {name} && python -m train.pretrain {name}" in (
+        command
+    )
+    json.dumps(to_json(experiment))
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_sizes(name):
+    experiment = experiment_named(name)
+    key = jax.random.key(0)
+    if isinstance(experiment, BilmPretraining):
+        shapes = jax.eval_shape(lambda: elmo_jax.init_params(key, experiment.model))
+    else:
+        shapes = jax.eval_shape(
+            lambda: bert_jax.init_params(key, experiment.model, ("pooler",))
+        )
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == PUBLISHED[name]
+
+
+def test_fields_are_changed_on_the_command_line():
+    _, experiment = read(
+        "elmo_tiny",
+        *("--num-steps", "9", "--model.cell-dim", "64", "--restarts", "False"),
+        *("--model.char-cnn.max-characters", "20", "--data.directory", "some/where"),
+        *("--optimizer.warmup-steps", "3", "--init-from", "models/x"),
+    )
+    before = experiment_named("elmo_tiny")
+    assert experiment == dataclasses.replace(
+        before,
+        num_steps=9,
+        restarts=False,
+        init_from=Path("models/x"),
+        model=dataclasses.replace(
+            before.model,
+            cell_dim=64,
+            char_cnn=dataclasses.replace(before.model.char_cnn, max_characters=20),
+        ),
+        data=dataclasses.replace(before.data, directory=Path("some/where")),
+        optimizer=dataclasses.replace(before.optimizer, warmup_steps=3),
+    )
+    assert isinstance(experiment.model.char_cnn, CharCnnConfig)
+    _, experiment = read("bert_tiny", "--objective.pairs", "none")
+    assert isinstance(experiment, MaskedLmPretraining)
+    assert experiment.objective.pairs == "none"
+
+
+def test_options_of_a_command_stand_beside_the_fields():
+    options, experiment = read(
+        "elmo_tiny", "--workdir", "runs/a", "--seed", "5", options=pretrain.Options
+    )
+    assert options.workdir == Path("runs/a")
+    assert experiment.seed == 5
+
+
+def test_a_wrong_field_is_refused_with_the_right_one(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        read("elmo_tiny", "--num-step", "9")
+    assert "--num-steps" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        read("bert_tiny", "--model.layer-dims", "9")
+    assert "--model.layer-dim" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        read("elmo_tiny", "--num-steps", "many")
+    assert "many" in capsys.readouterr().err
+
+
+def test_a_wrong_experiment_is_refused_with_the_right_one():
+    with pytest.raises(ValueError, match=r"no experiment 'elmo_tony'.*elmo_tiny"):
+        read("elmo_tony")
+    with pytest.raises(SystemExit, match="2"):
+        read()
+
+
+def test_a_wrong_experiment_is_one_line(capsys):
+    assert prepare.main(["bert_tinny"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("train.prepare: no experiment 'bert_tinny'")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"num_steps": 0}, "num_steps"),
+        ({"num_parts": 3}, "batch_size 8 is not a multiple of num_parts 3"),
+        ({"save_every": 0}, "save_every"),
+        ({"log_every": 0}, "log_every"),
+        ({"eval_every": -1}, "eval_every must be at least 0"),
+    ],
+)
+def test_values_that_no_run_could_have(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        make_experiment("elmo", tmp_path, **change)
+
+
+def test_a_row_longer_than_the_model_reads(tmp_path):
+    experiment = make_experiment("bert", tmp_path)
+    data = dataclasses.replace(experiment.objective, length=33)
+    with pytest.raises(ValueError, match=r"objective.length 33 is above model.max_pos"):
+        dataclasses.replace(experiment, objective=data)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_but_the_free_ones_decides(tmp_path, kind):
+    """Whatever can be asked for is in the file, and one change of it is refused."""
+    experiment = make_experiment(kind, tmp_path)
+    path = tmp_path / "experiment.json"
+    path.write_text(json.dumps(to_json(experiment)))
+    check_same(experiment, path)
+    held = to_json(experiment)
+    for field in dataclasses.fields(experiment):
+        assert field.name in held
+    for name in FREE_FIELDS:
+        *above, last = name.split(".")
+        tree = held
+        for part in above:
+            tree = tree[part]
+        tree[last] = 99
+    path.write_text(json.dumps(held))
+    check_same(experiment, path)
+    held["optimizer"] = to_json(make_experiment("elmo", tmp_path))["optimizer"]
+    held["optimizer"]["learning_rate"] = 0.25
+    held["data"]["held_out_every"] = 7
+    path.write_text(json.dumps(held))
+    with pytest.raises(ValueError, match="another configuration") as caught:
+        check_same(experiment, path)
+    text = str(caught.value)
+    assert "data.held_out_every is 6 and was 7" in text
+    rate = experiment.optimizer.learning_rate
+    assert f"optimizer.learning_rate is {rate} and was 0.25" in text
+    assert ("optimizer.type" in text) != isinstance(experiment.optimizer, Adagrad)
+
+
+COMMANDS = {
+    prepare: ["CONFIG is one of", "elmo_tiny", "--help"],
+    pretrain: ["CONFIG is one of", "bert_base", "goes on when the same command"],
+    evaluate: ["RUN_OR_MODEL", "--data", "--restarts", "perplexity"],
+    export: ["RUN", "MODEL", "--step", "--overwrite"],
+    quickstart: ["--directory", "--steps", "tiny ELMo"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda module: module.__name__)
+def test_help_is_worth_reading(capsys, command):
+    with pytest.raises(SystemExit, match="0"):
+        command.main(["--help"])
+    text = capsys.readouterr().out
+    for word in COMMANDS[command]:
+        assert word in text
+
+
+@pytest.mark.parametrize("command", [prepare, pretrain], ids=["prepare", "pretrain"])
+def test_help_of_an_experiment_lists_its_fields(capsys, command):
+    with pytest.raises(SystemExit, match="0"):
+        command.main(["elmo_original", "--help"])
+    text = capsys.readouterr().out
+    wanted = ["--model.projection-dim", "--optimizer.loss-factor", "793471", "39.7"]
+    if command is pretrain:
+        wanted += ["--workdir RUN", "steps between two checkpoints"]
+    for word in wanted:
+        assert word in text

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run that is stopped or killed anywhere ends with the numbers of one that is not."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from embed_jax.mesh import data_mesh
+from embed_jax.run_directory import CHECKPOINTS, read_weights, saved_steps
+from tests.train.experiments import (
+    KINDS,
+    kept_compilations,
+    losses,
+    make_experiment,
+    prepare_data,
+    stop_after,
+)
+from train.log import METRICS
+from train.pretrain import pretrain
+
+REPOSITORY = Path(__file__).parents[2]
+NUM_STEPS = 60
+
+# The command itself, on an experiment that configs/ does not have.
+DRIVER = f"""
+import sys
+from pathlib import Path
+
+import train.config
+from tests.train.experiments import make_experiment
+from train.pretrain import main
+
+kind, folder, run = sys.argv[1:]
+experiment = make_experiment(
+    kind, Path(folder), num_steps={NUM_STEPS}, eval_every=9, save_every=3
+)
+train.config.experiment_named = lambda name: experiment
+sys.exit(main([kind + "_tiny", "--workdir", run]))
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compilations(tmp_path_factory) -> Iterator[Path]:
+    folder = tmp_path_factory.getbasetemp() / "compiled"
+    with kept_compilations(folder):
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("corpus")
+    prepare_data(path)
+    (path / "driver.py").write_text(DRIVER, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def start(folder, compilations):
+    """Start the command in a process of its own."""
+
+    def start(kind: str, run: Path, num_devices: int) -> subprocess.Popen:
+        line = [sys.executable, folder / "driver.py", kind, folder, run]
+        environment = {
+            "PYTHONPATH": str(REPOSITORY),
+            "JAX_NUM_CPU_DEVICES": str(num_devices),
+            "JAX_COMPILATION_CACHE_DIR": str(compilations),
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        }
+        return subprocess.Popen(
+            list(map(str, line)),
+            env=os.environ | environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def check_same(run: Path, whole: Path) -> None:
+    """Every figure of every step, and the weights at the end, to the last bit."""
+    assert losses(run) == losses(whole)
+    assert {line["kind"] for line in losses(run)} == {"train", "held_out"}
+    assert saved_steps(run)[-1] == saved_steps(whole)[-1]
+    weights, _ = read_weights(run)
+    expected, _ = read_weights(whole)
+    jax.tree.map(np.testing.assert_array_equal, weights, expected)
+
+
+def num_lines(run: Path) -> int:
+    path = run / METRICS
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def is_saving(run: Path) -> bool:
+    path = run / CHECKPOINTS
+    return path.is_dir() and any(
+        entry.name.endswith(".orbax-checkpoint-tmp") for entry in path.iterdir()
+    )
+
+
+@pytest.mark.parametrize("num_devices", [1, 4])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stopped_run_goes_on(folder, tmp_path, capsys, kind, num_devices):
+    # Figures are means of five steps, so a stop may fall between two lines.
+    mesh = data_mesh(jax.devices()[:num_devices])
+    experiment = make_experiment(kind, folder, log_every=5, num_steps=11)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    pretrain(experiment, whole, mesh=mesh)
+    for at in (2, 7):
+        first = max(saved_steps(broken), default=0)
+        pretrain(experiment, broken, mesh=mesh, stop=stop_after(at - first))
+        assert saved_steps(broken)[-1] == at
+        assert f"stopped and saved at step {at}" in capsys.readouterr().err
+    pretrain(experiment, broken, mesh=mesh)
+    assert "going on from the checkpoint of step 7" in capsys.readouterr().err
+    assert [line["step"] for line in losses(whole)] == [5, 6, 10, 11]
+    check_same(broken, whole)
+
+
+def test_a_finished_run_is_left_as_it_is(folder, tmp_path):
+    mesh = data_mesh(jax.devices()[:1])
+    experiment = make_experiment("elmo", folder, num_steps=3)
+    pretrain(experiment, tmp_path / "run", mesh=mesh)
+    before = losses(tmp_path / "run")
+    pretrain(experiment, tmp_path / "run", mesh=mesh)
+    assert losses(tmp_path / "run") == before
+    assert saved_steps(tmp_path / "run") == [3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_devices", [1, 4])
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_at_random_moments(start, tmp_path, kind, num_devices):
+    """Five kills each, so twenty in all; two of five are certain to be inside a save.
+
+    One moment is counted from the start of the process, the others from a step.
+    """
+    rng = random.Random(f"{kind} {num_devices}")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    process = start(kind, whole, num_devices)
+    assert process.communicate()[1].count("going on") == 0
+    assert process.returncode == 0
+
+    cut_saves = 0
+    moments = ["save", "step", "start", "step", "save"]
+    for moment in moments:
+        process = start(kind, broken, num_devices)
+        wanted = num_lines(broken) + rng.randint(1, 8)
+        deadline = time.monotonic() + 60
+        if moment == "start":
+            time.sleep(rng.uniform(0, 10))
+        while moment != "start" and process.poll() is None:
+            assert time.monotonic() < deadline
+            if num_lines(broken) >= wanted:
+                if moment == "step":
+                    time.sleep(rng.uniform(0, 0.1))
+                    break
+                if is_saving(broken):
+                    break
+            time.sleep(0.0005)
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        cut_saves += is_saving(broken)
+    assert cut_saves >= 2
+
+    process = start(kind, broken, num_devices)
+    error = process.communicate()[1]
+    assert process.returncode == 0, error
+    assert "going on from the checkpoint of step" in error
+    assert not is_saving(broken)
+    check_same(broken, whole)
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_ends_well(start, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert start("elmo", whole, 1).wait() == 0
+    process = start("elmo", broken, 1)
+    while num_lines(broken) < 4:
+        assert process.poll() is None
+        time.sleep(0.0005)
+    process.terminate()
+    error = process.communicate()[1]
+    assert process.returncode == 0
+    step = int(error.split("stopped and saved at step ")[1].split()[0])
+    assert saved_steps(broken)[-1] == step < NUM_STEPS
+    assert start("elmo", broken, 1).wait() == 0
+    check_same(broken, whole)
