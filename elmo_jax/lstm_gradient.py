@@ -119,9 +119,9 @@ def _backward(clips: Clips, residuals: tuple, slopes: tuple) -> tuple:
     def step(later: tuple[Array, Array], now: tuple) -> tuple:
         of_cell, of_hidden = later
         of_output, kept_now, position = now
-        of_output = _pass(of_output + of_hidden, position.outputs, clips.projection)
-        of_state = of_output
+        of_output = of_state = of_output + of_hidden
         if to_state is not None:
+            of_output = _pass(of_output, position.outputs, clips.projection)
             of_state = _dot(of_output, to_state)
         enter, candidate, forget, leave = jnp.split(position.gates, 4, axis=-1)
         squashed = jnp.tanh(position.new_cells)

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-EXPERIMENT, MODEL, CHECKPOINTS, PARAMS = (
+EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, FIGURES = (
     "experiment.json",
     "model",
     "checkpoints",
     "params",
+    "metrics",
 )
 SEPARATOR = "."
 """Between the names on the way to a leaf, as `encoder.layer_0.mlp.up.kernel`."""
@@ -64,7 +65,7 @@ def best_step(path: Path) -> int | None:
     """Return the saved step whose held-out loss is least, or None if none has one."""
     losses = {}
     for step in saved_steps(path):
-        figures = path / CHECKPOINTS / str(step) / "metrics" / "metrics"
+        figures = path / CHECKPOINTS / str(step) / FIGURES / "metrics"
         with contextlib.suppress(OSError, json.JSONDecodeError, KeyError):
             losses[step] = json.loads(figures.read_text(encoding="utf-8"))["loss"]
     return min(losses, key=losses.__getitem__, default=None)
@@ -113,9 +114,7 @@ def _restore(source: Path) -> dict[str, np.ndarray]:
     path = epath.Path(source.absolute())
     names = handler.metadata(path).tree
     arguments = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
-    return handler.restore(
-        path, args=ocp.args.PyTreeRestore(restore_args=arguments)
-    )
+    return handler.restore(path, args=ocp.args.PyTreeRestore(restore_args=arguments))
 
 
 def _nest(named: dict[str, np.ndarray]) -> dict[str, Any]:

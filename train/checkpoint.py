@@ -3,7 +3,7 @@
 
 A checkpoint is four Orbax items: `params`, which serving reads; `moments` and `carry`,
 which only training reads; and `position`, the data position and what was not yet
-logged, as JSON.
+logged, as JSON. A measured one has `metrics` besides, its held-out figures.
 """
 
 import shutil
@@ -16,7 +16,7 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
-from embed_jax.run_directory import CHECKPOINTS, PARAMS, SEPARATOR
+from embed_jax.run_directory import CHECKPOINTS, FIGURES, PARAMS, SEPARATOR
 from train.step import TrainState
 
 # A checkpoint takes this many bytes of disk for each of the state's, at most.
@@ -80,6 +80,9 @@ class Checkpoints:
             return
         self.wait()
         self._check_room(state)
+        # Given as an item too: without a `best_fn`, which would warn at every save
+        # without figures, Orbax only remembers them while the process lives.
+        measured = {} if not figures else {FIGURES: ocp.args.JsonSave(dict(figures))}
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -87,8 +90,9 @@ class Checkpoints:
                 moments=ocp.args.StandardSave(_plain(state.moments)),
                 carry=ocp.args.StandardSave(_plain(state.carry)),
                 position=ocp.args.JsonSave(dict(position)),
+                **measured,
             ),
-            metrics=None if figures is None else dict(figures),
+            metrics=dict(figures) if figures else None,
         )
 
     def restore(self, state: TrainState) -> tuple[TrainState, dict[str, Any]]:

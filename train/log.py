@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,8 +20,8 @@ METRICS = "metrics.jsonl"
 class Interval:
     """Means over the steps since the last line was written."""
 
-    def __init__(self, sums: Mapping[str, tuple[float, float]] | None = None) -> None:
-        """Go on from sums that a checkpoint holds, or from nothing."""
+    def __init__(self, sums: Mapping[str, Sequence[float]] | None = None) -> None:
+        """Go on from pairs that a checkpoint holds, or from nothing."""
         self.sums = {name: (a, b) for name, (a, b) in (sums or {}).items()}
 
     def add(self, means: Mapping[str, Any]) -> None:

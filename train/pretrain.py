@@ -14,8 +14,9 @@ import json
 import math
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -27,7 +28,7 @@ from jax.sharding import Mesh
 
 from embed_jax.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
-from embed_jax.mesh import data_mesh, replicate, shard_rows
+from embed_jax.mesh import data_mesh
 from embed_jax.output_file import open_output
 from embed_jax.run_directory import EXPERIMENT, MODEL
 from train.checkpoint import Checkpoints
@@ -38,6 +39,7 @@ from train.log import Clock, Interval, RunLog, duration
 from train.memory import describe_memory
 from train.objectives.objective import Batch, Means, Objective
 from train.optimizer import make_optimizer
+from train.placement import place_batch, place_state
 from train.setup import set_up, write_model
 from train.step import TrainState, init_state, make_step
 
@@ -75,7 +77,7 @@ def pretrain(
     _check_run(experiment, run)
     objective, params, tokenizer = set_up(experiment)
     _begin_run(experiment, run, params, tokenizer)
-    state = _on_devices(init_state(objective, params, optimizer), mesh)
+    state = place_state(init_state(objective, params, optimizer), mesh)
     step_function = _Compiled(
         make_step(
             objective, optimizer, seed=experiment.seed, num_parts=experiment.num_parts
@@ -89,16 +91,16 @@ def pretrain(
             state, position = checkpoints.restore(state)
         first = int(position["step"])
         log = RunLog(run, first)
-        if first:
-            log.say(f"going on from the checkpoint of step {first}")
-        progress = _Progress(experiment, objective, log, mesh, position["interval"])
-        batches = load_batches(
-            objective.batches, first, experiment.num_steps, experiment.num_threads
-        )
         try:
+            if first:
+                log.say(f"going on from the checkpoint of step {first}")
+            progress = _Progress(experiment, objective, log, mesh, position["interval"])
+            batches = load_batches(
+                objective.batches, first, experiment.num_steps, experiment.num_threads
+            )
             step = first
             for batch in batches:
-                state, means = step_function(state, _put(batch, mesh), log.say)
+                state, means = step_function(state, place_batch(batch, mesh), log.say)
                 step += 1
                 progress.note(step, means, float(rate(step - 1)))
 
@@ -110,8 +112,11 @@ def pretrain(
                     progress.settle()
                     figures = None
                     if measures and experiment.eval_every:
-                        figures = objective.measure(state.params)
-                        progress.measured(step, figures)
+                        figures = objective.measure(
+                            state.params, partial(place_batch, mesh=mesh)
+                        )
+                        if figures:  # none where no text is held out
+                            progress.measured(step, figures)
                     checkpoints.save(state, progress.position(step), figures)
                     progress.pause()
                 if stopping and not is_last:
@@ -141,7 +146,7 @@ class _Progress:
         objective: Objective,
         log: RunLog,
         mesh: Mesh,
-        interval: Mapping[str, tuple[float, float]],
+        interval: Mapping[str, Sequence[float]],
     ) -> None:
         self._every, self._num_steps = experiment.log_every, experiment.num_steps
         self._objective, self._log = objective, log
@@ -226,22 +231,13 @@ class _Compiled:
         return jax.tree.unflatten(self._tree, leaves), means
 
 
-def _on_devices(state: TrainState, mesh: Mesh) -> TrainState:
-    """Repeat weights on every device and spread rows over them."""
-    whole = replicate(state.replace(carry=()), mesh)
-    return whole.replace(carry=shard_rows(state.carry, mesh))
-
-
-def _put(batch: Batch, mesh: Mesh) -> Batch:
-    shared = batch._replace(rows=())
-    return replicate(shared, mesh)._replace(rows=shard_rows(batch.rows, mesh))
-
-
 def _check_run(experiment: Experiment, run: Path) -> None:
     held = run / EXPERIMENT
     if held.is_file():
         check_same(experiment, held)
-    elif run.exists() and any(run.iterdir()):
+    elif run.exists() and not all(
+        entry.name.startswith((MODEL, EXPERIMENT)) for entry in run.iterdir()
+    ):  # Those alone are what a run leaves that is killed while it begins.
         raise ValueError(f"{run} is no run and not empty; give another directory")
 
 

@@ -72,7 +72,7 @@ def test_published_sizes(name):
 def test_fields_are_changed_on_the_command_line():
     _, experiment = read(
         "elmo_tiny",
-        *("--num-steps", "9", "--model.cell-dim", "64", "--restarts", "False"),
+        *("--num-steps", "9", "--model.cell-dim", "64", "--no-restarts"),
         *("--model.char-cnn.max-characters", "20", "--data.directory", "some/where"),
         *("--optimizer.warmup-steps", "3", "--init-from", "models/x"),
     )

@@ -65,7 +65,7 @@ def choose(
     begins = np.ones(len(rows), bool)
     if continues is not None:
         begins = ~continues[rows, columns]
-        # A passage that was cut may begin within a word, which is not that before [SEP].
+        # A passage that was cut may begin within a word: not the one before [SEP].
         begins[1:] |= (instance[1:] != instance[:-1]) | (np.diff(columns) != 1)
         begins[:1] = True
     heads = np.flatnonzero(begins)

@@ -6,7 +6,7 @@ Both directions predict through one softmax (Peters et al. 2018, section 3.1).
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import cast
 
@@ -21,7 +21,7 @@ from elmo_jax.params import ElmoParams
 from elmo_jax.softmax import log_normaliser, scores_of
 from elmo_jax.streams import StreamedBiLm, zero_streams
 from train.data.bilm_batches import BilmBatch, BilmBatches, BilmRows
-from train.objectives.objective import Mean, Means
+from train.objectives.objective import Batch, Mean, Means
 from train.objectives.sampled_softmax import sampled_softmax_losses
 
 DIRECTIONS = ("forward", "backward")
@@ -142,7 +142,9 @@ class BilmObjective:
                 )
         return jnp.stack(losses, axis=1), carry
 
-    def measure(self, params: ElmoParams) -> dict[str, float]:
+    def measure(
+        self, params: ElmoParams, place: Callable[[Batch], Batch] = lambda batch: batch
+    ) -> dict[str, float]:
         """Return the held-out perplexity of each direction, over the whole vocabulary.
 
         Every word and every sentence end counts, unknown words as `<UNK>`; none is
@@ -150,13 +152,15 @@ class BilmObjective:
         """
         if self.held_out is None:
             return {}
-        carry = self.held_out_carry()
+        carry = self.init_carry()
         totals = np.zeros((2, 2))
         number = self.held_out.epoch_end(0)
         if self.held_out_batches is not None:
             number = min(number, self.held_out_batches)
         for index in range(number):
-            sums, carry = _measure_batch(self, params, carry, self.held_out[index])
+            sums, carry = _measure_batch(
+                self, params, carry, place(self.held_out[index])
+            )
             totals += np.asarray(sums, np.float64)
         forward, backward = totals[0] / totals[1]
         return {
@@ -165,10 +169,6 @@ class BilmObjective:
             "backward_perplexity": math.exp(backward),
             "held_out_words": totals[1, 0],
         }
-
-    def held_out_carry(self) -> Carry:
-        """Return the states before the held-out text."""
-        return zero_streams(self.config, self.batch_size)
 
     @property
     def flops_per_batch(self) -> float:

@@ -6,7 +6,7 @@ Devlin et al. 2019, section 3.1. The vocabulary is scored at the hidden tokens a
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -20,7 +20,7 @@ from bert_jax.encoder import Encoder
 from bert_jax.heads import MlmHead, NspHead, Pooler
 from bert_jax.params import BertParams
 from train.data.masked_lm_batches import MaskedLmBatch, MaskedLmBatches, MaskedLmConfig
-from train.objectives.objective import Mean, Means
+from train.objectives.objective import Batch, Mean, Means
 
 # As published, so that a batch without a hidden token has a loss.
 _AT_LEAST = 1e-5
@@ -127,7 +127,9 @@ class MaskedLmObjective:
         pairs = _cross_entropy(logits, rows.labels, rows.label_weights)
         return _Sums(*tokens, *pairs)
 
-    def measure(self, params: BertParams) -> dict[str, float]:
+    def measure(
+        self, params: BertParams, place: Callable[[Batch], Batch] = lambda batch: batch
+    ) -> dict[str, float]:
         """Return losses and accuracies on held-out text, 15 % of it hidden."""
         if self.held_out is None:
             return {}
@@ -136,7 +138,7 @@ class MaskedLmObjective:
             number = min(number, self.held_out_batches)
         totals = np.zeros((4, 2))
         for index in range(number):
-            sums = _measure_batch(self, params, self.held_out[index])
+            sums = _measure_batch(self, params, place(self.held_out[index]))
             totals += np.asarray(sums, np.float64)
         token_loss, token_accuracy, pair_loss, pair_accuracy = (
             float(total / max(weight, _AT_LEAST)) for total, weight in totals

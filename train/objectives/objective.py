@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the loop asks of a model: three functions of arrays, and how to measure it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -71,9 +71,12 @@ class Objective(Protocol):
         """Return a batch's share of the loss; shares of a batch's parts add up."""
         ...
 
-    def measure(self, params: Params) -> dict[str, float]:
+    def measure(
+        self, params: Params, place: Callable[[Batch], Batch] = ...
+    ) -> dict[str, float]:
         """Return figures of the held-out text; "loss" is what the best run has least.
 
-        The names say what they are: a sampled loss is no perplexity.
+        The names say what they are: a sampled loss is no perplexity. `place` puts a
+        batch on the devices.
         """
         ...

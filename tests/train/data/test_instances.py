@@ -131,9 +131,7 @@ def test_what_was_to_follow_a_passage_with_a_random_one_begins_the_next_instance
     ]
     goes_on = documents[1:] == documents[:-1]
     assert goes_on.sum() > 20
-    np.testing.assert_array_equal(
-        instances.first[1:, 0][goes_on], ends[:-1][goes_on]
-    )
+    np.testing.assert_array_equal(instances.first[1:, 0][goes_on], ends[:-1][goes_on])
 
 
 def test_half_of_the_pairs_are_swapped():

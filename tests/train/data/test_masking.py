@@ -92,7 +92,7 @@ def test_whole_words_are_chosen_as_published(rows, rate):
 def test_quotas_are_those_of_the_published_program():
     """It rounds as Python does, and predicts one token at least."""
     lengths = np.arange(1, 513)
-    expected = [max(1, int(round(n * 0.15))) for n in lengths.tolist()]
+    expected = [max(1, round(n * 0.15)) for n in lengths.tolist()]
     assert quotas(lengths, 0.15).tolist() == expected
     assert quotas(np.array([128, 512]), 0.15).tolist() == [19, 77]
 
@@ -143,7 +143,9 @@ def test_places_and_targets_tell_what_stood_there():
     np.testing.assert_array_equal(masked.weights.sum(axis=1), chosen.sum(axis=1))
     real = masked.weights > 0
     row = np.nonzero(real)[0]
-    np.testing.assert_array_equal(masked.targets[real], ids[row, masked.positions[real]])
+    np.testing.assert_array_equal(
+        masked.targets[real], ids[row, masked.positions[real]]
+    )
     np.testing.assert_array_equal(
         masked.positions[real].reshape(400, 30), np.tile(np.arange(10, 40), (400, 1))
     )

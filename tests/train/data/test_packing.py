@@ -46,7 +46,9 @@ def test_random_lengths_leave_hardly_any_padding(kind):
     lengths = {
         "uniform": rng.integers(5, 129, 5000),
         "mostly_short": np.clip(rng.lognormal(3.2, 0.6, 5000), 5, 128).astype(int),
-        "mostly_full": np.where(rng.random(5000) < 0.1, rng.integers(5, 129, 5000), 128),
+        "mostly_full": np.where(
+            rng.random(5000) < 0.1, rng.integers(5, 129, 5000), 128
+        ),
     }[kind]
     rows = pack(lengths, 128, 16)
     assert lengths.sum() >= 0.95 * 128 * (rows.max() + 1)

@@ -100,9 +100,7 @@ def test_training_takes_the_same_course_as_in_torch(num_negatives, num_steps):
         weights = torch.tensor(batch.rows.weights)
         sampled = None
         if batch.negatives is not None:
-            sampled = [
-                (ids, int(n)) for ids, n in zip(*batch.negatives, strict=True)
-            ]
+            sampled = [(ids, int(n)) for ids, n in zip(*batch.negatives, strict=True)]
         forward, backward, carry = model.losses(
             *(x for d in (0, 1) for x in (characters[:, d], targets[:, d])),
             carry,
@@ -176,9 +174,7 @@ def test_the_held_out_perplexity_is_that_of_the_served_model():
     params = draw_params()
     figures = objective.measure(params)
     tokenizer = elmo_jax.ElmoTokenizer(CONFIG, STORE.vocabulary)
-    served = elmo_jax.perplexity(
-        elmo_jax.score_sentences(params, tokenizer, SENTENCES)
-    )
+    served = elmo_jax.perplexity(elmo_jax.score_sentences(params, tokenizer, SENTENCES))
     assert figures["held_out_words"] == served.num_tokens
     assert figures["forward_perplexity"] == pytest.approx(served.forward, rel=1e-5)
     assert figures["backward_perplexity"] == pytest.approx(served.backward, rel=1e-5)
@@ -186,9 +182,7 @@ def test_the_held_out_perplexity_is_that_of_the_served_model():
     assert make_objective().measure(params) == {}
 
 
-LSTM = ElmoConfig(
-    cell_dim=12, projection_dim=6, cell_clip=0.35, projection_clip=0.25
-)
+LSTM = ElmoConfig(cell_dim=12, projection_dim=6, cell_clip=0.35, projection_clip=0.2)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +245,9 @@ def test_the_written_gradient_is_the_derived_one(changes, acts):
         if name in acts:
             assert 0.2 < np.mean(np.abs(values) >= clip) < 0.8, name
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
-    leaves = zip(jax.tree.leaves(our_slopes), jax.tree.leaves(their_slopes), strict=True)
+    leaves = zip(
+        jax.tree.leaves(our_slopes), jax.tree.leaves(their_slopes), strict=True
+    )
     for one, other in leaves:
         scale = np.abs(other).max()
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * scale)

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trained weights as others read them: transformers, and the oracle of ELMo."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import bert_jax
+import elmo_jax
+from elmo_jax.scoring import perplexity, score_sentences
+from embed_jax import __main__ as embed_command
+from embed_jax.run_directory import best_step, saved_steps
+from embed_jax.store import VectorStore
+from tests.oracles import bilm
+from tests.train.experiments import (
+    KINDS,
+    kept_compilations,
+    make_experiment,
+    one_device,
+    prepare_data,
+)
+from train import evaluate, export
+from train.data.words import WordStore
+from train.objectives.bilm import BilmObjective
+from train.objectives.masked_lm import MaskedLmObjective
+from train.pretrain import pretrain
+
+SENTENCES = ["The walrus sees the old bank .", "Bread !", "My sister runs again ."]
+PACKAGES = {"elmo": elmo_jax, "bert": bert_jax}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compilations(tmp_path_factory):
+    with kept_compilations(tmp_path_factory.getbasetemp() / "compiled"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("corpus")
+    prepare_data(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs(folder, tmp_path_factory) -> dict[str, Path]:
+    """Runs whose best step, 3, is not their last, 6."""
+    path = tmp_path_factory.mktemp("runs")
+    for kind, objective in (("elmo", BilmObjective), ("bert", MaskedLmObjective)):
+        figures = iter([{"loss": 1.0}, {"loss": 2.0}])
+        experiment = make_experiment(kind, folder, num_steps=6, eval_every=3)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(objective, "measure", lambda *_, it=figures, **__: next(it))
+            pretrain(experiment, path / kind, mesh=one_device())
+    return {kind: path / kind for kind in KINDS}
+
+
+@pytest.fixture(scope="module")
+def models(runs, tmp_path_factory) -> dict[str, Path]:
+    """The last weights of each."""
+    path = tmp_path_factory.mktemp("models")
+    for kind, run in runs.items():
+        assert export.export(run, path / kind, step=6) == 6
+    return {kind: path / kind for kind in KINDS}
+
+
+@pytest.mark.parity
+def test_transformers_opens_a_bert(runs, models):
+    import torch
+    import transformers
+
+    params, tokenizer = bert_jax.load(runs["bert"])
+    theirs = transformers.BertForPreTraining.from_pretrained(models["bert"]).eval()
+    tokens = tokenizer(SENTENCES, SENTENCES[::-1])
+    with torch.no_grad():
+        output = theirs(
+            input_ids=torch.tensor(np.asarray(tokens.ids, np.int64)),
+            token_type_ids=torch.tensor(np.asarray(tokens.segment_ids, np.int64)),
+            attention_mask=torch.tensor(np.asarray(tokens.mask, np.int64)),
+        )
+    real = np.asarray(tokens.mask)
+    logits = np.asarray(bert_jax.masked_lm_logits(params, tokens))
+    np.testing.assert_allclose(
+        logits[real], output.prediction_logits.numpy()[real], atol=1e-5
+    )
+    np.testing.assert_allclose(
+        bert_jax.next_sentence_logits(params, tokens),
+        output.seq_relationship_logits.numpy(),
+        atol=1e-5,
+    )
+    pieces = transformers.AutoTokenizer.from_pretrained(models["bert"])
+    for row, (one, other) in enumerate(zip(SENTENCES, SENTENCES[::-1], strict=True)):
+        ids = pieces(one, other)["input_ids"]
+        assert list(np.asarray(tokens.ids)[row][real[row]]) == ids
+
+
+def test_the_oracle_reads_an_elmo(runs, models):
+    params, tokenizer = elmo_jax.load(runs["elmo"])
+    options = json.loads((models["elmo"] / "options.json").read_text())
+    weights: dict[str, np.ndarray] = {}
+
+    def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            weights[name] = item[()]
+
+    with h5py.File(models["elmo"] / "weights.hdf5") as file:
+        file.visititems(note)
+    sentences = [sentence.split() for sentence in SENTENCES]
+    expected = [bilm.run_sentence(options, weights, words)[0] for words in sentences]
+    for layer in range(3):
+        vectors = elmo_jax.embed_words(params, tokenizer, sentences, str(layer))
+        for ours, theirs in zip(vectors, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs[layer], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_run_and_model_embed_alike(runs, models, tmp_path, kind):
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("\n".join(SENTENCES) + "\n")
+    for name, path in (("run", runs[kind]), ("model", models[kind])):
+        output = tmp_path / f"{name}.h5"
+        assert embed_command.main([str(path), str(corpus), str(output)]) == 0
+    with (
+        VectorStore(tmp_path / "run.h5") as run,
+        VectorStore(tmp_path / "model.h5") as model,
+    ):
+        assert len(run) == len(SENTENCES)
+        for one, other in zip(run, model, strict=True):
+            assert one.any()
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_best_weights_are_taken(runs, models, tmp_path, capsys, kind):
+    run, package = runs[kind], PACKAGES[kind]
+    assert (saved_steps(run), best_step(run)) == ([3, 6], 3)
+    path = tmp_path / "model"
+    assert export.main([str(run), str(path)]) == 0
+    assert "the weights of step 3" in capsys.readouterr().out
+    leaves = {}
+    for name, model in (("best", path), ("last", models[kind])):
+        params, _ = package.load(model)
+        leaves[name] = params.heads["softmax" if kind == "elmo" else "mlm"]["bias"]
+    assert not np.array_equal(leaves["best"], leaves["last"])
+
+    assert export.main([str(run), str(path)]) == 2
+    assert "--overwrite replaces it" in capsys.readouterr().err
+    assert export.main([str(run), str(path), "--step", "6", "--overwrite"]) == 0
+    assert export.main([str(run), str(tmp_path / "x"), "--step", "5"]) == 2
+    assert "no checkpoint of step 5, only 3, 6" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_is_no_run_is_not_exported(tmp_path, capsys):
+    assert export.main([str(tmp_path), str(tmp_path / "model")]) == 2
+    assert "is no run of train.pretrain" in capsys.readouterr().err
+
+
+def test_figures_of_an_elmo(folder, runs, models, capsys):
+    data = folder / "words"
+    command = evaluate.Command(model=runs["elmo"], data=data, batch_size=8)
+    of_run = evaluate.evaluate(command)
+    carried = dataclasses.replace(command, model=models["elmo"], restarts=False)
+    assert evaluate.evaluate(carried) == of_run
+
+    line = [str(models["elmo"]), "--data", str(data), "--batch-size", "8"]
+    assert evaluate.main(line) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures != of_run
+    params, tokenizer = elmo_jax.load(models["elmo"])
+    store = WordStore.open(data / "held_out")
+    sentences = [
+        [store.types[index] for index in store.sentence(number)]
+        for number in range(store.num_sentences)
+    ]
+    expected = perplexity(score_sentences(params, tokenizer, sentences))
+    assert figures["held_out_words"] == expected.num_tokens
+    for direction in ("forward", "backward"):
+        np.testing.assert_allclose(
+            figures[f"{direction}_perplexity"], getattr(expected, direction), rtol=1e-5
+        )
+
+
+def test_figures_of_a_bert(folder, runs, models):
+    command = evaluate.Command(
+        model=runs["bert"], data=folder / "pieces", batch_size=8, batches=2
+    )
+    of_run = evaluate.evaluate(command)
+    alike = dataclasses.replace(
+        command, model=models["bert"], pairs="nsp", length=24, packed=True
+    )
+    assert evaluate.evaluate(alike) == of_run
+    earlier = evaluate.evaluate(dataclasses.replace(command, step=3))
+    assert earlier["loss"] != of_run["loss"]
+
+
+def test_data_of_another_vocabulary_is_refused(folder, runs, tmp_path, capsys):
+    line = [str(runs["bert"]), "--data", str(tmp_path)]
+    assert evaluate.main(line) == 2
+    assert "no such data; python -m train.prepare makes it" in capsys.readouterr().err

@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop where something goes wrong, and what it leaves on the disk."""
+
+import dataclasses
+import resource
+import shutil
+import signal
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import bert_jax
+import elmo_jax
+from embed_jax.mesh import data_mesh
+from embed_jax.run_directory import (
+    CHECKPOINTS,
+    MODEL,
+    best_step,
+    read_weights,
+    saved_steps,
+)
+from tests.train.experiments import (
+    KINDS,
+    kept_compilations,
+    losses,
+    make_experiment,
+    one_device,
+    prepare_data,
+    stop_after,
+)
+from train.data.bilm_batches import BilmBatches
+from train.log import METRICS, read_metrics
+from train.objectives.bilm import BilmObjective
+from train.optimizer import BertAdam
+from train.prepare import prepare
+from train.pretrain import main, pretrain
+
+# Where a file fails, Orbax leaves futures behind whose event loop is closed.
+ORBAX = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compilations(tmp_path_factory):
+    with kept_compilations(tmp_path_factory.getbasetemp() / "compiled"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("corpus")
+    prepare_data(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def experiment(folder):
+    return make_experiment("elmo", folder, keep_last=9, eval_every=0)
+
+
+@pytest.fixture(scope="module")
+def whole(experiment, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    pretrain(experiment, path, mesh=one_device())
+    assert saved_steps(path) == [3, 6, 9, 12]
+    return path
+
+
+def copy_until(whole: Path, run: Path, step: int) -> Path:
+    """Copy a run as if it had been killed at its checkpoint of a step."""
+    shutil.copytree(whole, run)
+    for later in saved_steps(run):
+        if later > step:
+            shutil.rmtree(run / CHECKPOINTS / str(later))
+    return run
+
+
+def contents(directory: Path) -> dict[Path, bytes]:
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {path: path.read_bytes() for path in files}
+
+
+def check_finite(run: Path) -> None:
+    params, _ = elmo_jax.load(run)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+
+
+def check_same(run: Path, whole: Path) -> None:
+    assert losses(run) == losses(whole)
+    weights, expected = (read_weights(path)[0] for path in (run, whole))
+    jax.tree.map(np.testing.assert_array_equal, weights, expected)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(
+    experiment, whole, tmp_path, monkeypatch
+):
+    make = BilmBatches.__getitem__
+
+    def poisoned(batches, number):
+        batch = make(batches, number)
+        if number != 4:
+            return batch
+        weights = np.full_like(batch.rows.weights, np.nan)
+        return batch._replace(rows=batch.rows._replace(weights=weights))
+
+    monkeypatch.setattr(BilmBatches, "__getitem__", poisoned)
+    with pytest.raises(ValueError, match="is nan at step 5; the checkpoint of step 3"):
+        pretrain(experiment, tmp_path / "run", mesh=one_device())
+    assert saved_steps(tmp_path / "run") == [3]
+    assert losses(tmp_path / "run") == losses(whole)[:4]
+    check_finite(tmp_path / "run")
+    monkeypatch.undo()
+    pretrain(experiment, tmp_path / "run", mesh=one_device())
+    check_same(tmp_path / "run", whole)
+
+
+def test_a_learning_rate_that_is_far_too_high(folder, tmp_path):
+    experiment = dataclasses.replace(
+        make_experiment("bert", folder, save_every=100),
+        optimizer=BertAdam(learning_rate=1e30, warmup_steps=1),
+    )
+    with pytest.raises(ValueError, match=r"at step \d+, before the first checkpoint"):
+        pretrain(experiment, tmp_path / "run", mesh=one_device())
+    assert saved_steps(tmp_path / "run") == []
+
+
+def test_a_run_of_another_configuration_is_left_alone(experiment, whole):
+    before = contents(whole)
+    other = dataclasses.replace(
+        experiment, seed=1, model=dataclasses.replace(experiment.model, cell_dim=20)
+    )
+    with pytest.raises(ValueError, match="another configuration") as caught:
+        pretrain(other, whole, mesh=one_device())
+    assert "model.cell_dim is 20 and was 16; seed is 1 and was 0" in str(caught.value)
+    assert contents(whole) == before
+
+
+def test_what_does_not_change_the_numbers_may_change(experiment, whole, tmp_path):
+    run = copy_until(whole, tmp_path / "run", 9)
+    changed = dataclasses.replace(
+        experiment, log_every=3, save_every=2, keep_last=1, num_threads=2
+    )
+    pretrain(changed, run, mesh=one_device())
+    assert saved_steps(run) == [12]
+    weights, expected = (read_weights(path)[0] for path in (run, whole))
+    jax.tree.map(np.testing.assert_array_equal, weights, expected)
+
+
+def test_a_full_disk(experiment, whole, tmp_path, monkeypatch, capsys):
+    run = copy_until(whole, tmp_path / "run", 6)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(
+        "train.checkpoint.shutil.disk_usage", lambda path: usage(10, 10, 0)
+    )
+    with pytest.raises(OSError, match=r"a checkpoint needs .* the disk has 0 MB"):
+        pretrain(experiment, run, mesh=one_device())
+    assert saved_steps(run) == [3, 6]
+    check_finite(run)
+    monkeypatch.undo()
+    pretrain(experiment, run, mesh=one_device())
+    check_same(run, whole)
+
+
+@ORBAX
+def test_a_write_that_fails(experiment, whole, tmp_path, capsys):
+    """Weights do not fit into files of 3 kB, figures do."""
+    run = copy_until(whole, tmp_path / "run", 9)
+    (run / METRICS).write_text("")
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def limit() -> bool:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+        return False
+
+    try:
+        with pytest.raises(OSError, match="could not be written"):
+            pretrain(experiment, run, mesh=one_device(), stop=limit)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert saved_steps(run) == [3, 6, 9]
+    check_finite(run)
+    pretrain(experiment, run, mesh=one_device())
+    weights, expected = (read_weights(path)[0] for path in (run, whole))
+    jax.tree.map(np.testing.assert_array_equal, weights, expected)
+
+
+def test_the_best_and_the_latest_are_kept(folder, tmp_path, monkeypatch):
+    figures = iter([5.0, 1.0, 4.0, 3.0, 2.0])
+    monkeypatch.setattr(
+        BilmObjective, "measure", lambda *_, **__: {"loss": next(figures)}
+    )
+    experiment = make_experiment(
+        "elmo", folder, num_steps=10, eval_every=2, save_every=5, keep_last=2
+    )
+    # What is the best is remembered by the disk, not by the process.
+    pretrain(experiment, tmp_path, mesh=one_device(), stop=stop_after(7))
+    assert saved_steps(tmp_path) == [4, 6, 7]
+    pretrain(experiment, tmp_path, mesh=one_device())
+    assert saved_steps(tmp_path) == [4, 8, 10]
+    assert best_step(tmp_path) == 4
+    assert [line["loss"] for line in read_metrics(tmp_path, "held_out")] == [
+        *(5.0, 1.0, 4.0, 3.0, 2.0)
+    ]
+
+
+def test_nothing_is_held_out(folder, tmp_path):
+    experiment = make_experiment("elmo", folder, num_steps=3, eval_every=2)
+    data = dataclasses.replace(
+        experiment.data, held_out_every=0, directory=tmp_path / "words"
+    )
+    prepare(data, lambda line: None)
+    experiment = dataclasses.replace(experiment, data=data)
+    pretrain(experiment, tmp_path / "run", mesh=one_device())
+    assert {line["kind"] for line in losses(tmp_path / "run")} == {"train"}
+    assert saved_steps(tmp_path / "run") == [2, 3]
+    assert best_step(tmp_path / "run") is None
+
+
+def test_a_batch_is_spread_evenly_or_not_at_all(experiment, tmp_path):
+    with pytest.raises(ValueError, match="batch_size 8 is not a multiple of 3 devices"):
+        pretrain(experiment, tmp_path / "run", mesh=data_mesh(jax.devices()[:3]))
+    parts = dataclasses.replace(experiment, num_parts=4)
+    with pytest.raises(ValueError, match="4 devices times num_parts 4"):
+        pretrain(parts, tmp_path / "run", mesh=data_mesh(jax.devices()[:4]))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_data_that_is_not_prepared(tmp_path, kind):
+    experiment = make_experiment(kind, tmp_path)
+    with pytest.raises(
+        ValueError, match=r"is not prepared; run python -m train\.prepare"
+    ):
+        pretrain(experiment, tmp_path / "run", mesh=one_device())
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_fails_in_one_line(tmp_path, capsys):
+    directory = ["--data.directory", str(tmp_path / "none")]
+    status = main(["elmo_tiny", "--workdir", str(tmp_path / "run"), *directory])
+    assert status == 2
+    error = capsys.readouterr().err
+    assert error.startswith("train.pretrain: ")
+    assert error.count("\n") == 1
+    assert "is not prepared" in error
+
+
+def test_a_directory_of_something_else_is_left_alone(experiment, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="is no run and not empty"):
+        pretrain(experiment, tmp_path, mesh=one_device())
+    assert contents(tmp_path) == {tmp_path / "thesis.tex": b"precious"}
+
+
+def test_a_run_that_was_killed_while_it_began(experiment, whole, tmp_path):
+    (tmp_path / MODEL).mkdir()
+    (tmp_path / MODEL / "options.json").write_text("{")
+    (tmp_path / "experiment.json.new").write_text("{")
+    pretrain(experiment, tmp_path, mesh=one_device())
+    check_same(tmp_path, whole)
+    elmo_jax.load(tmp_path)
+
+
+def test_lines_of_steps_that_are_made_again_are_taken_back(experiment, whole, tmp_path):
+    run = copy_until(whole, tmp_path / "run", 9)
+    with (run / METRICS).open("a") as file:
+        file.write('{"step": 13, "kind": "tr')
+    pretrain(experiment, run, mesh=one_device())
+    check_same(run, whole)
+
+
+@ORBAX
+def test_a_damaged_checkpoint_is_named(experiment, whole, tmp_path):
+    run = copy_until(whole, tmp_path / "run", 9)
+    for path in (run / CHECKPOINTS / "9").rglob("*"):
+        if path.is_file() and "ocdbt.process_0" in str(path):
+            path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"checkpoints/9 cannot be read.* remove it"):
+        pretrain(experiment, run, mesh=one_device())
+    with pytest.raises(ValueError, match="checkpoints/9/params is damaged"):
+        elmo_jax.load(run)
+    shutil.rmtree(run / CHECKPOINTS / "9")
+    pretrain(experiment, run, mesh=one_device())
+    check_same(run, whole)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_can_be_loaded_while_the_run_goes_on(folder, tmp_path, kind):
+    package, other = (elmo_jax, bert_jax) if kind == "elmo" else (bert_jax, elmo_jax)
+    loaded = []
+
+    def look() -> bool:
+        assert package.recognises(tmp_path)
+        assert not other.recognises(tmp_path)
+        if len(loaded) < 3:
+            with pytest.raises(ValueError, match="holds no checkpoint yet"):
+                package.load(tmp_path)
+            loaded.append(None)
+            return False
+        # It is written beside the steps.
+        deadline = time.monotonic() + 20
+        while not saved_steps(tmp_path):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        loaded.append(package.load(tmp_path))
+        return False
+
+    experiment = make_experiment(kind, folder, num_steps=6, keep_last=9)
+    pretrain(experiment, tmp_path, mesh=one_device(), stop=look)
+    params, tokenizer = loaded[3]
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+    assert params.heads
+    weights, step = read_weights(tmp_path, 3)
+    assert step == 3
+    jax.tree.map(np.testing.assert_array_equal, params.encoder, weights["encoder"])
+    vectors = package.embed_words(params, tokenizer, ["The walrus sees bread."])
+    assert vectors[0].shape[1] == params.config.layer_dim
+    bare, _ = package.load(tmp_path, encoder_only=True)
+    assert not bare.heads
+
+
+def test_a_stop_at_the_last_step_is_an_end(experiment, tmp_path, capsys):
+    short = dataclasses.replace(experiment, num_steps=2)
+    pretrain(short, tmp_path, mesh=one_device(), stop=stop_after(2))
+    assert saved_steps(tmp_path) == [2]
+    assert "stopped" not in capsys.readouterr().err

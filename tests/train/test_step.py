@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A step is that of the whole batch, however it is divided."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import bert_jax
+import elmo_jax
+from bert_jax.config import BertConfig
+from elmo_jax.config import ElmoConfig
+from embed_jax.mesh import data_mesh
+from tests.train.experiments import KINDS, kept_compilations
+from tests.train.stores import PIECES, draw_pieces, draw_words, piece_store, word_store
+from train.data.bilm_batches import BilmBatches
+from train.data.masked_lm_batches import MaskedLmBatches, MaskedLmConfig
+from train.objectives.bilm import BilmObjective
+from train.objectives.masked_lm import MaskedLmObjective
+from train.placement import place_batch, place_state
+from train.step import init_state, make_step
+
+WORDS = word_store([draw_words(num_sentences=40)], vocab_size=14)
+TEXT = piece_store(draw_pieces(num_documents=20))
+NUM_WORDS, B = len(WORDS.vocabulary), 8
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quickly(tmp_path_factory):
+    with kept_compilations(tmp_path_factory.mktemp("compiled")):
+        yield
+
+
+def make(kind: str, dropout_rate: float = 0.0) -> tuple[Any, Any]:
+    """Return an objective and weights. In both, parts of a batch weigh differently."""
+    key, dtype = jax.random.key(0), jnp.dtype(jnp.float32)
+    if kind == "elmo":
+        config = ElmoConfig(
+            char_cnn=None,
+            vocab_size=NUM_WORDS,
+            num_blocks=1,
+            cell_dim=8,
+            projection_dim=4,
+            dropout_rate=dropout_rate,
+        )
+        batches = BilmBatches(
+            WORDS, batch_size=B, window=20, num_negatives=5, widest_filter=None
+        )
+        objective = BilmObjective(
+            config=config,
+            batches=batches,
+            held_out=None,
+            num_words=NUM_WORDS,
+            batch_size=B,
+            window=20,
+            restarts=False,
+            dtype=dtype,
+        )
+        return objective, elmo_jax.init_params(key, config, NUM_WORDS)
+    config = BertConfig(
+        vocab_size=len(PIECES),
+        num_blocks=1,
+        num_heads=2,
+        layer_dim=8,
+        mlp_dim=8,
+        max_positions=32,
+        init_std=0.1,
+        dropout_rate=dropout_rate,
+        attention_dropout_rate=dropout_rate,
+    )
+    data = MaskedLmConfig(pairs="sop", length=32, packed=True, max_instances=3)
+    batches = MaskedLmBatches(TEXT, data, batch_size=B)
+    objective = MaskedLmObjective(
+        config=config,
+        data=data,
+        batches=batches,
+        held_out=None,
+        batch_size=B,
+        dtype=dtype,
+    )
+    return objective, jax.jit(partial(bert_jax.init_params, config=config))(key)
+
+
+def close(ours: Any, theirs: Any, tolerance: float) -> None:
+    """Compare leaf by leaf, relative to the largest value."""
+    leaves = zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
+    for one, other in leaves:
+        scale = float(np.abs(other).max(initial=0))
+        np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_in_parts_makes_the_same_step(kind):
+    objective, params = make(kind)
+    optimizer = optax.sgd(0.1)
+    state = init_state(objective, params, optimizer)
+    # In the last window of an epoch rows have run out.
+    number = objective.batches.epoch_end(0) - 1
+    batch = jax.tree.map(jnp.asarray, objective.batches[number])
+    if kind == "elmo":
+        assert 0 < batch.rows.weights.mean() < 1
+        rng = np.random.default_rng(0)
+        carry = jax.tree.map(
+            lambda part: jnp.asarray(rng.normal(size=part.shape), jnp.float32),
+            state.carry,
+        )
+        state = state.replace(carry=carry)
+
+    def run(num_parts: int):
+        step = make_step(objective, optimizer, seed=0, num_parts=num_parts)
+        after, means = jax.jit(step)(state, batch)
+        moved = jax.tree.map(lambda a, b: np.subtract(a, b), after.params, state.params)
+        return moved, after.carry, means
+
+    whole = run(1)
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(whole[0])) > 1e-3
+    for num_parts in (2, 4):
+        parts = run(num_parts)
+        largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(whole[0]))
+        for one, other in zip(*map(jax.tree.leaves, (parts[0], whole[0])), strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-6 * largest)
+        close(parts[1:], whole[1:], 1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dropout_is_a_function_of_the_seed_and_the_step(kind):
+    objective, params = make(kind, dropout_rate=0.5)
+    optimizer = optax.sgd(0.1)
+    state = init_state(objective, params, optimizer)
+    batch = jax.tree.map(jnp.asarray, objective.batches[0])
+
+    def norms(seed: int) -> list[float]:
+        step = jax.jit(make_step(objective, optimizer, seed=seed))
+        states = [state.replace(step=jnp.int32(number)) for number in (0, 1, 0)]
+        return [float(step(s, batch)[1]["gradient_norm"].total) for s in states]
+
+    first, second, again = norms(0)
+    assert first == again
+    assert first != second
+    assert norms(1)[0] not in (first, second)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_number_of_devices_takes_the_same_course(kind):
+    objective, params = make(kind)
+    optimizer = optax.sgd(0.5)
+    step = jax.jit(make_step(objective, optimizer, seed=0))
+
+    def course(num_devices: int) -> list[float]:
+        mesh = data_mesh(jax.devices()[:num_devices])
+        state = place_state(init_state(objective, params, optimizer), mesh)
+        figures = []
+        for number in range(4):
+            state, means = step(state, place_batch(objective.batches[number], mesh))
+            figures += [
+                float(total / weight)
+                for name, (total, weight) in means.items()
+                if name.endswith("loss")
+            ]
+        return figures
+
+    expected = course(1)
+    assert len(set(expected)) == len(expected) == 8
+    for num_devices in (2, 4, 8):
+        np.testing.assert_allclose(course(num_devices), expected, rtol=1e-5)
