@@ -170,7 +170,7 @@ def _set_up_masked_lm(experiment: MaskedLmPretraining, share: tuple[int, int]) -
     heads = ("mlm",) if experiment.objective.pairs == "none" else HEADS
     params = bert_jax.init_params(key, config, heads)
     if experiment.init_from:
-        params = continue_bert(experiment.init_from, params)
+        params = continue_bert(experiment.init_from, params, tokenizer)
     return Setup(objective, params, tokenizer)
 
 

@@ -19,6 +19,7 @@ from tests.train.experiments import (
     one_device,
     prepare_data,
 )
+from train.continuation import piece_ids
 from train.data.words import WordStore
 from train.pretrain import pretrain
 from train.setup import set_up
@@ -95,7 +96,7 @@ def test_an_elmo_of_another_vocabulary(folder, tmp_path, words, caplog):
                 params.heads["softmax"][name][row],
                 source.heads["softmax"][name][place],
             )
-    assert f"{known} of {len(words)} words are taken from it" in caplog.text
+    assert f"{known} of {len(words)} entries are taken from it" in caplog.text
     assert 3 < known < len(words)
 
 
@@ -124,6 +125,35 @@ def test_a_bert_without_some_heads(folder, tmp_path, caplog):
         check_equal(params.heads[name], fresh.heads[name])
         assert f"has no head '{name}'; it is trained from nothing" in caplog.text
     assert "'mlm'" not in caplog.text
+
+
+def test_a_bert_of_another_vocabulary(folder, tmp_path, caplog):
+    """The rows of pieces that both have are taken over, the rest is taken whole."""
+    fresh = set_up(make_experiment("bert", folder))
+    ours = piece_ids(fresh.tokenizer)
+    kept = [piece for piece in sorted(ours, key=ours.__getitem__) if "e" not in piece]
+    pieces = [*kept[:5], "zebra", *reversed(kept[5:])]
+    (tmp_path / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    theirs = bert_jax.WordPieceTokenizer.from_vocab(tmp_path / "vocab.txt", cased=False)
+    config = dataclasses.replace(fresh.params.config, vocab_size=len(pieces))
+    given = bert_jax.init_params(jax.random.key(7), config, ("pooler", "mlm", "nsp"))
+    given.heads["mlm"]["bias"] = jax.numpy.arange(len(pieces), dtype=float)
+    bert_jax.save(tmp_path / "model", given, theirs)
+    params = first_params("bert", folder, tmp_path / "model")
+    check_equal(params.encoder["layer_0"], given.encoder["layer_0"])
+    check_equal(params.heads["nsp"], given.heads["nsp"])
+    tables = [p.encoder["embeddings"]["token"]["embedding"] for p in (params, given)]
+    biases = [p.heads["mlm"]["bias"] for p in (params, given)]
+    fresh_table = fresh.params.encoder["embeddings"]["token"]["embedding"]
+    for piece, row in ours.items():
+        if piece in pieces:
+            at = pieces.index(piece)
+            np.testing.assert_array_equal(tables[0][row], tables[1][at])
+            assert biases[0][row] == biases[1][at]
+        else:
+            np.testing.assert_array_equal(tables[0][row], fresh_table[row])
+            assert biases[0][row] == 0
+    assert f"{len(kept)} of {len(ours)} entries are taken from it" in caplog.text
 
 
 def test_a_bert_of_another_shape(folder, tmp_path):
