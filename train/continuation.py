@@ -50,8 +50,9 @@ def continue_elmo(
     else:
         heads["softmax"] = softmax
         rows = _known_rows(path, words.ids, tokenizer.vocabulary.ids)
-        for leaf in ("weights", "bias") if rows else ():
-            heads = _with_rows(heads, fresh.heads, ("softmax", leaf), rows)
+        if rows is not None:
+            for leaf in ("weights", "bias"):
+                heads = _with_rows(heads, fresh.heads, ("softmax", leaf), rows)
     return fresh.replace(encoder=given.encoder, heads=heads)
 
 

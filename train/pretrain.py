@@ -11,18 +11,15 @@ again, as if nothing had happened. While it runs, `load(RUN)` gives its latest w
 
 import dataclasses
 import json
-import math
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
-import jax
-import numpy as np
 import tyro
 from jax.sharding import Mesh
 
@@ -32,14 +29,13 @@ from embed_jax.mesh import data_mesh
 from embed_jax.output_file import open_output
 from embed_jax.run_directory import EXPERIMENT, MODEL
 from train.checkpoint import Checkpoints
+from train.compiled import CompiledStep
 from train.config import Experiment, check_same, read_command, to_json
 from train.data.loader import load_batches
-from train.hardware import peak_flops
-from train.log import Clock, Interval, RunLog, duration
-from train.memory import describe_memory
-from train.objectives.objective import Batch, Means, Objective
+from train.log import RunLog
 from train.optimizer import make_optimizer
 from train.placement import place_batch, place_state
+from train.progress import Progress, is_due
 from train.setup import set_up, write_model
 from train.step import TrainState, init_state, make_step
 
@@ -78,7 +74,7 @@ def pretrain(
     objective, params, tokenizer = set_up(experiment)
     _begin_run(experiment, run, params, tokenizer)
     state = place_state(init_state(objective, params, optimizer), mesh)
-    step_function = _Compiled(
+    step_function = CompiledStep(
         make_step(
             objective, optimizer, seed=experiment.seed, num_parts=experiment.num_parts
         ),
@@ -94,7 +90,7 @@ def pretrain(
         try:
             if first:
                 log.say(f"going on from the checkpoint of step {first}")
-            progress = _Progress(experiment, objective, log, mesh, position["interval"])
+            progress = Progress(experiment, objective, log, mesh, position["interval"])
             batches = load_batches(
                 objective.batches, first, experiment.num_steps, experiment.num_threads
             )
@@ -106,8 +102,8 @@ def pretrain(
 
                 is_last = step == experiment.num_steps
                 stopping = stop()
-                measures = _is_due(step, experiment.eval_every) or is_last
-                if measures or stopping or _is_due(step, experiment.save_every):
+                measures = is_due(step, experiment.eval_every) or is_last
+                if measures or stopping or is_due(step, experiment.save_every):
                     # Only a state whose loss is a number is worth keeping.
                     progress.settle()
                     figures = None
@@ -137,100 +133,6 @@ def pretrain(
     return state
 
 
-class _Progress:
-    """Reads a step's figures one step late, so that the device never waits."""
-
-    def __init__(
-        self,
-        experiment: Experiment,
-        objective: Objective,
-        log: RunLog,
-        mesh: Mesh,
-        interval: Mapping[str, Sequence[float]],
-    ) -> None:
-        self._every, self._num_steps = experiment.log_every, experiment.num_steps
-        self._objective, self._log = objective, log
-        self._peak = peak_flops(list(mesh.devices.flat))
-        self._interval, self._clock = Interval(interval), Clock()
-        self._pending: tuple[int, Means, float] | None = None
-
-    def note(self, step: int, means: Means, rate: float) -> None:
-        self.settle()
-        self._pending = step, means, rate
-
-    def settle(self) -> None:
-        if self._pending is None:
-            return
-        step, means, rate = self._pending
-        self._pending = None
-        means = jax.device_get(means)
-        for name, (total, _) in means.items():
-            if not np.isfinite(total):
-                raise FloatingPointError(f"{name} is {total} at step {step}")
-        self._clock.tick()
-        self._interval.add(means)
-        if _is_due(step, self._every):
-            figures = {**self._interval.take(), "learning_rate": rate}
-            self._log.write(step, figures, kind="train")
-            self._say(step, figures)
-
-    def measured(self, step: int, figures: Mapping[str, float]) -> None:
-        self._log.write(step, figures, kind="held_out")
-        shown = ", ".join(_shown(name, value) for name, value in figures.items())
-        self._log.say(f"step {step}, held out: {shown}")
-
-    def position(self, step: int) -> dict[str, Any]:
-        return {"step": step, "interval": self._interval.sums}
-
-    def pause(self) -> None:
-        self._clock.pause()
-
-    def _say(self, step: int, figures: Mapping[str, float]) -> None:
-        parts = [f"step {step} of {self._num_steps}"]
-        parts += [
-            _shown(name, value)
-            for name, value in figures.items()
-            if name not in ("learning_rate", "gradient_norm")
-        ]
-        seconds = self._clock.seconds_a_step()
-        if seconds:
-            parts.append(f"{self._objective.tokens_per_batch / seconds:,.0f} tokens/s")
-            if self._peak:
-                used = self._objective.flops_per_batch / seconds / self._peak
-                parts.append(f"{used:.0%} of peak")
-            parts.append(f"{duration((self._num_steps - step) * seconds)} left")
-        parts.append(f"epoch {step / self._objective.epoch_steps:.2f}")
-        self._log.say(" · ".join(parts))
-
-
-class _Compiled:
-    """The step, compiled once for each shape of batch; the state is given up to it."""
-
-    def __init__(self, step: Callable, state: TrainState) -> None:
-        leaves, self._tree = jax.tree.flatten(state)
-        shardings = [leaf.sharding for leaf in leaves]
-
-        def flat(state: TrainState, batch: Batch) -> tuple[list, Means]:
-            # A tree of shardings would be a state that its own annotations refuse.
-            state, means = step(state, batch)
-            return jax.tree.leaves(state), means
-
-        self._step = jax.jit(flat, donate_argnums=0, out_shardings=(shardings, None))
-        self._programs: dict[Any, Callable] = {}
-
-    def __call__(
-        self, state: TrainState, batch: Batch, say: Callable[[str], None]
-    ) -> tuple[TrainState, Means]:
-        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(batch))
-        if shapes not in self._programs:
-            program = self._step.lower(state, batch).compile()
-            if not self._programs:
-                say(describe_memory(program, state))
-            self._programs[shapes] = program
-        leaves, means = self._programs[shapes](state, batch)
-        return jax.tree.unflatten(self._tree, leaves), means
-
-
 def _check_run(experiment: Experiment, run: Path) -> None:
     held = run / EXPERIMENT
     if held.is_file():
@@ -249,19 +151,6 @@ def _begin_run(experiment: Experiment, run: Path, params: Any, tokenizer: Any) -
         with open_output(run / EXPERIMENT) as file:
             text = json.dumps(to_json(experiment), indent=2) + "\n"
             file.write(text.encode("utf-8"))
-
-
-def _is_due(step: int, every: int) -> bool:
-    return bool(every) and step % every == 0
-
-
-def _shown(name: str, value: float) -> str:
-    label = name.replace("_", " ")
-    if name.endswith("accuracy"):
-        return f"{label} {value:.1%}"
-    if float(value).is_integer() and abs(value) >= 1000:
-        return f"{label} {value:,.0f}"
-    return f"{label} {value:.4g}" if math.isfinite(value) else f"{label} -"
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from train import evaluate, export
 from train.data.words import WordStore
 from train.objectives.bilm import BilmObjective
 from train.objectives.masked_lm import MaskedLmObjective
+from train.prepare import prepare
 from train.pretrain import pretrain
 
 SENTENCES = ["The walrus sees the old bank .", "Bread !", "My sister runs again ."]
@@ -198,7 +199,20 @@ def test_figures_of_a_bert(folder, runs, models):
     assert earlier["loss"] != of_run["loss"]
 
 
-def test_data_of_another_vocabulary_is_refused(folder, runs, tmp_path, capsys):
+def test_missing_data_names_the_command(runs, tmp_path, capsys):
     line = [str(runs["bert"]), "--data", str(tmp_path)]
     assert evaluate.main(line) == 2
     assert "no such data; python -m train.prepare makes it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_data_of_another_vocabulary_is_refused(kind, folder, runs, tmp_path, capsys):
+    data = dataclasses.replace(
+        make_experiment(kind, folder).data, vocab_size=30, directory=tmp_path / "data"
+    )
+    prepare(data, lambda _: None)
+    assert evaluate.main([str(runs[kind]), "--data", str(data.directory)]) == 2
+    error = capsys.readouterr().err
+    assert "was prepared with" in error
+    assert f"{runs[kind]}" in error
+    assert error.count("\n") == 1

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run tells while it goes on, read one step late."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from train.config import Experiment
+from train.hardware import peak_flops
+from train.log import Clock, Interval, RunLog, duration
+from train.objectives.objective import Means, Objective
+
+
+class Progress:
+    """Reads a step's figures one step late, so that the device never waits."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        objective: Objective,
+        log: RunLog,
+        mesh: Mesh,
+        interval: Mapping[str, Sequence[float]],
+    ) -> None:
+        """Go on from the sums of an interval that a checkpoint holds."""
+        self._every, self._num_steps = experiment.log_every, experiment.num_steps
+        self._objective, self._log = objective, log
+        self._peak = peak_flops(list(mesh.devices.flat))
+        self._interval, self._clock = Interval(interval), Clock()
+        self._pending: tuple[int, Means, float] | None = None
+
+    def note(self, step: int, means: Means, rate: float) -> None:
+        """Take a step's figures, still to be computed, and read the last one's."""
+        self.settle()
+        self._pending = step, means, rate
+
+    def settle(self) -> None:
+        """Read the figures of the last step.
+
+        Raises:
+          FloatingPointError: one is not a number; says which, and of which step.
+        """
+        if self._pending is None:
+            return
+        step, means, rate = self._pending
+        self._pending = None
+        means = jax.device_get(means)
+        for name, (total, _) in means.items():
+            if not np.isfinite(total):
+                raise FloatingPointError(f"{name} is {total} at step {step}")
+        self._clock.tick()
+        self._interval.add(means)
+        if is_due(step, self._every):
+            figures = {**self._interval.take(), "learning_rate": rate}
+            self._log.write(step, figures, kind="train")
+            self._say(step, figures)
+
+    def measured(self, step: int, figures: Mapping[str, float]) -> None:
+        """Write down held-out figures."""
+        self._log.write(step, figures, kind="held_out")
+        shown = ", ".join(_shown(name, value) for name, value in figures.items())
+        self._log.say(f"step {step}, held out: {shown}")
+
+    def position(self, step: int) -> dict[str, Any]:
+        """Return what a checkpoint holds beside the state, as JSON can."""
+        return {"step": step, "interval": self._interval.sums}
+
+    def pause(self) -> None:
+        """Leave what comes now out of the time a step takes."""
+        self._clock.pause()
+
+    def _say(self, step: int, figures: Mapping[str, float]) -> None:
+        parts = [f"step {step} of {self._num_steps}"]
+        parts += [
+            _shown(name, value)
+            for name, value in figures.items()
+            if name not in ("learning_rate", "gradient_norm")
+        ]
+        seconds = self._clock.seconds_a_step()
+        if seconds:
+            parts.append(f"{self._objective.tokens_per_batch / seconds:,.0f} tokens/s")
+            if self._peak:
+                used = self._objective.flops_per_batch / seconds / self._peak
+                parts.append(f"{used:.0%} of peak")
+            parts.append(f"{duration((self._num_steps - step) * seconds)} left")
+        parts.append(f"epoch {step / self._objective.epoch_steps:.2f}")
+        self._log.say(" · ".join(parts))
+
+
+def is_due(step: int, every: int) -> bool:
+    """Tell whether something is done after this step; never where `every` is 0."""
+    return bool(every) and step % every == 0
+
+
+def _shown(name: str, value: float) -> str:
+    label = name.replace("_", " ")
+    if name.endswith("accuracy"):
+        return f"{label} {value:.1%}"
+    if float(value).is_integer() and abs(value) >= 1000:
+        return f"{label} {value:,.0f}"
+    return f"{label} {value:.4g}" if math.isfinite(value) else f"{label} -"
