@@ -35,7 +35,7 @@ def config() -> BilmPretraining:
             vocab_size=20_000,
         ),
         batch_size=32,
-        num_steps=1000,
+        num_steps=800,
         window=20,
         num_negatives=1024,
         restarts=True,
@@ -43,7 +43,7 @@ def config() -> BilmPretraining:
             learning_rate=4e-3, warmup_steps=50, weight_decay=0.0, corrects_bias=True
         ),
         log_every=50,
-        eval_every=500,
+        eval_every=400,
         eval_batches=40,
         save_every=300,
     )
