@@ -21,9 +21,9 @@ from train.optimizer import BertAdam
 def config() -> MaskedLmPretraining:
     """Return a small model for a short run.
 
-    Without dropout; with weights that begin wider, for a width of 128 the published
-    0.02 attends to nothing for long; and with Adam's correction, whose absence makes the
-    first steps too large at this learning rate.
+    Without dropout; with weights that begin wider, since at a width of 128 the
+    published 0.02 attends to nothing for long; and with Adam's correction, without
+    which the first steps are too large at this learning rate.
     """
     return MaskedLmPretraining(
         model=BertConfig(
