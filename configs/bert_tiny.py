@@ -22,8 +22,8 @@ def config() -> MaskedLmPretraining:
     """Return a small model for a short run.
 
     Without dropout; with weights that begin wider, since at a width of 128 the
-    published 0.02 attends to nothing for long; and with Adam's correction, without
-    which the first steps are too large at this learning rate.
+    published 0.02 attends to nothing for long; and with Adam's correction in place of a
+    long warm-up.
     """
     return MaskedLmPretraining(
         model=BertConfig(
