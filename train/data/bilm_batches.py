@@ -23,6 +23,7 @@ from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN, PADDING, character_rows
 from train.data.epochs import Epochs, random_stream
 from train.data.negatives import Negatives, draw_negatives
 from train.data.ragged import write_out
+from train.data.share import rows_of_host
 from train.data.words import WordStore
 
 # Characters in a batch's rows are a multiple of this, so that few shapes are compiled.
@@ -170,23 +171,12 @@ class BilmBatches:
         Raises:
           ValueError: nothing to read, or rows that hosts cannot share.
         """
-        index, count = share
-        if batch_size % count:
-            raise ValueError(
-                f"batch_size {batch_size} is not a multiple of the {count} hosts"
-            )
-        if not store.num_tokens:
-            raise ValueError(
-                f"{store.path} holds no words; is the corpus large enough to hold "
-                "documents out?"
-            )
+        rows = rows_of_host(store, batch_size, share)
         self._store, self._widest_filter = store, widest_filter
         self._batch_size, self._window = batch_size, window
         self._seed, self._shuffled = seed, shuffled
         self.num_negatives = num_negatives
-        self._rows = np.arange(
-            index * batch_size // count, (index + 1) * batch_size // count
-        )
+        self._rows = np.arange(rows.start, rows.stop)
         self._lengths = np.diff(store.sentence_starts) + 1
         self._epochs = Epochs(self._lay_out, alike=not shuffled)
         self.num_targets = int(self._lengths.sum())

@@ -13,6 +13,7 @@ from train.data.instances import Instances, Pairs, cut
 from train.data.packing import pack
 from train.data.pieces import PieceStore
 from train.data.ragged import write_out
+from train.data.share import rows_of_host
 
 # Held-out text is always masked at this rate, or accuracies could not be compared.
 EVALUATION_RATE = 0.15
@@ -161,21 +162,10 @@ class MaskedLmBatches:
         Raises:
           ValueError: nothing to read, or rows that hosts cannot share.
         """
-        index, count = share
-        if batch_size % count:
-            raise ValueError(
-                f"batch_size {batch_size} is not a multiple of the {count} hosts"
-            )
-        if not store.num_tokens:
-            raise ValueError(
-                f"{store.path} holds no text; is the corpus large enough to hold "
-                "documents out?"
-            )
+        self._share = rows_of_host(store, batch_size, share)
         self._store, self._config = store, config
         self._batch_size, self._seed, self._shuffled = batch_size, seed, shuffled
         self._rate = config.masking_rate if masking_rate is None else masking_rate
-        begin, end = (i * batch_size // count for i in (index, index + 1))
-        self._share = slice(begin, end)
         self._epochs = Epochs(self._plan, alike=not shuffled)
 
     def __getitem__(self, number: int) -> MaskedLmBatch:

@@ -240,5 +240,5 @@ def test_types_of_a_word_table_are_rows_of_it():
 def test_what_cannot_be_laid_out_is_refused():
     with pytest.raises(ValueError, match="batch_size 4 is not a multiple of the 3"):
         make_batches(share=(0, 3))
-    with pytest.raises(ValueError, match="nowhere holds no words"):
+    with pytest.raises(ValueError, match="nowhere holds no text"):
         BilmBatches(word_store([]), batch_size=2, window=3)

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which rows of a batch a host makes, checked with what it makes them from."""
+
+from train.data.store import TokenStore
+
+
+def rows_of_host(store: TokenStore, batch_size: int, share: tuple[int, int]) -> slice:
+    """Return a host's rows of every batch.
+
+    Args:
+      store: what batches are made from.
+      batch_size: rows of the whole batch, over all hosts.
+      share: the host's index and the number of hosts.
+
+    Raises:
+      ValueError: nothing to read, or rows that hosts cannot share.
+    """
+    index, count = share
+    if batch_size % count:
+        raise ValueError(
+            f"batch_size {batch_size} is not a multiple of the {count} hosts"
+        )
+    if not store.num_tokens:
+        raise ValueError(
+            f"{store.path} holds no text; is the corpus large enough to hold documents "
+            "out?"
+        )
+    return slice(index * batch_size // count, (index + 1) * batch_size // count)
