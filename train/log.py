@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from tensorboardX import SummaryWriter
-
 from embed_jax.output_file import open_output
 
 METRICS = "metrics.jsonl"
@@ -54,6 +52,9 @@ class RunLog:
             after its last checkpoint.
           terminal: where the progress line goes; by default standard error.
         """
+        # Imported here: it takes seconds where torch is installed, which it imports.
+        from tensorboardX import SummaryWriter
+
         self._path = directory / METRICS
         self._terminal = sys.stderr if terminal is None else terminal
         if self._path.exists():
