@@ -132,7 +132,7 @@ def duration(seconds: float) -> str:
     """Write a time for people.
 
     Example:
-      >>> duration(59), duration(3700), duration(200000)
+      >>> duration(59.0), duration(3700.0), duration(200000.0)
       ('59 s', '1 h 1 min', '2 d 7 h')
     """
     if seconds < 60:
