@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A BERT of forty novels, measured on ten others.
+"""A BERT of 41 novels, measured on ten others.
 
 Command: python -m train.prepare bert_novels && python -m train.pretrain bert_novels
   --workdir runs/bert_novels (CONTEXTUAL_DATA names the folder of the novels)
@@ -20,7 +20,7 @@ from train.optimizer import BertAdam
 
 
 def config() -> MaskedLmPretraining:
-    """Return a model that two cores train in an hour; see bert_tiny for why so."""
+    """Return a model small enough for two cores; see bert_tiny for why so."""
     return MaskedLmPretraining(
         model=BertConfig(
             num_blocks=4,

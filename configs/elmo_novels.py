@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A biLM of forty novels, measured on ten others.
+"""A biLM of 41 novels, measured on ten others.
 
 Command: python -m train.prepare elmo_novels && python -m train.pretrain elmo_novels
   --workdir runs/elmo_novels (CONTEXTUAL_DATA names the folder of the novels)
@@ -21,7 +21,7 @@ DATA = Path(os.environ.get("CONTEXTUAL_DATA", "../shared/data"))
 
 
 def config() -> BilmPretraining:
-    """Return a model that two cores train in an hour."""
+    """Return a model small enough for two cores."""
     return BilmPretraining(
         model=ElmoConfig(
             char_cnn=CharCnnConfig(

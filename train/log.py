@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from embed_jax.output_file import open_output
 
@@ -41,22 +41,18 @@ class Interval:
 class RunLog:
     """Writes a run's figures; lines of steps that are made again are taken back."""
 
-    def __init__(
-        self, directory: Path, step: int, terminal: TextIO | None = None
-    ) -> None:
+    def __init__(self, directory: Path, step: int) -> None:
         """Open the log at a step.
 
         Args:
           directory: of the run.
           step: the last one that counts; later lines come from a run that was killed
             after its last checkpoint.
-          terminal: where the progress line goes; by default standard error.
         """
         # Imported here: it takes seconds where torch is installed, which it imports.
         from tensorboardX import SummaryWriter
 
         self._path = directory / METRICS
-        self._terminal = sys.stderr if terminal is None else terminal
         if self._path.exists():
             self._drop_after(step)
         self._file = self._path.open("a", encoding="utf-8")
@@ -72,8 +68,8 @@ class RunLog:
 
     def say(self, text: str) -> None:
         """Print a line for whoever watches."""
-        self._terminal.write(text + "\n")
-        self._terminal.flush()
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
     def close(self) -> None:
         """Write out what is left."""

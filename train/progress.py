@@ -28,6 +28,8 @@ class Progress:
     ) -> None:
         """Go on from the sums of an interval that a checkpoint holds."""
         self._every, self._num_steps = experiment.log_every, experiment.num_steps
+        # Read once: BERT's makes a batch of the first epoch, whose plan is forgotten.
+        self._tokens = objective.tokens_per_batch
         self._objective, self._log = objective, log
         self._peak = peak_flops(list(mesh.devices.flat))
         self._interval, self._clock = Interval(interval), Clock()
@@ -82,7 +84,7 @@ class Progress:
         ]
         seconds = self._clock.seconds_a_step()
         if seconds:
-            parts.append(f"{self._objective.tokens_per_batch / seconds:,.0f} tokens/s")
+            parts.append(f"{self._tokens / seconds:,.0f} tokens/s")
             if self._peak:
                 used = self._objective.flops_per_batch / seconds / self._peak
                 parts.append(f"{used:.0%} of peak")

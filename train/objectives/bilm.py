@@ -5,7 +5,6 @@ Both directions predict through one softmax (Peters et al. 2018, section 3.1).
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import cast
@@ -21,7 +20,7 @@ from elmo_jax.params import ElmoParams
 from elmo_jax.softmax import log_normaliser, scores_of
 from elmo_jax.streams import StreamedBiLm, zero_streams
 from train.data.bilm_batches import BilmBatch, BilmBatches, BilmRows
-from train.objectives.objective import Batch, Mean, Means
+from train.objectives.objective import Batch, Mean, Means, perplexity_of
 from train.objectives.sampled_softmax import sampled_softmax_losses
 
 DIRECTIONS = ("forward", "backward")
@@ -35,6 +34,7 @@ class BilmObjective:
       config: the shape of the model.
       batches: of the training text.
       held_out: of the text that is measured, unshuffled; None for none.
+      num_words: of the vocabulary.
       batch_size: rows of a batch, over all devices.
       window: positions of a row.
       restarts: whether sentences start from zeros, see `elmo_jax.streams`.
@@ -165,8 +165,8 @@ class BilmObjective:
         forward, backward = totals[0] / totals[1]
         return {
             "loss": (forward + backward) / 2,
-            "forward_perplexity": math.exp(forward),
-            "backward_perplexity": math.exp(backward),
+            "forward_perplexity": perplexity_of(forward),
+            "backward_perplexity": perplexity_of(backward),
             "held_out_words": totals[1, 0],
         }
 

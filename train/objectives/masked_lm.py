@@ -5,7 +5,6 @@ Devlin et al. 2019, section 3.1. The vocabulary is scored at the hidden tokens a
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple, cast
@@ -20,7 +19,7 @@ from bert_jax.encoder import Encoder
 from bert_jax.heads import MlmHead, NspHead, Pooler
 from bert_jax.params import BertParams
 from train.data.masked_lm_batches import MaskedLmBatch, MaskedLmBatches, MaskedLmConfig
-from train.objectives.objective import Batch, Mean, Means
+from train.objectives.objective import Batch, Mean, Means, perplexity_of
 
 # As published, so that a batch without a hidden token has a loss.
 _AT_LEAST = 1e-5
@@ -146,7 +145,7 @@ class MaskedLmObjective:
         figures = {
             "loss": token_loss,
             "masked_loss": token_loss,
-            "masked_perplexity": math.exp(min(token_loss, 700)),
+            "masked_perplexity": perplexity_of(token_loss),
             "masked_accuracy": token_accuracy,
             "held_out_predictions": float(totals[0, 1]),
         }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the loop asks of a model: three functions of arrays, and how to measure it."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -26,6 +27,16 @@ class Mean(NamedTuple):
 
 
 Means = dict[str, Mean]
+
+
+def perplexity_of(loss: float) -> float:
+    """Return exp(loss); infinity where that is no number, as for a run gone wrong.
+
+    Example:
+      >>> perplexity_of(0.0), perplexity_of(1000.0)
+      (1.0, inf)
+    """
+    return math.exp(loss) if loss < 700 else math.inf
 
 
 @runtime_checkable

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run tells while it goes on."""
+
+from embed_jax.mesh import data_mesh
+from tests.train.experiments import make_experiment
+from train.log import RunLog
+from train.objectives.objective import Mean
+from train.progress import Progress
+
+
+class Objective:
+    """Counts how often it is asked for what takes long to tell."""
+
+    batches = held_out = None
+    epoch_steps = 4
+    flops_per_batch = 1e6
+    asked = 0
+
+    @property
+    def tokens_per_batch(self) -> float:
+        self.asked += 1
+        return 100.0
+
+    def init_carry(self): ...
+
+    def weights_of(self, batch): ...
+
+    def loss(self, params, carry, batch, weights, key): ...
+
+    def measure(self, params, place=None): ...
+
+
+def test_a_line_does_not_make_the_first_epoch_anew(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("train.progress.peak_flops", lambda devices: None)
+    objective, log = Objective(), RunLog(tmp_path, 0)
+    experiment = make_experiment("bert", tmp_path)
+    progress = Progress(experiment, objective, log, data_mesh(), {})
+    before = objective.asked  # the check of annotations asks too
+    for step in range(1, 6):
+        progress.note(step, {"masked_loss": Mean(2.0, 1.0)}, 0.1)
+    progress.settle()
+    log.close()
+    assert "tokens/s" in capsys.readouterr().err
+    assert objective.asked == before
