@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Contenders in processes of their own, in turn, several rounds; the median counts."""
 
+import dataclasses
 import json
 import platform
 import statistics
@@ -8,6 +9,27 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any
+
+
+def compare(
+    module: str, contenders: Sequence[str], command: Any, packages: Sequence[str]
+) -> None:
+    """Run all rounds of a benchmark and print its table.
+
+    Args:
+      module: of the benchmark, whose `--only NAME` runs one contender.
+      contenders: ours first.
+      command: its dataclass; all fields but `rounds` and `only` are handed on.
+      packages: whose versions are printed.
+    """
+    arguments = [
+        item
+        for name, value in dataclasses.asdict(command).items()
+        if name not in ("rounds", "only")
+        for item in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    print_table(run_rounds(module, contenders, arguments, command.rounds), packages)
 
 
 def run_rounds(

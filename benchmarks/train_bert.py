@@ -18,7 +18,7 @@ from typing import Literal
 import tyro
 
 from benchmarks.random_text import random_piece_store
-from benchmarks.rounds import print_table, run_rounds
+from benchmarks.rounds import compare
 from bert_jax.config import BertConfig
 from train.data.masked_lm_batches import MaskedLmBatch, MaskedLmBatches, MaskedLmConfig
 
@@ -52,15 +52,12 @@ def main() -> None:
     """Run the rounds and print the table, or run one contender."""
     command = tyro.cli(Command, description=__doc__)
     if command.only is None:
-        arguments = [
-            item
-            for name in ("model", "batch_size", "length", "steps")
-            for item in (f"--{name.replace('_', '-')}", str(getattr(command, name)))
-        ]
-        medians = run_rounds(
-            "benchmarks.train_bert", CONTENDERS, arguments, command.rounds
+        compare(
+            "benchmarks.train_bert",
+            CONTENDERS,
+            command,
+            ("jax", "torch", "transformers"),
         )
-        print_table(medians, ("jax", "torch", "transformers"))
         return
     model = MODELS[command.model]
     batches = MaskedLmBatches(

@@ -20,7 +20,7 @@ import numpy as np
 import tyro
 
 from benchmarks.random_text import random_word_store
-from benchmarks.rounds import print_table, run_rounds
+from benchmarks.rounds import compare
 from elmo_jax.characters import character_rows
 from elmo_jax.config import CharCnnConfig, ElmoConfig
 from train.data.bilm_batches import BOUNDARIES, BilmBatch, BilmBatches
@@ -54,15 +54,7 @@ def main() -> None:
     """Run the rounds and print the table, or run one contender."""
     command = tyro.cli(Command, description=__doc__)
     if command.only is None:
-        arguments = [
-            item
-            for name in ("batch_size", "window", "negatives", "steps")
-            for item in (f"--{name.replace('_', '-')}", str(getattr(command, name)))
-        ]
-        medians = run_rounds(
-            "benchmarks.train_elmo", CONTENDERS, arguments, command.rounds
-        )
-        print_table(medians, ("jax", "torch"))
+        compare("benchmarks.train_elmo", CONTENDERS, command, ("jax", "torch"))
         return
     batches = BilmBatches(
         random_word_store(1_000_000, VOCAB_SIZE),

@@ -8,46 +8,30 @@ Time: not measured yet on an idle machine.
 Score: not measured yet.
 """
 
+import dataclasses
 from pathlib import Path
 
-from bert_jax.config import BertConfig
-from configs.elmo_novels import DATA
+from configs import bert_tiny
+from configs.elmo_novels import SOURCE
 from train.config import MaskedLmPretraining
-from train.data.config import PieceData
-from train.data.masked_lm_batches import MaskedLmConfig
-from train.data.sources import TextSource
-from train.optimizer import BertAdam
 
 
 def config() -> MaskedLmPretraining:
     """Return a model small enough for two cores; see bert_tiny for why so."""
-    return MaskedLmPretraining(
-        model=BertConfig(
-            num_blocks=4,
-            num_heads=4,
-            layer_dim=128,
-            mlp_dim=512,
-            max_positions=128,
-            dropout_rate=0.0,
-            attention_dropout_rate=0.0,
-            init_std=0.08,
-        ),
-        data=PieceData(
-            source=TextSource(
-                patterns=(str(DATA / "text_litbank_novels" / "*.txt"),), form="prose"
-            ),
+    tiny = bert_tiny.config()
+    return dataclasses.replace(
+        tiny,
+        model=dataclasses.replace(tiny.model, num_blocks=4, num_heads=4),
+        data=dataclasses.replace(
+            tiny.data,
+            source=SOURCE,
             directory=Path("data/novels_pieces"),
             source_directory=Path("data/novels"),
-            vocab_size=8000,
             held_out_every=5,
         ),
-        objective=MaskedLmConfig(
-            pairs="none", length=64, packed=True, masking_rate=0.3
-        ),
-        optimizer=BertAdam(learning_rate=2e-3, warmup_steps=300, corrects_bias=True),
+        optimizer=dataclasses.replace(tiny.optimizer, warmup_steps=300),
         batch_size=32,
         num_steps=9000,
-        log_every=50,
         eval_every=3000,
         eval_batches=50,
         save_every=500,

@@ -7,7 +7,7 @@ clipped, then its projection.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar, no_type_check
+from typing import NamedTuple, no_type_check
 
 import flax.linen as nn
 import jax
@@ -16,10 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from elmo_jax.char_cnn import precision
 from elmo_jax.config import ElmoConfig
-
-T = TypeVar("T")
-
-FORGET_BIAS = 1.0  # added when run, in no published bias
+from elmo_jax.gates import FORGET_BIAS, clip, materialise, sigmoid
 
 
 @no_type_check  # jax also builds such trees of shapes, shardings and axes.
@@ -120,19 +117,19 @@ class LstmLayer(nn.Module):
             table = (
                 self._dot(inputs.vectors.astype(self.dtype), from_input) + bias[None]
             )
-            table = _materialise(table)
+            table = materialise(table)
 
             def look_up(words: Array, hidden: Array) -> Array:
-                return _materialise(table[words]) + self._dot(hidden, from_hidden)
+                return materialise(table[words]) + self._dot(hidden, from_hidden)
 
             return inputs.words, look_up
         inputs = inputs.astype(self.dtype)
         if self.hoist:
-            given = _materialise(self._dot(inputs, from_input) + bias[None, None])
+            given = materialise(self._dot(inputs, from_input) + bias[None, None])
             return given, lambda now, hidden: now + self._dot(hidden, from_hidden)
 
         def multiply(x: Array, hidden: Array) -> Array:
-            both = _materialise(jnp.concatenate([x, hidden], axis=-1))
+            both = materialise(jnp.concatenate([x, hidden], axis=-1))
             return self._dot(both, kernel) + bias[None]
 
         return inputs, multiply
@@ -145,15 +142,15 @@ class LstmLayer(nn.Module):
     ) -> LstmState:
         """Compute the state after a position from its gates."""
         enter, candidate, forget, leave = jnp.split(gates, 4, axis=-1)
-        cell = _sigmoid(forget + FORGET_BIAS) * cell
-        cell = cell + _sigmoid(enter) * jnp.tanh(candidate)
-        cell = _clip(cell, self.config.cell_clip)
-        hidden = _sigmoid(leave) * jnp.tanh(cell)
+        cell = sigmoid(forget + FORGET_BIAS) * cell
+        cell = cell + sigmoid(enter) * jnp.tanh(candidate)
+        cell = clip(cell, self.config.cell_clip)
+        hidden = sigmoid(leave) * jnp.tanh(cell)
         if projection is None:
             return LstmState(cell, hidden)
-        cell, hidden = _materialise((cell, hidden))
+        cell, hidden = materialise((cell, hidden))
         hidden = self._dot(hidden.astype(self.dtype), projection)
-        return LstmState(cell, _clip(hidden, self.config.projection_clip))
+        return LstmState(cell, clip(hidden, self.config.projection_clip))
 
     def _dot(self, left: Array, right: Float[Array, "in out"]) -> Array:
         return jnp.dot(
@@ -199,18 +196,3 @@ def _choose(
     return LstmState(
         *(jnp.where(where, *both) for both in zip(chosen, other, strict=True))
     )
-
-
-def _clip(values: Array, bound: float | None) -> Array:
-    return values if bound is None else jnp.clip(values, -bound, bound)
-
-
-def _sigmoid(values: Array) -> Array:
-    # XLA:CPU computes tanh in half the time of its logistic function.
-    return 0.5 * jnp.tanh(0.5 * values) + 0.5
-
-
-def _materialise(values: T) -> T:
-    # Otherwise XLA:CPU may compute the values again in each of their consumers, and the
-    # operands of a product while it multiplies.
-    return jax.lax.optimization_barrier(values)

@@ -7,17 +7,14 @@ each matrix is one product over all positions. See docs/decisions/lstm-training.
 """
 
 from functools import partial
-from typing import NamedTuple, TypeVar, no_type_check
+from typing import NamedTuple, no_type_check
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from elmo_jax.char_cnn import precision
-
-T = TypeVar("T")
-
-FORGET_BIAS = 1.0
+from elmo_jax.gates import FORGET_BIAS, clip, materialise, sigmoid
 
 
 class Clips(NamedTuple):
@@ -83,11 +80,11 @@ def _run(
         gates = given_now + _dot(hidden, from_hidden)
         gates = _activate(gates)
         enter, candidate, forget, leave = jnp.split(gates, 4, axis=-1)
-        new_cell = _clip(forget * cell + enter * candidate, clips.cell)
+        new_cell = clip(forget * cell + enter * candidate, clips.cell)
         output = leave * jnp.tanh(new_cell)
         if projection is not None:
-            new_cell, output = _materialise((new_cell, output))
-            output = _clip(_dot(output, projection), clips.projection)
+            new_cell, output = materialise((new_cell, output))
+            output = clip(_dot(output, projection), clips.projection)
         saved = _Saved(gates, cell, hidden, new_cell, output)
         return (new_cell, output), saved
 
@@ -113,8 +110,8 @@ def _forward(
 def _backward(clips: Clips, residuals: tuple, slopes: tuple) -> tuple:
     saved, kept, from_hidden, projection = residuals
     of_outputs, of_cell, of_hidden = slopes
-    to_hidden = _materialise(from_hidden.T)
-    to_state = None if projection is None else _materialise(projection.T)
+    to_hidden = materialise(from_hidden.T)
+    to_state = None if projection is None else materialise(projection.T)
 
     def step(later: tuple[Array, Array], now: tuple) -> tuple:
         of_cell, of_hidden = later
@@ -136,7 +133,7 @@ def _backward(clips: Clips, residuals: tuple, slopes: tuple) -> tuple:
             ],
             axis=-1,
         )
-        of_gates = _materialise(of_gates)
+        of_gates = materialise(of_gates)
         of_hidden = _dot(of_gates, to_hidden) * kept_now[:, None]
         of_cell = of_cell * forget * kept_now[:, None]
         return (of_cell, of_hidden), (of_gates, of_output)
@@ -159,8 +156,8 @@ read_in_order.defvjp(_forward, _backward)
 def _activate(gates: Float[Array, "B H4"]) -> Float[Array, "B H4"]:
     """Squash the gates, in the order input, candidate, forget, output."""
     enter, candidate, forget, leave = jnp.split(gates, 4, axis=-1)
-    parts = _sigmoid(enter), jnp.tanh(candidate), _sigmoid(forget + FORGET_BIAS)
-    return jnp.concatenate([*parts, _sigmoid(leave)], axis=-1)
+    parts = sigmoid(enter), jnp.tanh(candidate), sigmoid(forget + FORGET_BIAS)
+    return jnp.concatenate([*parts, sigmoid(leave)], axis=-1)
 
 
 def _pass(slope: Array, values: Array, bound: float | None) -> Array:
@@ -182,15 +179,3 @@ def _dot(left: Array, right: Array) -> Array:
         precision=precision(right.dtype),
         preferred_element_type=jnp.float32,
     )
-
-
-def _clip(values: Array, bound: float | None) -> Array:
-    return values if bound is None else jnp.clip(values, -bound, bound)
-
-
-def _sigmoid(values: Array) -> Array:
-    return 0.5 * jnp.tanh(0.5 * values) + 0.5
-
-
-def _materialise(values: T) -> T:
-    return jax.lax.optimization_barrier(values)

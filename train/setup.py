@@ -17,7 +17,7 @@ from elmo_jax.vocabulary import write_vocabulary
 from train.config import BilmPretraining, Experiment, MaskedLmPretraining
 from train.continuation import continue_bert, continue_elmo
 from train.data.bilm_batches import BilmBatches
-from train.data.config import PieceData, WordData
+from train.data.encoding import HELD_OUT, TRAIN
 from train.data.masked_lm_batches import EVALUATION_RATE, MaskedLmBatches
 from train.data.pieces import PieceStore
 from train.data.prepared import check_prepared
@@ -44,20 +44,19 @@ class Setup(NamedTuple):
     tokenizer: Any
 
 
-def set_up(experiment: Experiment, *, share: tuple[int, int] = (0, 1)) -> Setup:
+def set_up(experiment: Experiment) -> Setup:
     """Open the data and draw or load the first weights.
 
     Args:
       experiment: the configuration.
-      share: this host's index and the number of hosts.
 
     Raises:
       ValueError: the data is not prepared, or the weights do not fit.
     """
     check_prepared(experiment.data)
     if isinstance(experiment, BilmPretraining):
-        return _set_up_bilm(experiment, share)
-    return _set_up_masked_lm(experiment, share)
+        return _set_up_bilm(experiment)
+    return _set_up_masked_lm(experiment)
 
 
 def compute_dtype(name: str) -> jnp.dtype:
@@ -81,9 +80,9 @@ def write_model(directory: Path, params: Params, tokenizer: Any) -> None:
     (directory / name).write_text(text, encoding="utf-8")
 
 
-def _set_up_bilm(experiment: BilmPretraining, share: tuple[int, int]) -> Setup:
+def _set_up_bilm(experiment: BilmPretraining) -> Setup:
     config, data = experiment.model, experiment.data
-    train = _open(WordStore, data, "train")
+    train = WordStore.open(data.directory / TRAIN)
     words = train.vocabulary
     if not words.counts and experiment.num_negatives:
         # Negatives are drawn by rank; the counts have proven that ranks mean frequency.
@@ -99,17 +98,15 @@ def _set_up_bilm(experiment: BilmPretraining, share: tuple[int, int]) -> Setup:
         seed=experiment.seed,
         num_negatives=experiment.num_negatives,
         widest_filter=widest_filter,
-        share=share,
     )
     held_out = None
     if data.held_out_every and experiment.eval_every:
         held_out = BilmBatches(
-            _open(WordStore, data, "held_out"),
+            WordStore.open(data.directory / HELD_OUT),
             batch_size=experiment.batch_size,
             window=experiment.window,
             shuffled=False,
             widest_filter=widest_filter,
-            share=share,
         )
     objective = BilmObjective(
         config=config,
@@ -130,9 +127,9 @@ def _set_up_bilm(experiment: BilmPretraining, share: tuple[int, int]) -> Setup:
     return Setup(objective, params, elmo_jax.ElmoTokenizer(config, words))
 
 
-def _set_up_masked_lm(experiment: MaskedLmPretraining, share: tuple[int, int]) -> Setup:
+def _set_up_masked_lm(experiment: MaskedLmPretraining) -> Setup:
     config, data = experiment.model, experiment.data
-    train = _open(PieceStore, data, "train")
+    train = PieceStore.open(data.directory / TRAIN)
     tokenizer = train.tokenizer
     # The vocabulary decides; a small corpus gives a smaller one than was asked for.
     config = dataclasses.replace(
@@ -143,18 +140,16 @@ def _set_up_masked_lm(experiment: MaskedLmPretraining, share: tuple[int, int]) -
         experiment.objective,
         batch_size=experiment.batch_size,
         seed=experiment.seed,
-        share=share,
     )
     held_out = None
     if data.held_out_every and experiment.eval_every:
         held_out = MaskedLmBatches(
-            _open(PieceStore, data, "held_out"),
+            PieceStore.open(data.directory / HELD_OUT),
             experiment.objective,
             batch_size=experiment.batch_size,
             seed=HELD_OUT_SEED,
             shuffled=False,
             masking_rate=EVALUATION_RATE,
-            share=share,
         )
     objective = MaskedLmObjective(
         config=config,
@@ -172,7 +167,3 @@ def _set_up_masked_lm(experiment: MaskedLmPretraining, share: tuple[int, int]) -
     if experiment.init_from:
         params = continue_bert(experiment.init_from, params, tokenizer)
     return Setup(objective, params, tokenizer)
-
-
-def _open(store: Any, data: WordData | PieceData, part: str) -> Any:
-    return store.open(data.directory / part)
