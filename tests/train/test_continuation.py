@@ -13,29 +13,16 @@ import bert_jax
 import elmo_jax
 from elmo_jax.vocabulary import Vocabulary
 from tests.train.experiments import (
-    kept_compilations,
     losses,
     make_experiment,
     one_device,
-    prepare_data,
 )
 from train.continuation import piece_ids
 from train.data.words import WordStore
 from train.pretrain import pretrain
 from train.setup import set_up
 
-
-@pytest.fixture(scope="module", autouse=True)
-def compilations(tmp_path_factory):
-    with kept_compilations(tmp_path_factory.getbasetemp() / "compiled"):
-        yield
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("corpus")
-    prepare_data(path)
-    return path
+pytestmark = pytest.mark.usefixtures("compilations")
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,8 @@ from embed_jax.store import VectorStore
 from tests.oracles import bilm
 from tests.train.experiments import (
     KINDS,
-    kept_compilations,
     make_experiment,
     one_device,
-    prepare_data,
 )
 from train import evaluate, export
 from train.data.words import WordStore
@@ -30,21 +28,10 @@ from train.objectives.masked_lm import MaskedLmObjective
 from train.prepare import prepare
 from train.pretrain import pretrain
 
+pytestmark = pytest.mark.usefixtures("compilations")
+
 SENTENCES = ["The walrus sees the old bank .", "Bread !", "My sister runs again ."]
 PACKAGES = {"elmo": elmo_jax, "bert": bert_jax}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compilations(tmp_path_factory):
-    with kept_compilations(tmp_path_factory.getbasetemp() / "compiled"):
-        yield
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("corpus")
-    prepare_data(path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -25,11 +25,9 @@ from embed_jax.run_directory import (
 )
 from tests.train.experiments import (
     KINDS,
-    kept_compilations,
     losses,
     make_experiment,
     one_device,
-    prepare_data,
     stop_after,
 )
 from train.data.bilm_batches import BilmBatches
@@ -39,21 +37,10 @@ from train.optimizer import BertAdam
 from train.prepare import prepare
 from train.pretrain import main, pretrain
 
+pytestmark = pytest.mark.usefixtures("compilations")
+
 # Where a file fails, Orbax leaves futures behind whose event loop is closed.
 ORBAX = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compilations(tmp_path_factory):
-    with kept_compilations(tmp_path_factory.getbasetemp() / "compiled"):
-        yield
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("corpus")
-    prepare_data(path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -18,10 +17,8 @@ from embed_jax.mesh import data_mesh
 from embed_jax.run_directory import CHECKPOINTS, read_weights, saved_steps
 from tests.train.experiments import (
     KINDS,
-    kept_compilations,
     losses,
     make_experiment,
-    prepare_data,
     stop_after,
 )
 from train.log import METRICS
@@ -47,6 +44,8 @@ import train.config
 from tests.train.experiments import make_experiment
 from train.pretrain import main
 
+pytestmark = pytest.mark.usefixtures("compilations")
+
 kind, folder, run = sys.argv[1:]
 experiment = make_experiment(
     kind, Path(folder), num_steps={NUM_STEPS}, eval_every=9, save_every=3
@@ -56,27 +55,14 @@ sys.exit(main([kind + "_tiny", "--workdir", run]))
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compilations(tmp_path_factory) -> Iterator[Path]:
-    folder = tmp_path_factory.getbasetemp() / "compiled"
-    with kept_compilations(folder):
-        yield folder
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("corpus")
-    prepare_data(path)
-    (path / "driver.py").write_text(DRIVER, encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def start(folder, compilations):
+def start(folder, compilations, tmp_path_factory):
     """Start the command in a process of its own."""
+    driver = tmp_path_factory.mktemp("driver") / "driver.py"
+    driver.write_text(DRIVER, encoding="utf-8")
 
     def start(kind: str, run: Path, num_devices: int) -> subprocess.Popen:
-        line = [sys.executable, folder / "driver.py", kind, folder, run]
+        line = [sys.executable, driver, kind, folder, run]
         environment = {
             "PYTHONPATH": str(REPOSITORY),
             "JAX_NUM_CPU_DEVICES": str(num_devices),

@@ -15,7 +15,7 @@ import elmo_jax
 from bert_jax.config import BertConfig
 from elmo_jax.config import ElmoConfig
 from embed_jax.mesh import data_mesh
-from tests.train.experiments import KINDS, kept_compilations
+from tests.train.experiments import KINDS
 from tests.train.stores import PIECES, draw_pieces, draw_words, piece_store, word_store
 from train.data.bilm_batches import BilmBatches
 from train.data.masked_lm_batches import MaskedLmBatches, MaskedLmConfig
@@ -24,15 +24,11 @@ from train.objectives.masked_lm import MaskedLmObjective
 from train.placement import place_batch, place_state
 from train.step import init_state, make_step
 
+pytestmark = pytest.mark.usefixtures("compilations")
+
 WORDS = word_store([draw_words(num_sentences=40)], vocab_size=14)
 TEXT = piece_store(draw_pieces(num_documents=20))
 NUM_WORDS, B = len(WORDS.vocabulary), 8
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quickly(tmp_path_factory):
-    with kept_compilations(tmp_path_factory.mktemp("compiled")):
-        yield
 
 
 def make(kind: str, dropout_rate: float = 0.0) -> tuple[Any, Any]:

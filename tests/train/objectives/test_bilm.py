@@ -14,12 +14,13 @@ from elmo_jax.lstm import LstmLayer, LstmState
 from elmo_jax.options import format_options
 from elmo_jax.streams import StreamLstm, zero_streams
 from elmo_jax.weights import disassemble
-from tests.train.experiments import kept_compilations
 from tests.train.stores import draw_words, word_store
 from train.data.bilm_batches import BilmBatches
 from train.objectives.bilm import BilmObjective
 from train.optimizer import Adagrad, make_optimizer
 from train.step import init_state, make_step
+
+pytestmark = pytest.mark.usefixtures("compilations")
 
 SENTENCES = draw_words(num_sentences=40)
 STORE = word_store([SENTENCES], vocab_size=14)
@@ -37,12 +38,6 @@ CONFIG = ElmoConfig(
     projection_clip=0.2,
     dropout_rate=0.0,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quickly(tmp_path_factory):
-    with kept_compilations(tmp_path_factory.mktemp("compiled")):
-        yield
 
 
 def make_objective(**changes) -> BilmObjective:

@@ -10,7 +10,6 @@ import bert_jax
 from bert_jax.config import BertConfig
 from bert_jax.weights import disassemble
 from tests.oracles.optimizers import warmup_linear_decay
-from tests.train.experiments import kept_compilations
 from tests.train.stores import PIECES, draw_pieces, piece_store
 from train.data.masked_lm_batches import (
     MaskedLmBatch,
@@ -21,6 +20,8 @@ from train.data.masked_lm_batches import (
 from train.objectives.masked_lm import MaskedLmObjective
 from train.optimizer import BertAdam, make_optimizer
 from train.step import init_state, make_step
+
+pytestmark = pytest.mark.usefixtures("compilations")
 
 STORE = piece_store(draw_pieces(num_documents=20))
 CONFIG = BertConfig(
@@ -34,12 +35,6 @@ CONFIG = BertConfig(
     dropout_rate=0.0,
     attention_dropout_rate=0.0,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quickly(tmp_path_factory):
-    with kept_compilations(tmp_path_factory.mktemp("compiled")):
-        yield
 
 
 def make_objective(batch_size: int = 4, remat: bool = False, **data):
