@@ -44,8 +44,6 @@ import train.config
 from tests.train.experiments import make_experiment
 from train.pretrain import main
 
-pytestmark = pytest.mark.usefixtures("compilations")
-
 kind, folder, run = sys.argv[1:]
 experiment = make_experiment(
     kind, Path(folder), num_steps={NUM_STEPS}, eval_every=9, save_every=3
