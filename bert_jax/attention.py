@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from bert_jax.config import BertConfig
-from bert_jax.dense import Dense, precision
+from bert_jax.dense import Dense
+from embed_jax.precision import precision
 
 # Finite, so that a row of nothing but padding yields no NaN; exp() of it is zero.
 MASKED = -1e30

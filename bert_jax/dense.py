@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from bert_jax.config import BertConfig, HiddenAct
+from embed_jax.precision import precision
 
 ACTIVATIONS: dict[HiddenAct, Callable[[jax.Array], jax.Array]] = {
     "gelu": partial(jax.nn.gelu, approximate=False),
@@ -27,17 +28,6 @@ def published_init(config: BertConfig) -> nn.initializers.Initializer:
     0.88 of the nominal one, exactly as TensorFlow's `truncated_normal_initializer`.
     """
     return nn.initializers.truncated_normal(config.init_std)
-
-
-def precision(dtype: jnp.dtype) -> jax.lax.Precision:
-    """Return the precision of products: float32 means float32 on every device.
-
-    Left alone, a GPU computes float32 products in TF32 and a TPU in bfloat16, which
-    moves vectors by 1e-3. Whoever wants the speed asks for bfloat16.
-    """
-    if dtype == jnp.float32:
-        return jax.lax.Precision.HIGHEST
-    return jax.lax.Precision.DEFAULT
 
 
 def Dense(  # noqa: N802 (reads as the module it returns)

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from bert_jax.config import BertConfig
-from bert_jax.dense import ACTIVATIONS, Dense, LayerNorm, precision, published_init
+from bert_jax.dense import ACTIVATIONS, Dense, LayerNorm, published_init
+from embed_jax.precision import precision
 
 
 class Pooler(nn.Module):

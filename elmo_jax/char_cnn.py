@@ -8,14 +8,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from elmo_jax.config import NUM_CHARACTERS, CharCnnConfig, ElmoConfig
+from elmo_jax.convolution import highest_responses
+from embed_jax.precision import precision
 
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh}
-
-
-def precision(dtype: jnp.dtype) -> jax.lax.Precision:
-    """Return the precision of products: float32 means float32 on every device."""
-    is_float32 = dtype == jnp.float32
-    return jax.lax.Precision.HIGHEST if is_float32 else jax.lax.Precision.DEFAULT
 
 
 class CharCnn(nn.Module):
@@ -63,18 +59,28 @@ class CharCnn(nn.Module):
             fan_in = width * self.config.embedding_dim
             is_relu = self.config.activation == "relu"
             init = symmetric_uniform(0.05) if is_relu else scaled_normal(fan_in)
-            convolved = nn.Conv(
-                number,
-                (width,),
-                padding="VALID",
-                dtype=self.dtype,
-                precision=precision(self.dtype),
-                kernel_init=init,
-                name=f"convolution_{index}",
-            )(embedded)
+            filters = Filters(width, number, init, name=f"convolution_{index}")
             # The activations rise, so the maximum may be taken first.
-            maxima.append(activation(jnp.max(convolved, axis=1)))
+            maxima.append(activation(filters(embedded)))
         return jnp.concatenate(maxima, axis=-1)
+
+
+class Filters(nn.Module):
+    """The filters of one width, each at the position where it responds most."""
+
+    width: int
+    number: int
+    kernel_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(self, embedded: Float[Array, "U C E"]) -> Float[Array, "U number"]:
+        """Compute in the type of `embedded`."""
+        shape = self.width, embedded.shape[-1], self.number
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.number,))
+        kernel, bias = (part.astype(embedded.dtype) for part in (kernel, bias))
+        # The bias is the same at every position.
+        return highest_responses(embedded, kernel) + bias[None]
 
 
 class Highway(nn.Module):

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from elmo_jax.char_cnn import precision
 from elmo_jax.config import ElmoConfig
 from elmo_jax.gates import FORGET_BIAS, clip, materialise, sigmoid
+from embed_jax.precision import precision
 
 
 @no_type_check  # jax also builds such trees of shapes, shardings and axes.

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from elmo_jax.char_cnn import precision
 from elmo_jax.gates import FORGET_BIAS, clip, materialise, sigmoid
+from embed_jax.precision import precision
 
 
 class Clips(NamedTuple):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from elmo_jax.char_cnn import precision
+from embed_jax.precision import precision
 
 # Words of the vocabulary at a time. With 8,192 contexts their scores take 256 MB.
 BLOCK = 8192

@@ -14,11 +14,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from elmo_jax.bilm import Carry
-from elmo_jax.char_cnn import CharCnn, WordTable, precision
+from elmo_jax.char_cnn import CharCnn, WordTable
 from elmo_jax.config import ElmoConfig
 from elmo_jax.lstm import LstmState, lstm_weights, zero_state
 from elmo_jax.lstm_gradient import Clips, read_in_order
 from elmo_jax.tokens import END
+from embed_jax.precision import precision
 
 
 class StreamedBiLm(nn.Module):

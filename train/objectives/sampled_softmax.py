@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from elmo_jax.char_cnn import precision
+from embed_jax.precision import precision
 
 
 def log_expected_counts(

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The highest response of each filter anywhere in a word, with a gradient made for it.
+
+Only the position where a filter responds most has a slope, so that only its number is
+kept for the way back, not the responses themselves, which are by far the largest array
+of a biLM. On CPU the wide filters go through the words in portions whose responses stay
+in the cache. See docs/decisions/lstm-training.md.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from elmo_jax.gates import materialise
+from embed_jax.precision import precision
+
+# Words whose responses are in memory at once.
+PORTION = 64
+# With fewer filters the gradient that jax derives is as fast.
+FEWEST_FILTERS = 256
+
+
+def highest_responses(
+    embedded: Float[Array, "U C E"], kernel: Float[Array, "w E F"]
+) -> Float[Array, "U F"]:
+    """Convolve words with filters and take the maximum over positions.
+
+    Args:
+      embedded: the characters of each word, of the type of the products.
+      kernel: filters that see `w` characters each; no padding is added.
+    """
+    if jax.default_backend() == "cpu" and kernel.shape[-1] >= FEWEST_FILTERS:
+        return _highest_in_portions(embedded, kernel)
+    return _highest(embedded, kernel)
+
+
+def _highest(embedded: Array, kernel: Array) -> Array:
+    responses = jax.lax.conv_general_dilated(
+        embedded,
+        kernel,
+        window_strides=(1,),
+        padding="VALID",
+        dimension_numbers=("NHC", "HIO", "NHC"),
+        precision=precision(embedded.dtype),
+    )
+    return jnp.max(responses, axis=1)
+
+
+_highest_in_portions = jax.custom_vjp(_highest)
+
+
+def _forward(embedded: Array, kernel: Array) -> tuple[Array, tuple]:
+    filters = kernel.reshape(-1, kernel.shape[-1])
+
+    def respond(portion: Array) -> tuple[Array, Array]:
+        windows = _windows(portion, len(kernel))
+        responses = materialise(_dot(windows.reshape(-1, len(filters)), filters))
+        responses = responses.reshape(*windows.shape[:2], -1)
+        where = jnp.argmax(responses, axis=1)
+        return jnp.max(responses, axis=1), where
+
+    highest, where = jax.lax.map(respond, _portions(embedded))
+    highest = highest.reshape(-1, kernel.shape[-1])[: len(embedded)]
+    return highest, (embedded, kernel, where)
+
+
+def _backward(residuals: tuple, slopes: Array) -> tuple[Array, Array]:
+    embedded, kernel, where = residuals
+    width, depth, number = kernel.shape
+    filters = kernel.reshape(-1, number)
+    to_windows = materialise(filters.T)
+    positions = jnp.arange(embedded.shape[1] - width + 1)
+
+    def respond(of_filters: Array, portion: tuple) -> tuple[Array, Array]:
+        characters, where, slopes = portion
+        is_highest = where[:, None] == positions[None, :, None]
+        of_responses = jnp.where(is_highest, slopes[:, None], 0)
+        of_responses = materialise(of_responses.reshape(-1, number))
+        windows = _windows(characters, width).reshape(-1, len(filters))
+        of_filters += _dot(materialise(windows.T), of_responses)
+        of_windows = materialise(_dot(of_responses, to_windows))
+        of_windows = of_windows.reshape(PORTION, -1, width, depth)
+        of_characters = sum(
+            jnp.pad(of_windows[:, :, at], ((0, 0), (at, width - 1 - at), (0, 0)))
+            for at in range(width)
+        )
+        return of_filters, of_characters
+
+    of_filters, of_embedded = jax.lax.scan(
+        respond,
+        jnp.zeros_like(filters),
+        (_portions(embedded), where, _portions(slopes)),
+    )
+    of_embedded = of_embedded.reshape(-1, *embedded.shape[1:])[: len(embedded)]
+    return of_embedded, of_filters.reshape(kernel.shape)
+
+
+_highest_in_portions.defvjp(_forward, _backward)
+
+
+def _portions(words: Float[Array, "U ..."]) -> Float[Array, "N portion ..."]:
+    """Cut words into portions, the last one filled up with zeros."""
+    missing = -len(words) % PORTION
+    padding = [(0, missing), *[(0, 0)] * (words.ndim - 1)]
+    return jnp.pad(words, padding).reshape(-1, PORTION, *words.shape[1:])
+
+
+def _windows(
+    characters: Float[Array, "U C E"], width: int
+) -> Float[Array, "U positions seen"]:
+    """Lay what a filter sees at each position side by side."""
+    number = characters.shape[1] - width + 1
+    shifted = [characters[:, at : at + number] for at in range(width)]
+    return jnp.concatenate(shifted, axis=-1)
+
+
+def _dot(left: Array, right: Array) -> Array:
+    return jnp.dot(left, right, precision=precision(right.dtype))
