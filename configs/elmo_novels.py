@@ -48,8 +48,8 @@ def config() -> BilmPretraining:
             tiny.optimizer, learning_rate=3e-3, warmup_steps=200
         ),
         batch_size=48,
-        num_steps=7000,
-        eval_every=1750,
+        num_steps=5000,
+        eval_every=1250,
         eval_batches=60,
         save_every=500,
     )
