@@ -29,10 +29,11 @@ def config() -> MaskedLmPretraining:
             source_directory=Path("data/novels"),
             held_out_every=5,
         ),
+        objective=dataclasses.replace(tiny.objective, length=32, masking_rate=0.2),
         optimizer=dataclasses.replace(tiny.optimizer, warmup_steps=300),
         batch_size=32,
-        num_steps=9000,
-        eval_every=3000,
+        num_steps=10_000,
+        eval_every=1250,
         eval_batches=50,
         save_every=500,
     )
