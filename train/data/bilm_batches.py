@@ -27,7 +27,7 @@ from train.data.share import rows_of_host
 from train.data.words import WordStore
 
 # Characters in a batch's rows are a multiple of this, so that few shapes are compiled.
-CHARACTER_STEP = 16
+CHARACTER_STEP = 4
 BOUNDARIES = (BEGIN_TOKEN, END_TOKEN)
 
 # What tells the random streams of one seed apart.
@@ -299,11 +299,11 @@ class BilmBatches:
 
 
 def round_up(number: int) -> int:
-    """Return the next of the sizes that types are padded to: four in every doubling.
+    """Return the next of the sizes that types are padded to: eight in every doubling.
 
     Example:
       >>> [round_up(n) for n in (3, 129, 520, 1025)]
-      [128, 256, 640, 1280]
+      [128, 256, 640, 1152]
     """
-    step = max(128, 1 << max(number.bit_length() - 3, 0))
+    step = max(128, 1 << max(number.bit_length() - 4, 0))
     return -(-number // step) * step
