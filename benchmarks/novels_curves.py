@@ -31,9 +31,9 @@ class Command:
     """The PNG."""
     trigram: float = 143.5
     """Perplexity of the Kneser-Ney trigram (benchmarks.novels_baseline)."""
-    unigram: float = 0.054
+    unigram: float = 0.050
     """Accuracy of the most frequent piece (benchmarks.masked_novels_baseline)."""
-    bigram: float = 0.254
+    bigram: float = 0.245
     """Accuracy of the two-sided bigram, from the same command."""
 
 
@@ -44,12 +44,12 @@ def main() -> None:
     for direction in ("forward", "backward"):
         name = f"{direction}_perplexity"
         left.plot(*_curve(command.elmo, "held_out", name), marker="o", label=direction)
-    left.set(yscale="log", title="biLM, held-out perplexity")
+    left.set(title="biLM, held-out perplexity")
     _line(left, command.trigram, "Kneser-Ney trigram")
     right.plot(
         *_curve(command.bert, "train", "masked_accuracy"),
         color="0.7",
-        label="training batches, 30 % hidden",
+        label="training batches, 20 % hidden",
     )
     right.plot(
         *_curve(command.bert, "held_out", "masked_accuracy"),

@@ -4,8 +4,8 @@
 Command: python -m train.prepare bert_novels && python -m train.pretrain bert_novels
   --workdir runs/bert_novels (CONTEXTUAL_DATA names the folder of the novels)
 Hardware: two cores of an EPYC without AVX-512.
-Time: not measured yet on an idle machine.
-Score: not measured yet.
+Time: 35 minutes with huge pages, see benchmarks/RESULTS.md.
+Score: 30.0 % of the hidden pieces (two-sided bigram: 24.5 %); docs/novels.md.
 """
 
 import dataclasses
