@@ -222,7 +222,8 @@ def test_rows_of_characters_are_as_long_as_words_and_filters_need():
     assert batches[0].types.shape[1] == 50
     store = word_store([[["a", "bcd"]]], max_characters=50)
     batches = BilmBatches(store, batch_size=1, window=3, widest_filter=7)
-    assert batches[0].types.shape[1] == CHARACTER_STEP
+    # Three letters and two marks, then a window of padding alone.
+    assert batches[0].types.shape[1] == 3 * CHARACTER_STEP == 5 + 7
 
 
 def test_types_of_a_word_table_are_rows_of_it():
