@@ -5,7 +5,7 @@ Command: python -m train.prepare elmo_novels && python -m train.pretrain elmo_no
   --workdir runs/elmo_novels (CONTEXTUAL_DATA names the folder of the novels)
 Hardware: two cores of an EPYC without AVX-512.
 Time: 34 minutes with huge pages, see benchmarks/RESULTS.md.
-Score: held-out perplexity @FULL@
+Score: held-out perplexity 103.9 forward, 104.8 backward
   (Kneser-Ney trigram: 143.6 and 143.5); docs/novels.md.
 """
 
