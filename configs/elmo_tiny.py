@@ -4,8 +4,8 @@
 Command: python -m train.prepare elmo_tiny && python -m train.pretrain elmo_tiny
   --workdir runs/elmo_tiny
 Hardware: two cores of an EPYC without AVX-512.
-Time: not measured yet on an idle machine.
-Score: not measured yet.
+Time: 4 minutes and a half, half of them beside another job.
+Score: held-out perplexity 145.6 forward, 134.4 backward, on one machine's docstrings.
 """
 
 from pathlib import Path
