@@ -80,10 +80,10 @@ def _backward(residuals: tuple, slopes: Array) -> tuple[Array, Array]:
         of_filters += _dot(materialise(windows.T), of_responses)
         of_windows = materialise(_dot(of_responses, to_windows))
         of_windows = of_windows.reshape(PORTION, -1, width, depth)
-        of_characters = sum(
-            jnp.pad(of_windows[:, :, at], ((0, 0), (at, width - 1 - at), (0, 0)))
-            for at in range(width)
-        )
+        of_characters = jnp.zeros_like(characters)
+        for at in range(width):
+            around = (0, 0), (at, width - 1 - at), (0, 0)
+            of_characters += jnp.pad(of_windows[:, :, at], around)
         return of_filters, of_characters
 
     of_filters, of_embedded = jax.lax.scan(
