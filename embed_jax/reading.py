@@ -3,14 +3,13 @@
 
 import dataclasses
 import itertools
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import numpy as np
 
+from embed_jax.checksum import checksum_weights
 from embed_jax.encoders import Encoder
 from embed_jax.layer_spec import parse_layer_spec
 from embed_jax.mesh import data_mesh
@@ -106,7 +105,7 @@ class Reading:
         """Say what vectors are; those of equal descriptions belong together."""
         return {
             "model": model,
-            "weights": _checksum(params),
+            "weights": checksum_weights(params),
             "layers": str(parse_layer_spec(layers)),
             "level": level,
             "pool": pool,
@@ -123,10 +122,3 @@ class Reading:
     def _sentences(self, corpus: Path) -> Iterator[Sentence]:
         for line in read_lines(corpus):
             yield [word for word in line.split(" ") if word] if self.split else line
-
-
-def _checksum(params: Any) -> str:
-    checksum = 0
-    for leaf in jax.tree.leaves(params):
-        checksum = zlib.crc32(np.asarray(leaf).tobytes(), checksum)
-    return f"{checksum:08x}"

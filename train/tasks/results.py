@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was measured, as a table to read, as JSON to compute with, and as a picture."""
+
+import io
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from embed_jax.output_file import open_output
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+      name: what was measured, a layer or a `layer_spec`.
+      scores: for each metric one value a seed; a higher one is better.
+      note: anything else about it, such as what a mix learnt.
+    """
+
+    name: str
+    scores: Mapping[str, tuple[float, ...]]
+    note: str = ""
+
+
+def write_results(
+    directory: Path,
+    stem: str,
+    *,
+    title: str,
+    command: str,
+    rows: Sequence[Row],
+    facts: Mapping[str, Any],
+    plot: bool = True,
+) -> str:
+    """Write `stem`.md, `stem`.json and `stem`.png; return the Markdown table.
+
+    Args:
+      directory: made if it is missing; what it holds of the same names is replaced.
+      stem: name of the files.
+      title: of the table.
+      command: that makes it again.
+      rows: of the table, in order; all have the same metrics.
+      facts: what a reader must know to believe it: data, model, versions, times.
+      plot: whether a picture is drawn.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    table = format_table(rows)
+    page = f"# {title}\n\n```sh\n{command}\n```\n\n{table}\n"
+    page += "".join(f"- {name}: {value}\n" for name, value in facts.items())
+    if plot:
+        page += f"\n![{title}]({stem}.png)\n"
+        _write(directory / f"{stem}.png", _draw(title, rows))
+    record = {
+        "title": title,
+        "command": command,
+        "rows": [asdict(row) for row in rows],
+        "facts": dict(facts),
+    }
+    text = json.dumps(record, indent=1, ensure_ascii=False, default=str)
+    _write(directory / f"{stem}.json", f"{text}\n".encode())
+    _write(directory / f"{stem}.md", page.encode())
+    return table
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read the rows of a JSON file that `write_results` wrote.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return [
+        Row(
+            row["name"],
+            {metric: tuple(values) for metric, values in row["scores"].items()},
+            row["note"],
+        )
+        for row in record["rows"]
+    ]
+
+
+def format_table(rows: Sequence[Row]) -> str:
+    """Format rows as Markdown; several seeds as mean ± sample deviation.
+
+    Example:
+      >>> print(format_table([Row("last", {"dev": (1.0, 3.0), "test": (2.0, 2.0)})]))
+      |  | dev | test |
+      |---|---|---|
+      | last | 2.00 ± 1.41 | 2.00 ± 0.00 |
+      <BLANKLINE>
+    """
+    metrics = list(dict.fromkeys(metric for row in rows for metric in row.scores))
+    with_notes = any(row.note for row in rows)
+    header = ["", *metrics, *(["note"] if with_notes else [])]
+    lines = [header, ["---"] * len(header)]
+    for row in rows:
+        cells = [format_score(row.scores.get(metric, ())) for metric in metrics]
+        lines.append([row.name, *cells, *([row.note] if with_notes else [])])
+    text = ["| " + " | ".join(cells) + " |" for cells in lines]
+    text[1] = text[1].replace(" ", "")
+    return "\n".join(text) + "\n"
+
+
+def format_score(values: Sequence[float]) -> str:
+    """Format the values of the seeds: their mean, and ± their sample deviation.
+
+    Example:
+      >>> format_score([90.0, 92.0]), format_score([81.25]), format_score([])
+      ('91.00 ± 1.41', '81.25', '-')
+    """
+    if not values:
+        return "-"
+    mean = f"{statistics.fmean(values):.2f}"
+    return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
+
+
+def _draw(title: str, rows: Sequence[Row]) -> bytes:
+    """Draw a group of dots a row, one colour a metric, the mean as a bar."""
+    from matplotlib.figure import Figure
+
+    metrics = list(dict.fromkeys(metric for row in rows for metric in row.scores))
+    figure = Figure(figsize=(7, 0.8 + 0.42 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    labelled: set[str] = set()
+    for number, metric in enumerate(metrics):
+        offset = (number - (len(metrics) - 1) / 2) * 0.25
+        for place, row in enumerate(rows):
+            values = list(row.scores.get(metric, ()))
+            if not values:
+                continue
+            color = f"C{number}"
+            height = [place + offset] * len(values)
+            axes.scatter(values, height, s=9, alpha=0.5, color=color)
+            axes.scatter(
+                [statistics.fmean(values)],
+                [place + offset],
+                s=120,
+                marker="|",
+                linewidths=2.5,
+                color=color,
+                label=None if metric in labelled else metric,
+            )
+            labelled.add(metric)
+    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_title(title)
+    axes.legend(loc="best")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open_output(path) as file:
+        file.write(content)
