@@ -1,0 +1,126 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from embed_jax.store import StoreWriter
+from train.tasks.features import Features
+from train.tasks.tagger import needed_layers
+from train.tasks.tagging import TaggedFeatures, Tagging, train_taggers
+
+DIM = 8
+SMALL = Tagging(
+    cell_dim=8,
+    num_seeds=2,
+    learning_rate=2e-2,
+    dropout_rate=0.0,
+    batch_words=64,
+    num_epochs=6,
+    patience=6,
+)
+TAGS = ["O", "B-PER", "I-PER", "B-LOC"]
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TaggedFeatures]:
+    """Sentences whose tags layer 2 tells, layer 1 in part, and layer 0 not at all."""
+    random = np.random.default_rng(0)
+    codes = random.normal(size=(4, DIM))
+    found = {}
+    for name, count in (("train", 120), ("dev", 30), ("test", 40)):
+        path = tmp_path_factory.mktemp("features") / f"{name}.h5"
+        tags = []
+        with StoreWriter(path, dim=3 * DIM, metadata={"num_layers": 3}) as writer:
+            for _ in range(count):
+                of_sentence = _sentence(random)
+                told = codes[[TAGS.index(tag) for tag in of_sentence]]
+                noise = random.normal(size=(3, len(told), DIM))
+                layers = [noise[0], told + 1.5 * noise[1], told + 0.1 * noise[2]]
+                writer.append(np.concatenate(layers, axis=1), ["w"] * len(told))
+                tags.append(of_sentence)
+        found[name] = TaggedFeatures(Features(path, [False] * count), tags)
+    return found
+
+
+def _sentence(random: np.random.Generator) -> list[str]:
+    tags: list[str] = []
+    while len(tags) < random.integers(2, 12):
+        tags += [["O"], ["B-PER", "I-PER"], ["B-LOC"], ["O", "O"]][random.integers(4)]
+    return tags
+
+
+@pytest.mark.parametrize("decoder", ["softmax", "crf"])
+def test_the_layer_that_tells_wins(splits, decoder: str):
+    config = dataclasses.replace(SMALL, decoder=decoder)
+    told = train_taggers(config, "last", splits)
+    partly = train_taggers(config, "1", splits)
+    nothing = train_taggers(config, "embeddings", splits)
+    assert min(told.test) > 97
+    assert max(nothing.test) < min(partly.test) < max(partly.test) < min(told.test)
+    assert len(told.predictions) == 2
+    assert list(map(len, told.predictions[0])) == list(map(len, splits["test"].tags))
+
+
+def test_a_mix_learns_which_layer_tells(splits):
+    mixed = train_taggers(SMALL, "mix(all)", splits)
+    (shares,) = mixed.mixes
+    assert shares.shape == (2, 3)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
+    assert (shares.argmax(axis=1) == 2).all()
+    assert mixed.gammas[0].shape == (2,)
+    assert min(mixed.test) > 90
+
+
+def test_seeds_differ_and_repeat(splits):
+    config = dataclasses.replace(SMALL, num_epochs=1)
+    once, again = (train_taggers(config, "1", splits) for _ in range(2))
+    assert once.predictions == again.predictions
+    assert once.predictions[0] != once.predictions[1]
+    # The second seed is what the first one is of a run that begins with it.
+    later = train_taggers(dataclasses.replace(config, seed=1), "1", splits)
+    agreement = np.mean(
+        [
+            a == b
+            for ours, theirs in zip(
+                later.predictions[0], once.predictions[1], strict=True
+            )
+            for a, b in zip(ours, theirs, strict=True)
+        ]
+    )
+    assert agreement > 0.99
+
+
+def test_training_stops_when_dev_does_not_improve(splits):
+    config = dataclasses.replace(SMALL, num_epochs=60, patience=1)
+    outcome = train_taggers(config, "last", splits)
+    assert max(outcome.epochs) < 40
+
+
+def test_equal_work_is_one_program():
+    assert needed_layers("last", 2)[1] == needed_layers("1", 2)[1]
+    assert needed_layers("mix(last4)", 12) == (
+        (9, 10, 11, 12),
+        needed_layers("mix(all)", 3)[1],
+    )
+    assert needed_layers("second_to_last,0", 2)[0] == (0, 1)
+    assert str(needed_layers("second_to_last,0", 2)[1]) == "first,embeddings"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("num_seeds", 0),
+        ("cell_dim", 0),
+        ("dropout_rate", 1.0),
+        ("num_layers", -1),
+        ("context", "some"),
+    ],
+)
+def test_what_no_tagger_can_have(field: str, value: object):
+    with pytest.raises(ValueError, match=field):
+        dataclasses.replace(SMALL, **{field: value})
+
+
+def test_a_layer_that_is_not_there(splits):
+    with pytest.raises(ValueError, match=r"layers 0\.\.2"):
+        train_taggers(SMALL, "mix(last4)", splits)

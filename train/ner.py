@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each layer of a frozen model is worth for finding names: BERT's Table 7.
+
+    python -m train.ner ner_small --model MODEL --data DIRECTORY
+
+Every layer of every word is computed once and kept; then a BiLSTM tagger is trained for
+each `layer_spec`, several seeds at once, and its span F1 goes into a table.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from embed_jax.compilation_cache import keep_compilations
+from embed_jax.exit_status import exit_status
+from embed_jax.layer_spec import parse_layer_spec
+from embed_jax.output_file import open_output
+from train.config import read_command
+from train.tasks.conll import TaggedSentence, read_splits, write_conll
+from train.tasks.features import cached_features
+from train.tasks.results import Row, format_score, write_results
+from train.tasks.tagging import Outcome, TaggedFeatures, Tagging, train_taggers
+
+SPLITS = ("train", "dev", "test")
+TABLE_7 = (
+    "embeddings",
+    "second_to_last",
+    "last",
+    "mix(last4)",
+    "concat(last4)",
+    "mix(blocks)",
+)
+"""The rows of Devlin et al. 2019, Table 7."""
+ELMO_ROWS = ("embeddings", "first", "last", "mean(all)", "mix(all)")
+"""Peters et al. 2018: the layers one by one, their mean, and the learnt mix."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is tagged with what.
+
+    Attributes:
+      model: directory of a model or of a run, or an id on the Hugging Face hub.
+      data: a folder with train, dev and test in CoNLL columns, or tfds:conll2003.
+      output: the folder that gets the table as Markdown, as JSON and as a picture.
+      name: of these files; by default made of the data's and the model's names.
+      cache: the folder that keeps features and what was trained on them.
+      retrain: train again what the cache has results of.
+      predictions: a folder for the test sentences with what the first seed found, a
+        CoNLL file for each spec.
+    """
+
+    model: str
+    data: str
+    output: Path = Path("results")
+    name: str = ""
+    cache: Path = Path("data/features")
+    retrain: bool = False
+    predictions: Path | None = None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+
+    def run() -> None:
+        options, config = read_command(
+            given, "python -m train.ner", Options, __doc__ or "", kind=Tagging
+        )
+        keep_compilations()
+        compare_specs(config, options, shown(given))
+
+    return exit_status(
+        "train.ner", run, "the same command goes on with what is done already"
+    )
+
+
+def shown(arguments: Sequence[str]) -> str:
+    """Write the command as a reader can repeat it."""
+    return " ".join(["python -m train.ner", *arguments])
+
+
+def compare_specs(config: Tagging, options: Options, command: str) -> list[Row]:
+    """Train a tagger for each spec and write the table.
+
+    Raises:
+      ValueError: anything about the data, the model or the specs, before training.
+      OSError: a file cannot be read or written.
+    """
+    for spec in config.layers:
+        parse_layer_spec(spec)
+    corpus = read_splits(options.data)
+    began = time.monotonic()
+    splits = {
+        name: _with_features(config, options, name, corpus[name]) for name in SPLITS
+    }
+    caching = time.monotonic() - began
+    num_blocks = splits["train"].features.num_blocks
+    specs = rows_for(config.layers, num_blocks)
+    outcomes: dict[str, Outcome] = {}
+    for spec in specs:
+        outcome = _trained(config, options, spec, splits)
+        outcomes[spec] = outcome
+        sys.stderr.write(
+            f"{spec:>16}: dev {format_score(outcome.dev)}, "
+            f"test {format_score(outcome.test)}, {outcome.seconds:.0f} s\n"
+        )
+        if options.predictions:
+            _write_predictions(options.predictions, spec, corpus["test"], outcome)
+    rows = [
+        Row(
+            spec,
+            {"dev F1": outcome.dev, "test F1": outcome.test},
+            describe_mixes(outcome),
+        )
+        for spec, outcome in outcomes.items()
+    ]
+    stem = options.name or _default_name(config, options)
+    table = write_results(
+        options.output,
+        stem,
+        title=f"Named entities of {_last_part(options.data)} by layer of "
+        f"{_last_part(options.model)}",
+        command=command,
+        rows=rows,
+        facts=_facts(config, corpus, splits, outcomes, caching),
+    )
+    sys.stdout.write(f"{table}\n{options.output / stem}.md\n")
+    return rows
+
+
+def rows_for(layers: Sequence[str], num_blocks: int) -> tuple[str, ...]:
+    """Return the specs of the table; a model under four blocks gets ELMo's rows.
+
+    Raises:
+      ValueError: the model lacks a layer.
+
+    Example:
+      >>> rows_for((), 2)
+      ('embeddings', 'first', 'last', 'mean(all)', 'mix(all)')
+    """
+    specs = tuple(layers) or (TABLE_7 if num_blocks >= 4 else ELMO_ROWS)
+    seen = {}
+    for spec in specs:
+        # last4 and blocks are the same of a model with four.
+        seen.setdefault(parse_layer_spec(spec).resolve(num_blocks), spec)
+    return tuple(seen.values())
+
+
+def describe_mixes(outcome: Outcome) -> str:
+    """Write what the mixes learnt: the layers' shares and the scale, over the seeds.
+
+    Example:
+      >>> nothing = Outcome((), (), (), (), (), 0, 0.0, [])
+      >>> shares, gamma = np.array([[0.25, 0.75], [0.75, 0.25]]), np.array([1.0, 2.0])
+      >>> describe_mixes(nothing._replace(mixes=(shares,), gammas=(gamma,)))
+      'shares 0.50 0.50, gamma 1.50'
+    """
+    terms = []
+    for shares, gamma in zip(outcome.mixes, outcome.gammas, strict=True):
+        values = " ".join(f"{share:.2f}" for share in shares.mean(axis=0))
+        terms.append(f"shares {values}, gamma {gamma.mean():.2f}")
+    return "; ".join(terms)
+
+
+def _with_features(
+    config: Tagging, options: Options, split: str, sentences: list[TaggedSentence]
+) -> TaggedFeatures:
+    context = config.context
+    features = cached_features(
+        options.model,
+        [sentence.words for sentence in sentences],
+        options.cache,
+        name=f"{_last_part(options.model)}-{_last_part(options.data)}-{split}",
+        documents=[sentence.document for sentence in sentences],
+        context=context if context == "document" else int(context),
+        pool=config.pool,
+    )
+    return TaggedFeatures(features, [list(sentence.tags) for sentence in sentences])
+
+
+def _trained(
+    config: Tagging,
+    options: Options,
+    spec: str,
+    splits: Mapping[str, TaggedFeatures],
+) -> Outcome:
+    """Train, unless the cache says what came of it."""
+    identity = {
+        "spec": str(parse_layer_spec(spec)),
+        "config": dataclasses.asdict(dataclasses.replace(config, layers=())),
+        "features": {name: split.features.path.name for name, split in splits.items()},
+        "tags": {name: list(map(list, split.tags)) for name, split in splits.items()},
+        "versions": [importlib.metadata.version(name) for name in ("jax", "optax")],
+    }
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    path = options.cache / f"ner-{digest[:16]}.json"
+    if path.exists() and not options.retrain:
+        return _outcome_of(json.loads(path.read_text(encoding="utf-8")))
+    outcome = train_taggers(config, spec, splits)
+    with open_output(path) as file:
+        file.write(json.dumps(outcome._asdict(), default=np.ndarray.tolist).encode())
+    return outcome
+
+
+def _outcome_of(record: dict[str, Any]) -> Outcome:
+    def arrays(name: str) -> tuple[np.ndarray, ...]:
+        return tuple(np.array(values) for values in record[name])
+
+    return Outcome(
+        **{
+            **record,
+            "dev": tuple(record["dev"]),
+            "test": tuple(record["test"]),
+            "epochs": tuple(record["epochs"]),
+            "mixes": arrays("mixes"),
+            "gammas": arrays("gammas"),
+        }
+    )
+
+
+def _write_predictions(
+    directory: Path, spec: str, sentences: list[TaggedSentence], outcome: Outcome
+) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    write_conll(
+        directory / f"{spec}.conll",
+        [sentence.words for sentence in sentences],
+        [sentence.tags for sentence in sentences],
+        outcome.predictions[0],
+    )
+
+
+def _facts(
+    config: Tagging,
+    corpus: Mapping[str, list[TaggedSentence]],
+    splits: Mapping[str, TaggedFeatures],
+    outcomes: Mapping[str, Outcome],
+    caching: float,
+) -> dict[str, Any]:
+    def sizes() -> Iterator[str]:
+        for name in SPLITS:
+            words = int(splits[name].features.offsets[-1])
+            yield f"{name} {len(corpus[name]):,} sentences, {words:,} words"
+
+    features = splits["train"].features
+    decoder = "a CRF" if config.decoder == "crf" else "softmax"
+    each = [outcome.num_params for outcome in outcomes.values()]
+    epochs = [epoch for outcome in outcomes.values() for epoch in outcome.epochs]
+    return {
+        "data": "; ".join(sizes()),
+        "model": f"{features.num_blocks} blocks, {features.layer_dim} wide",
+        "tagger": f"{config.num_layers} BiLSTMs of 2 x {config.cell_dim}, {decoder}, "
+        f"{min(each):,} to {max(each):,} weights; {config.num_seeds} seeds, each with "
+        "its own weights, order and dropout; ± is the sample deviation over them",
+        "kept": f"the epoch best on dev, {min(epochs)} to {max(epochs)} of at most "
+        f"{config.num_epochs}",
+        "context": f"{config.context} pieces"
+        if config.context.isdecimal()
+        else "document",
+        "seconds": f"{caching:.0f} for all features (a few where they were cached), "
+        f"{sum(outcome.seconds for outcome in outcomes.values()):.0f} for all taggers",
+        "on": f"{jax.devices()[0].device_kind}, jax {jax.__version__}",
+    }
+
+
+def _default_name(config: Tagging, options: Options) -> str:
+    parts = ["ner", _last_part(options.data), _last_part(options.model)]
+    if config.context != "0":
+        parts.append(f"context-{config.context}")
+    return "-".join(parts)
+
+
+def _last_part(path: str) -> str:
+    return path.rstrip("/").replace(":", "-").rsplit("/", 1)[-1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

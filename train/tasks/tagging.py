@@ -1,0 +1,433 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains taggers on cached features: all seeds of one `layer_spec` in one run."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from embed_jax.layer_spec import LayerSpec
+from train.tasks.crf import Transitions, log_likelihood, viterbi
+from train.tasks.features import Features
+from train.tasks.spans import score_spans
+from train.tasks.tag_batches import PADDING, TagRows, batches, lay_rows
+from train.tasks.tagger import Tagger, needed_layers
+
+# Rows are a multiple of this long.
+ROW_STEP = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tagging:
+    """A tagger on frozen features, and how it is trained.
+
+    Attributes:
+      layers: the `layer_spec` of each row of the table; by default those of the paper
+        whose model it is.
+      num_seeds: runs of each spec; each has its own weights, order and dropout.
+      seed: of the first; the others follow.
+      cell_dim: of each direction of a BiLSTM.
+      num_layers: BiLSTMs on top of each other; 0 for a linear model.
+      decoder: each tag by itself, or a CRF over the tags of a sentence.
+      dropout_rate: before and after each BiLSTM.
+      learning_rate: of Adam, at first; it falls to a tenth, in a line.
+      max_gradient_norm: a longer gradient is shortened.
+      batch_words: of a batch, about.
+      num_epochs: at most.
+      patience: epochs without a better dev score of any seed before training ends.
+      context: pieces of the neighbouring sentences that a sentence is shown, or
+        "document", as many as the model reads.
+      pool: how the pieces of a word become one vector.
+    """
+
+    layers: tuple[str, ...] = ()
+    num_seeds: int = 5
+    seed: int = 0
+    cell_dim: int = 384
+    num_layers: int = 2
+    decoder: Literal["softmax", "crf"] = "softmax"
+    dropout_rate: float = 0.3
+    learning_rate: float = 1e-3
+    max_gradient_norm: float = 5.0
+    batch_words: int = 512
+    num_epochs: int = 30
+    patience: int = 5
+    context: str = "0"
+    pool: str = "first"
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run could have.
+
+        Raises:
+          ValueError: names the field.
+        """
+        for name in ("num_seeds", "cell_dim", "batch_words", "num_epochs", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be at least 1, not {getattr(self, name)}"
+                )
+        if self.num_layers < 0:
+            raise ValueError(f"num_layers must be at least 0, not {self.num_layers}")
+        if not 0 <= self.dropout_rate < 1:
+            raise ValueError(f"dropout_rate must be in [0, 1), not {self.dropout_rate}")
+        if self.context != "document" and not self.context.isdecimal():
+            raise ValueError(f'context {self.context}: a number, or "document"')
+
+
+class TaggedFeatures(NamedTuple):
+    """Sentences with their features.
+
+    Attributes:
+      features: of all words.
+      tags: of all sentences.
+    """
+
+    features: Features
+    tags: Sequence[Sequence[str]]
+
+
+class Outcome(NamedTuple):
+    """What training gave, one value a seed.
+
+    Attributes:
+      dev: the score of the epoch that was kept.
+      test: the score of that epoch's weights.
+      mixes: for each mix term the softmax of its weights `[seeds, layers]`.
+      gammas: for each mix term the scale `[seeds]`.
+      epochs: the epoch that was kept, from 1.
+      num_params: weights of one tagger.
+      seconds: that training took.
+      predictions: the test tags of each seed.
+    """
+
+    dev: tuple[float, ...]
+    test: tuple[float, ...]
+    mixes: tuple[Float[np.ndarray, "seeds _"], ...]
+    gammas: tuple[Float[np.ndarray, " seeds"], ...]
+    epochs: tuple[int, ...]
+    num_params: int
+    seconds: float
+    predictions: list[list[list[str]]]
+
+
+class _Fixed(NamedTuple):
+    """What the compiled functions are compiled for."""
+
+    tagger: Tagger
+    decoder: str
+    max_gradient_norm: float
+
+
+class _State(NamedTuple):
+    params: Any
+    moments: Any
+
+
+def tag_names(splits: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
+    """List the tags of the training sentences, "O" first where there is one."""
+    names = sorted({tag for tags in splits["train"] for tag in tags})
+    return sorted(names, key=lambda name: name != "O")
+
+
+def train_taggers(
+    config: Tagging, spec: str | LayerSpec, splits: Mapping[str, TaggedFeatures]
+) -> Outcome:
+    """Train all seeds of a spec at once, and score them.
+
+    Args:
+      config: of the taggers.
+      spec: which layers they read.
+      splits: train, dev and test.
+
+    Raises:
+      ValueError: the features lack a layer.
+    """
+    began = time.monotonic()
+    names = tag_names({name: split.tags for name, split in splits.items()})
+    training = TaggerTraining(config, spec, splits["train"], names)
+    row_length = _longest(splits["dev"], splits["test"])
+    dev, test = (
+        _HeldOut(training, splits[name], row_length) for name in ("dev", "test")
+    )
+    best = training.state.params
+    best_scores = np.full(config.num_seeds, -1.0)
+    best_epochs = np.zeros(config.num_seeds, int)
+    for epoch in range(1, config.num_epochs + 1):
+        training.run_epoch(epoch)
+        scores = np.array(dev.score(dev.predict(training.state.params)))
+        better = scores > best_scores
+        # Every seed is better than nothing at first, so that this is a copy: the next
+        # step takes the memory of the state.
+        best = _where(better, training.state.params, best if epoch > 1 else None)
+        best_scores = np.where(better, scores, best_scores)
+        best_epochs = np.where(better, epoch, best_epochs)
+        if epoch - best_epochs.max() >= config.patience:
+            break
+    predictions = test.predict(best)
+    weights = best["params"]
+    mixes = range(len(training.spec.mix_sizes(training.num_layers - 1)))
+    return Outcome(
+        dev=tuple(best_scores.tolist()),
+        test=tuple(test.score(predictions)),
+        mixes=tuple(
+            np.asarray(jax.nn.softmax(weights[f"mix_{number}_weights"], axis=-1))
+            for number in mixes
+        ),
+        gammas=tuple(np.asarray(weights[f"mix_{number}_gamma"]) for number in mixes),
+        epochs=tuple(best_epochs.tolist()),
+        num_params=sum(leaf[0].size for leaf in jax.tree.leaves(best)),
+        seconds=time.monotonic() - began,
+        predictions=predictions,
+    )
+
+
+class TaggerTraining:
+    """The taggers of all seeds, from the first step to the last.
+
+    Attributes:
+      config: of the taggers.
+      names: of the tags.
+      layers: of the model, that are read.
+      spec: how these are combined.
+      state: weights and moments, each `[seeds, …]`.
+    """
+
+    def __init__(
+        self,
+        config: Tagging,
+        spec: str | LayerSpec,
+        split: TaggedFeatures,
+        names: list[str],
+    ) -> None:
+        """Make the first weights.
+
+        Raises:
+          ValueError: the features lack a layer.
+        """
+        self.config, self.names = config, names
+        self.layers, self.spec = needed_layers(spec, split.features.num_blocks)
+        self.num_layers = len(self.layers)
+        tagger = Tagger(
+            spec=self.spec,
+            num_tags=len(names),
+            cell_dim=config.cell_dim,
+            num_layers=config.num_layers,
+            dropout_rate=config.dropout_rate,
+            has_crf=config.decoder == "crf",
+        )
+        self.fixed = _Fixed(tagger, config.decoder, config.max_gradient_norm)
+        index = {name: number for number, name in enumerate(names)}
+        self._tags = np.array([index[tag] for tags in split.tags for tag in tags])
+        self._offsets = split.features.offsets
+        self._table = jnp.asarray(split.features.read(self.layers))
+        self._row_length = _longest(split)
+        self._keys = jax.vmap(jax.random.key)(
+            config.seed + jnp.arange(config.num_seeds)
+        )
+        # Packing differs by a row or two from epoch to epoch: about so many steps.
+        num_batches = sum(1 for _ in self._batches(0))
+        self._rate = optax.linear_schedule(
+            config.learning_rate,
+            config.learning_rate / 10,
+            config.num_epochs * num_batches,
+        )
+        self._num_steps = 0
+        self.state = _init(self.fixed, self._table, self._keys)
+
+    def run_epoch(self, epoch: int) -> None:
+        """Go once through the sentences, in an order of the epoch's and the seed's."""
+        for batch in self._batches(epoch):
+            step = self._num_steps
+            self.state = _step(
+                self.fixed,
+                self.state,
+                self._table,
+                batch,
+                self._keys,
+                step,
+                self._rate(step),
+            )
+            self._num_steps += 1
+        jax.block_until_ready(self.state)
+
+    def _batches(self, epoch: int) -> Iterator[TagRows]:
+        rows = []
+        for seed in range(self.config.num_seeds):
+            random = np.random.default_rng((self.config.seed + seed, epoch))
+            laid = lay_rows(
+                self._offsets,
+                self._tags,
+                random.permutation(len(self._offsets) - 1),
+                self._row_length,
+                _sentences_a_row(self.config),
+            )
+            shuffled = random.permutation(len(laid.words))
+            rows.append(TagRows(*(part[shuffled] for part in laid)))
+        return batches(rows, self._batch_size)
+
+    @property
+    def _batch_size(self) -> int:
+        words_a_row = float(self._row_length)
+        if _sentences_a_row(self.config) == 1:
+            words_a_row = float(np.diff(self._offsets).mean())
+        return max(1, round(self.config.batch_words / words_a_row))
+
+
+class _HeldOut:
+    """Sentences that taggers are scored on."""
+
+    def __init__(
+        self, training: TaggerTraining, split: TaggedFeatures, row_length: int
+    ) -> None:
+        self._fixed, self._names = training.fixed, training.names
+        self._gold = split.tags
+        self._table = jnp.asarray(split.features.read(training.layers))
+        self._offsets = split.features.offsets
+        rows = lay_rows(
+            self._offsets,
+            # Anything but padding: the tags are not told.
+            np.zeros(self._offsets[-1], int),
+            np.arange(len(self._offsets) - 1),
+            row_length,
+            _sentences_a_row(training.config),
+        )
+        size = max(1, 4 * training.config.batch_words // row_length)
+        self._batches = [
+            TagRows(*(part[0] for part in batch)) for batch in batches([rows], size)
+        ]
+
+    def predict(self, params: Any) -> list[list[list[str]]]:
+        """Return the tags of all sentences, for each seed."""
+        decoded = [
+            _decode(self._fixed, params, self._table, batch) for batch in self._batches
+        ]
+        num_seeds = jax.tree.leaves(params)[0].shape[0]
+        found = np.zeros((num_seeds, self._offsets[-1]), int)
+        for batch, tags in zip(self._batches, decoded, strict=True):
+            mask = batch.tags != PADDING
+            found[:, batch.words[mask]] = np.asarray(tags)[:, mask]
+        return [
+            [
+                list(map(self._names.__getitem__, sentence.tolist()))
+                for sentence in np.split(of_seed, self._offsets[1:-1])
+            ]
+            for of_seed in found
+        ]
+
+    def score(self, predictions: list[list[list[str]]]) -> list[float]:
+        """Return the span F1 of each seed."""
+        return [score_spans(self._gold, of_seed).f1 for of_seed in predictions]
+
+
+def _sentences_a_row(config: Tagging) -> int | None:
+    """A CRF sums over the paths of a row, which must then be one sentence."""
+    return 1 if config.decoder == "crf" else None
+
+
+def _longest(*splits: TaggedFeatures) -> int:
+    longest = max(int(np.diff(split.features.offsets).max()) for split in splits)
+    return -(-longest // ROW_STEP) * ROW_STEP
+
+
+@partial(jax.jit, static_argnames="fixed")
+def _init(fixed: _Fixed, table: Array, keys: Array) -> _State:
+    def init(key: Array) -> _State:
+        layers = jnp.zeros((1, ROW_STEP, *table.shape[1:]))
+        flags = jnp.zeros((1, ROW_STEP), bool)
+        params = fixed.tagger.init(key, layers, flags, flags, flags)
+        return _State(params, _optimizer(fixed).init(params))
+
+    return jax.vmap(init)(keys)
+
+
+@partial(jax.jit, static_argnames="fixed", donate_argnames="state")
+def _step(
+    fixed: _Fixed,
+    state: _State,
+    table: Float[Array, "words L D"],
+    batch: TagRows,
+    keys: Key[Array, " seeds"],
+    step: Int[Array, ""] | int,
+    rate: Float[Array, ""] | float,
+) -> _State:
+    """Make one step of every seed, each with its own batch."""
+
+    def step_of(state: _State, batch: TagRows, key: Array) -> _State:
+        gradient = jax.grad(
+            lambda params: _loss(
+                fixed, params, table, batch, jax.random.fold_in(key, step)
+            )
+        )(state.params)
+        update, moments = _optimizer(fixed).update(gradient, state.moments)
+        update = jax.tree.map(lambda leaf: -rate * leaf, update)
+        return _State(optax.apply_updates(state.params, update), moments)
+
+    return jax.vmap(step_of)(state, batch, keys)
+
+
+def _loss(
+    fixed: _Fixed, params: Any, table: Array, batch: TagRows, key: Array
+) -> Float[Array, ""]:
+    """Return the negative log-likelihood of a word's tag, on average, in nats."""
+    mask = batch.tags != PADDING
+    scores, transitions = cast(
+        tuple[Array, Transitions],
+        fixed.tagger.apply(
+            params,
+            table[batch.words],
+            mask,
+            batch.first,
+            batch.last,
+            deterministic=False,
+            rngs={"dropout": key},
+        ),
+    )
+    tags = jnp.where(mask, batch.tags, 0)
+    if fixed.decoder == "crf":
+        total = -log_likelihood(scores, transitions, tags, mask).sum()
+    else:
+        each = optax.softmax_cross_entropy_with_integer_labels(scores, tags)
+        total = jnp.where(mask, each, 0).sum()
+    return total / jnp.maximum(mask.sum(), 1)
+
+
+@partial(jax.jit, static_argnames="fixed")
+def _decode(
+    fixed: _Fixed, params: Any, table: Array, batch: TagRows
+) -> Int[Array, "seeds B T"]:
+    mask = batch.tags != PADDING
+    layers = table[batch.words]
+
+    def decode(params: Any) -> Int[Array, "B T"]:
+        scores, transitions = cast(
+            tuple[Array, Transitions],
+            fixed.tagger.apply(params, layers, mask, batch.first, batch.last),
+        )
+        if fixed.decoder == "crf":
+            return viterbi(scores, transitions, mask)
+        return scores.argmax(axis=-1)
+
+    return jax.vmap(decode)(params)
+
+
+def _optimizer(fixed: _Fixed) -> optax.GradientTransformation:
+    """Clip and Adam, without the rate, which would be compiled in."""
+    return optax.chain(
+        optax.clip_by_global_norm(fixed.max_gradient_norm), optax.scale_by_adam()
+    )
+
+
+def _where(better: np.ndarray, new: Any, old: Any | None) -> Any:
+    """Take the new weights of the seeds that are better."""
+
+    def choose(new: Array, old: Array) -> Array:
+        return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    return jax.tree.map(choose, new, new if old is None else old)
