@@ -6,8 +6,9 @@ import importlib
 import json
 import pkgutil
 import sys
+import typing
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, overload
 
 import tyro
 
@@ -159,24 +160,51 @@ FREE_FIELDS = (
 )
 
 
-def config_names() -> list[str]:
-    """List the experiments in `configs/`."""
+Kind = TypeVar("Kind")
+
+
+def config_names(kind: type | tuple[type, ...] = Pretraining) -> list[str]:
+    """List the configurations in `configs/` that a command takes.
+
+    Args:
+      kind: the class, or the classes, of what their `config()` says that it returns.
+    """
     package = importlib.import_module("configs")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    return [name for name in names if issubclass(_returned_by(name), kind)]
 
 
-def experiment_named(name: str) -> Experiment:
+def _returned_by(name: str) -> type:
+    """Return the class that a module of `configs/` is annotated to make."""
+    module = importlib.import_module(f"configs.{name}")
+    returned = typing.get_type_hints(module.config)["return"]
+    assert isinstance(returned, type), f"configs.{name}.config returns one class"
+    return returned
+
+
+@overload
+def experiment_named(name: str) -> Experiment: ...
+@overload
+def experiment_named(name: str, kind: type[Kind]) -> Kind: ...
+
+
+def experiment_named(name: str, kind: type = Pretraining) -> Any:
     """Return an experiment of `configs/`.
 
+    Args:
+      name: of its module.
+      kind: what it must be.
+
     Raises:
-      ValueError: there is none of that name; says which is closest.
+      ValueError: there is none of that name and kind; says which is closest.
     """
-    names = config_names()
-    if name not in names:
-        raise ValueError(
-            f"no experiment {name!r} in configs/; {suggest(name, names, 'experiments')}"
-        )
-    return importlib.import_module(f"configs.{name}").config()
+    names = config_names(kind)
+    if name in names:
+        return importlib.import_module(f"configs.{name}").config()
+    hint = suggest(name, names, "experiments")
+    if name in config_names(object):
+        raise ValueError(f"configs/{name}.py is for another command; {hint}")
+    raise ValueError(f"no experiment {name!r} in configs/; {hint}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,9 +215,27 @@ class NoOptions:
 Options = TypeVar("Options")
 
 
+@overload
 def read_command(
     arguments: list[str], prog: str, options: type[Options], description: str
-) -> tuple[Options, Experiment]:
+) -> tuple[Options, Experiment]: ...
+@overload
+def read_command(
+    arguments: list[str],
+    prog: str,
+    options: type[Options],
+    description: str,
+    kind: type[Kind],
+) -> tuple[Options, Kind]: ...
+
+
+def read_command(
+    arguments: list[str],
+    prog: str,
+    options: type[Options],
+    description: str,
+    kind: type = Pretraining,
+) -> tuple[Options, Any]:
     """Read `CONFIG` and what follows it: a command's own options, and changed fields.
 
     Args:
@@ -197,12 +243,13 @@ def read_command(
       prog: the command, for its help.
       options: a dataclass of the command's own options.
       description: of the command, for its help.
+      kind: of the configurations that the command takes.
 
     Raises:
       ValueError: there is no such experiment; says which is closest.
       SystemExit: help was asked for, or a wrong field or value; the text is written.
     """
-    names = config_names()
+    names = config_names(kind)
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(
             f"usage: {prog} CONFIG [--help] [options]\n\n{description.strip()}\n\n"
@@ -211,7 +258,7 @@ def read_command(
         )
         raise SystemExit(0 if arguments else 2)
     name = arguments[0]
-    default = experiment_named(name)
+    default = experiment_named(name, kind)
     module = importlib.import_module(f"configs.{name}")
     no_prefix = tyro.conf.arg(name="")
     both = dataclasses.make_dataclass(

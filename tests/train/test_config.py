@@ -2,12 +2,14 @@
 import dataclasses
 import importlib
 import json
+import sys
 from pathlib import Path
 
 import jax
 import pytest
 
 import bert_jax
+import configs
 import elmo_jax
 from elmo_jax.config import CharCnnConfig
 from tests.train.experiments import KINDS, make_experiment
@@ -17,6 +19,7 @@ from train.config import (
     BilmPretraining,
     MaskedLmPretraining,
     NoOptions,
+    Pretraining,
     check_same,
     config_names,
     experiment_named,
@@ -121,6 +124,45 @@ def test_a_wrong_experiment_is_refused_with_the_right_one():
         read("elmo_tony")
     with pytest.raises(SystemExit, match="2"):
         read()
+
+
+@dataclasses.dataclass(frozen=True)
+class Tasting:
+    """What some other command would be told."""
+
+    spoons: int = 3
+
+
+@pytest.fixture
+def with_tasting(tmp_path, monkeypatch):
+    """A configuration of another kind stands in configs/."""
+    source = (
+        "from tests.train.test_config import Tasting\n"
+        "def config() -> Tasting:\n    return Tasting(spoons=4)\n"
+    )
+    (tmp_path / "soup_tasting.py").write_text(source)
+    paths = [*configs.__path__, str(tmp_path)]
+    monkeypatch.setattr(configs, "__path__", paths)
+    monkeypatch.setitem(sys.modules, "tests.train.test_config", sys.modules[__name__])
+    yield
+    sys.modules.pop("configs.soup_tasting", None)
+
+
+def test_each_command_takes_configurations_of_its_own_kind(with_tasting, capsys):
+    def read_tasting(*arguments):
+        return read_command(list(arguments), "prog", NoOptions, "It.", kind=Tasting)
+
+    assert config_names(Tasting) == ["soup_tasting"]
+    assert "soup_tasting" not in config_names()
+    assert {"soup_tasting", "elmo_tiny"} <= set(config_names((Tasting, Pretraining)))
+    assert read_tasting("soup_tasting", "--spoons", "5")[1] == Tasting(spoons=5)
+    with pytest.raises(ValueError, match=r"soup_tasting.py is for another command"):
+        read("soup_tasting")
+    with pytest.raises(ValueError, match=r"elmo_tiny.py is.*experiments: soup_tasting"):
+        read_tasting("elmo_tiny")
+    with pytest.raises(SystemExit, match="0"):
+        read_tasting("--help")
+    assert "CONFIG is one of soup_tasting.\n" in capsys.readouterr().out
 
 
 def test_a_wrong_experiment_is_one_line(capsys):

@@ -48,7 +48,7 @@ kind, folder, run = sys.argv[1:]
 experiment = make_experiment(
     kind, Path(folder), num_steps={NUM_STEPS}, eval_every=9, save_every=3
 )
-train.config.experiment_named = lambda name: experiment
+train.config.experiment_named = lambda name, kind: experiment
 sys.exit(main([kind + "_tiny", "--workdir", run]))
 """
 
