@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from embed_jax.output_file import open_output
+from embed_jax.principal_components import principal_components
 
 
 def draw_contexts(
@@ -44,17 +45,3 @@ def draw_contexts(
     figure.savefig(buffer, format="png", dpi=110)
     with open_output(path) as file:
         file.write(buffer.getvalue())
-
-
-def principal_components(
-    points: Float[np.ndarray, "N D"],
-) -> Float[np.ndarray, "N 2"]:
-    """Return the coordinates along the two directions in which points differ most.
-
-    Example:
-      >>> principal_components(np.array([[1.0, 0, 0], [3.0, 0, 0]]))[:, 1].tolist()
-      [0.0, 0.0]
-    """
-    centred = points - points.mean(axis=0)
-    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
-    return left[:, :2] * scale[:2]

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command: a word and a text in, its contexts by sense out, as a list and a page.
+
+python -m embed_jax.contexts MODEL corpus.txt --word bank --output bank.html
+"""
+
+import dataclasses
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+from tyro.conf import arg
+
+from embed_jax.compilation_cache import keep_compilations
+from embed_jax.contexts.clustering import Clusters, find_clusters
+from embed_jax.contexts.embedding import (
+    EmbeddedContexts,
+    embed_contexts,
+    plan_layers,
+    query_lacks,
+)
+from embed_jax.contexts.layout import lay_out
+from embed_jax.contexts.neighbours import find_neighbours, unit_vectors
+from embed_jax.contexts.occurrences import (
+    Context,
+    WordForms,
+    find_lines,
+    read_numbered,
+    sample_evenly,
+)
+from embed_jax.contexts.page import Caption, write_page
+from embed_jax.contexts.telling_words import telling_words
+from embed_jax.encoders import find_encoder
+from embed_jax.exit_status import exit_status
+from embed_jax.layer_spec import parse_layer_spec
+from embed_jax.output_file import check_output, open_output
+
+# Neighbours that the page knows of each context.
+NEAREST = 6
+# Contexts that every pair of is compared, in seconds and not in minutes.
+MOST_CONTEXTS = 20_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """List the contexts of a word by sense, and show them on a page, layer by layer.
+
+    The contexts are found in the text first, so that only their sentences are embedded,
+    every layer of them in one run. A word is what the model's tokeniser splits off:
+    bank is found in "bank," too.
+    """
+
+    model: Annotated[str, tyro.conf.Positional, arg(metavar="MODEL")]
+    """Directory of a model, or an id on the Hugging Face hub."""
+    corpus: Annotated[Path, tyro.conf.Positional, arg(metavar="CORPUS")]
+    """UTF-8 text, one sentence a line; .gz is decompressed."""
+    word: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
+    """The word; repeat it for other forms: --word bank --word banks."""
+    query: str | None = None
+    """A sentence with the word in it, whose nearest contexts are asked for."""
+    output: Path | None = None
+    """The HTML page to write, which needs no other file and no network."""
+    layers: str = "last"
+    """By which contexts are compared and clustered: last, -2, concat(last4), …"""
+    pool: Literal["first", "last", "mean", "max"] = "first"
+    """Of a word's pieces."""
+    clusters: int | None = None
+    """How many clusters; by default from 2 to 8, by their silhouette."""
+    seed: int = 0
+    """Of the clusters."""
+    max_contexts: int = 2000
+    """Contexts at most, taken evenly from the text."""
+    count: int = 10
+    """How many nearest contexts are listed, and how many of each cluster."""
+    ignore_case: bool = True
+    """Capitals do not matter."""
+    split: bool = False
+    """The words are already split, by spaces; they are kept as they are."""
+    compute: Literal["float32", "bfloat16"] = "float32"
+    """Of the computation; bfloat16 is less exact, and what accelerators are fast in."""
+    overwrite: bool = False
+    """Replace an existing page."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    command = tyro.cli(Command, args=arguments, prog="python -m embed_jax.contexts")
+    keep_compilations()
+    return exit_status(
+        "embed_jax.contexts", partial(show_contexts, command), "nothing was written"
+    )
+
+
+def show_contexts(command: Command) -> None:
+    """Find, embed, cluster and show the contexts of a word.
+
+    Raises:
+      ValueError: anything about the arguments, the model or the corpus; the cheap
+        checks come first.
+      OSError: a file cannot be read or written, or exists already.
+    """
+    word, layers = _check(command), parse_layer_spec(command.layers)
+    lines = find_lines(command.corpus, word)
+    kept = lines[sample_evenly(len(lines), command.max_contexts)]
+    encoder = find_encoder(command.model)
+    params, tokenizer = encoder.load(command.model)
+    embedded = embed_contexts(
+        encoder,
+        params,
+        tokenizer,
+        plan_layers(encoder, params, layers, command.pool),
+        word,
+        list(read_numbered(command.corpus, kept)),
+        query=command.query,
+        split=command.split,
+        limit=command.max_contexts,
+        pool=command.pool,
+        dtype=command.compute,
+    )
+    number = len(embedded.contexts)
+    units = [unit_vectors(view.vectors) for view in embedded.views]
+    clusters = find_clusters(
+        units[embedded.chosen][:number], command.clusters, seed=command.seed
+    )
+    words = telling_words(embedded.contexts, clusters.labels)
+    caption = Caption(
+        word=str(word),
+        model=Path(command.model).name or command.model,
+        corpus=command.corpus.name,
+        sampling=_describe_sampling(number, len(kept), len(lines)),
+        layers=embedded.views[embedded.chosen].name,
+    )
+    print(f"{word} in {command.corpus}: {caption.sampling}; by {caption.layers}")
+    _print_nearest(embedded, units[embedded.chosen], command.count)
+    _print_clusters(embedded.contexts, clusters, words, command.count)
+    if command.output:
+        page = write_page(
+            caption,
+            embedded,
+            lay_out(units, number, embedded.chosen),
+            [find_neighbours(unit, number, NEAREST) for unit in units],
+            clusters,
+            words,
+        )
+        with open_output(command.output) as file:
+            # What a command line holds need not be text.
+            file.write(page.encode("utf-8", "replace"))
+        print(f"\n{command.output}: {len(page) / 1e6:.1f} MB, open it in a browser")
+
+
+def _check(command: Command) -> WordForms:
+    """Refuse what can be refused without reading anything."""
+    if not 1 <= command.max_contexts <= MOST_CONTEXTS:
+        raise ValueError(
+            f"--max-contexts {command.max_contexts}: from 1 to {MOST_CONTEXTS:,}"
+        )
+    if command.clusters is not None and command.clusters < 1:
+        raise ValueError(f"--clusters {command.clusters}: at least 1")
+    word = WordForms(command.word, command.ignore_case)
+    if command.query is not None and not word.may_stand_in(command.query):
+        raise ValueError(query_lacks(word, command.query.split()))
+    if command.output:
+        check_output(command.output, replace=command.overwrite)
+    return word
+
+
+def _describe_sampling(num_contexts: int, num_kept: int, num_lines: int) -> str:
+    if num_kept < num_lines:
+        return (
+            f"{num_contexts:,} contexts, sampled evenly from the {num_lines:,} lines "
+            "with the word"
+        )
+    return f"{num_contexts:,} contexts on {num_lines:,} lines"
+
+
+def _print_nearest(embedded: EmbeddedContexts, unit: np.ndarray, count: int) -> None:
+    if embedded.query is None:
+        return
+    number = len(embedded.contexts)
+    cosines = unit[:number] @ unit[number]
+    print(f"\nnearest to  {embedded.query.show()}")
+    for index in np.argsort(-cosines, kind="stable")[:count]:
+        context = embedded.contexts[index]
+        print(f"{cosines[index]:6.3f}  line {context.line:<7} {context.show()}")
+
+
+def _print_clusters(
+    contexts: list[Context], clusters: Clusters, words: list[list[str]], count: int
+) -> None:
+    """List each cluster, the contexts that are nearest to its mean first."""
+    if clusters.number > 1:
+        print(f"\n{clusters.number} clusters, silhouette {clusters.silhouette:.2f}")
+    for label in range(clusters.number):
+        members = np.flatnonzero(clusters.labels == label)
+        telling = f": {', '.join(words[label])}" if words[label] else ""
+        print(f"\ncluster {label + 1}, {len(members):,} contexts{telling}")
+        order = np.argsort(clusters.centrality[members], kind="stable")
+        for index in members[order[:count]]:
+            print(f"  line {contexts[index].line:<7} {contexts[index].show()}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

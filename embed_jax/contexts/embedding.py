@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vectors of a word in its contexts: every layer, from one run of the model."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from embed_jax.contexts.occurrences import (
+    Context,
+    WordForms,
+    cut_context,
+    sample_evenly,
+)
+from embed_jax.encoders import Encoder
+from embed_jax.layer_spec import LayerSpec
+from embed_jax.progress import Progress
+from embed_jax.sentences import Sentence
+from embed_jax.stream import Embedded
+
+WORD_POOLS = ("first", "last", "mean", "max")
+"""Ways from pieces to words that keep the layers side by side."""
+
+# Number of the line that the query is not on: as that of a context, plus 1, it is 0.
+QUERY = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """The vectors of all contexts at one layer, or as a spec combines layers.
+
+    Attributes:
+      name: as it is shown.
+      vectors: of the contexts, then of the query where there is one; float32.
+    """
+
+    name: str
+    vectors: Float[np.ndarray, "N D"]
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddedContexts:
+    """A word's contexts at every layer.
+
+    Attributes:
+      contexts: in the order of the text.
+      query: the context that was asked about; its vectors come last in every view.
+      views: the layers from 0 on, then the spec where it is not one of them.
+      chosen: index of the view that the spec asks for.
+    """
+
+    contexts: list[Context]
+    query: Context | None
+    views: list[View]
+    chosen: int
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerPlan:
+    """What is asked of the model, and where the result's columns belong.
+
+    Attributes:
+      spec: to give the model.
+      names: of the views.
+      widths: of their vectors.
+      chosen: index of the view that the user's spec asks for.
+    """
+
+    spec: str
+    names: list[str]
+    widths: list[int]
+    chosen: int
+
+
+def plan_layers(
+    encoder: Encoder, params: Any, layers: LayerSpec, pool: str
+) -> LayerPlan:
+    """Plan one run that gives every layer, and the user's combination of them.
+
+    Raises:
+      ValueError: the model lacks a layer of the spec.
+    """
+    width = encoder.vector_width(params, "0", pool)
+    num_layers = encoder.vector_width(params, "all", pool) // width
+    spec_width = encoder.vector_width(params, layers, pool)
+    names = [f"layer {layer}" for layer in range(num_layers)]
+    resolved = layers.resolve(num_layers - 1)
+    if len(resolved) == 1 and len(resolved[0][1]) == 1 and not layers.normalises:
+        return LayerPlan("all", names, [width] * num_layers, resolved[0][1][0])
+    return LayerPlan(
+        f"all,{layers}",
+        [*names, str(layers)],
+        [*[width] * num_layers, spec_width],
+        num_layers,
+    )
+
+
+def embed_contexts(
+    encoder: Encoder,
+    params: Any,
+    tokenizer: Any,
+    plan: LayerPlan,
+    word: WordForms,
+    lines: Sequence[tuple[int, str]],
+    *,
+    query: str | None = None,
+    split: bool = False,
+    limit: int = 2000,
+    **options: Any,
+) -> EmbeddedContexts:
+    """Embed the lines that may hold a word, and keep what belongs to the word.
+
+    Args:
+      encoder: that the model belongs to.
+      params: of the model.
+      tokenizer: of the model.
+      plan: of `plan_layers`.
+      word: to look for among the words that the tokeniser splits a line into.
+      lines: each with its number, from 0.
+      query: a sentence with the word in it, which is not one of the contexts; where it
+        has the word several times, the first counts.
+      split: whether lines are words with spaces between them.
+      limit: contexts that are kept, evenly.
+      **options: of the encoder's `stream_words`.
+
+    Raises:
+      ValueError: no line has the word as the tokeniser splits it, or the query has not.
+    """
+    # The query first: where it lacks the word no context is kept.
+    numbered = [*([] if query is None else [(QUERY, query)]), *lines]
+    with Progress(str(word), len(numbered), 0) as progress:
+        stream = encoder.stream_words(
+            params,
+            tokenizer,
+            (_sentence(text, split) for _, text in numbered),
+            plan.spec,
+            on_batch=progress.computed,
+            **options,
+        )
+        found = _find_in_stream(stream, numbered, word, progress)
+        asked = next(found) if query is not None else None
+        pairs = list(found)
+    if not pairs:
+        raise ValueError(
+            f"{len(lines):,} lines hold {word}, but only inside of longer words, as "
+            "this model's tokeniser splits them"
+        )
+    chosen = [pairs[index] for index in sample_evenly(len(pairs), limit)]
+    if asked is not None:
+        chosen.append(asked)
+    together = np.stack([vector for _, vector in chosen])
+    ends = list(itertools.accumulate(plan.widths))
+    columns = np.split(together, ends[:-1], axis=1)
+    views = [View(*each) for each in zip(plan.names, columns, strict=True)]
+    contexts = [context for context, _ in chosen]
+    query_context = contexts.pop() if asked is not None else None
+    return EmbeddedContexts(contexts, query_context, views, plan.chosen)
+
+
+def _find_in_stream(
+    stream: Iterator[Embedded],
+    numbered: Sequence[tuple[int, str]],
+    word: WordForms,
+    progress: Progress,
+) -> Iterator[tuple[Context, np.ndarray]]:
+    """Yield the contexts of the word and their vectors; of the query at most one."""
+    for (number, text), embedded in zip(numbered, stream, strict=True):
+        places = [p for p in word.find(embedded.words) if p not in embedded.unread]
+        if number == QUERY:
+            if not places:
+                raise ValueError(query_lacks(word, embedded.words))
+            del places[1:]
+        for place in places:
+            context = cut_context(number + 1, text, embedded.words, place)
+            yield context, embedded.vectors[place].astype(np.float32)
+        progress.written(len(embedded.words))
+
+
+def query_lacks(word: WordForms, words: list[str]) -> str:
+    """Say that the query is without the word, and what it has instead."""
+    return f"--query lacks the word {word}; it has {', '.join(words)}"
+
+
+def _sentence(text: str, split: bool) -> Sentence:
+    return [word for word in text.split(" ") if word] if split else text

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The nearest contexts of every context, by cosine."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+# Contexts whose neighbours are looked for at once.
+BLOCK = 1024
+
+
+class Neighbours(NamedTuple):
+    """The nearest contexts of each context.
+
+    Attributes:
+      indices: nearest first; as many a row for all.
+      cosines: to these.
+    """
+
+    indices: Int[np.ndarray, "N K"]
+    cosines: Float[np.ndarray, "N K"]
+
+
+def unit_vectors(vectors: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:
+    """Scale vectors to length 1; zeros stay zeros.
+
+    Example:
+      >>> unit_vectors(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+      [[0.6, 0.8], [0.0, 0.0]]
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths == 0, 1, lengths)
+
+
+def find_neighbours(
+    unit: Float[np.ndarray, "N D"], num_contexts: int, count: int
+) -> Neighbours:
+    """Find for each vector the contexts it is nearest to, but for itself.
+
+    Args:
+      unit: vectors of length 1.
+      num_contexts: the first so many can be neighbours; the others only have some.
+      count: neighbours each; fewer where there are not so many.
+
+    Returns:
+      The neighbours of every vector; of equally near ones the first comes first.
+    """
+    count = max(min(count, num_contexts - 1), 0)
+    indices = np.zeros((len(unit), count), np.int64)
+    cosines = np.zeros((len(unit), count), unit.dtype)
+    for start in range(0, len(unit) if count else 0, BLOCK):
+        rows = slice(start, start + BLOCK)
+        block = unit[rows] @ unit[:num_contexts].T
+        own = np.arange(start, min(start + len(block), num_contexts))
+        block[own - start, own] = -np.inf
+        some = np.sort(np.argpartition(-block, count - 1, axis=1)[:, :count], axis=1)
+        order = np.argsort(-np.take_along_axis(block, some, 1), axis=1, kind="stable")
+        indices[rows] = np.take_along_axis(some, order, axis=1)
+        cosines[rows] = np.take_along_axis(block, indices[rows], axis=1)
+    return Neighbours(indices, cosines)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words beside a word that tell one cluster of its contexts from the others."""
+
+import collections
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from embed_jax.contexts.occurrences import Context
+
+WORD = re.compile(r"[^\W\d_]{2,}")
+# Words on either side that count as beside it.
+REACH = 10
+# Contexts a word must stand in, and by how many standard errors it must be the more
+# frequent inside.
+LEAST = 3
+ERRORS = 2.5
+
+
+def telling_words(
+    contexts: Sequence[Context], labels: Int[np.ndarray, " N"], count: int = 5
+) -> list[list[str]]:
+    """Name for each cluster the words that stand in its contexts more than elsewhere.
+
+    Words are ranked by the two-proportion z statistic: by how many standard errors the
+    share of contexts with the word is higher inside the cluster than outside.
+
+    Args:
+      contexts: of the word.
+      labels: for each context its cluster, from 0.
+      count: of words a cluster, at most.
+
+    Returns:
+      For each cluster its words in lower case, the most telling first; none where there
+      is one cluster only.
+    """
+    num_clusters = int(labels.max(initial=-1)) + 1
+    sizes = np.bincount(labels, minlength=num_clusters)
+    counts: dict[str, np.ndarray] = collections.defaultdict(
+        lambda: np.zeros(num_clusters)
+    )
+    own = {context.word.casefold() for context in contexts}
+    for context, label in zip(contexts, labels, strict=True):
+        before = WORD.findall(context.before.casefold())[-REACH:]
+        after = WORD.findall(context.after.casefold())[:REACH]
+        for word in {*before, *after} - own:
+            counts[word][label] += 1
+    frequent = sorted(word for word, each in counts.items() if each.sum() >= LEAST)
+    if not frequent or num_clusters < 2:
+        return [[] for _ in range(num_clusters)]
+    inside = np.stack([counts[word] for word in frequent])
+    total = inside.sum(axis=1, keepdims=True)
+    rest = sizes.sum() - sizes
+    share = total / sizes.sum()
+    error = np.sqrt(np.maximum(share * (1 - share), 1e-9) * (1 / sizes + 1 / rest))
+    errors = (inside / sizes - (total - inside) / rest) / error
+    errors[inside < LEAST] = 0
+    named = []
+    for column in errors.T:
+        order = np.argsort(-column, kind="stable")[:count]
+        named.append([frequent[index] for index in order if column[index] >= ERRORS])
+    return named

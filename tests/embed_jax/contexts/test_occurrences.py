@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A word is found where a tokeniser splits it off, in whatever company."""
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+
+from elmo_jax.tokenizer import split_words
+from embed_jax.contexts.occurrences import (
+    WordForms,
+    cut_context,
+    find_lines,
+    read_numbered,
+    sample_evenly,
+)
+from tests.bert_jax.words import make_tokenizer
+
+TEXTS = st.lists(
+    st.sampled_from(["bank", "Bank", "BANK", "embank", "banks", "river", "é", "の", "9"]
+                    + [" "] * 4 + list(".,'-_\"$/"))
+).map("".join)  # fmt: skip
+
+
+def bert_words(text):
+    return make_tokenizer().encode([text])[0].words
+
+
+@pytest.mark.parametrize("split", [bert_words, split_words, str.split])
+@hypothesis.given(text=TEXTS)
+def test_no_line_is_missed_in_which_a_tokeniser_finds_the_word(split, text):
+    word = WordForms(("bank",))
+    if word.find(split(text)):
+        assert word.may_stand_in(text)
+
+
+@pytest.mark.parametrize("split", [bert_words, split_words, str.split])
+@hypothesis.given(text=TEXTS)
+def test_a_context_is_the_text_around_the_word(split, text):
+    words = split(text)
+    for place in WordForms(("bank",)).find(words):
+        context = cut_context(5, text, words, place)
+        whole = context.before + context.word + context.after
+        assert whole == text.strip()
+        assert context.word == words[place]
+        assert context.line == 5
+
+
+def test_of_several_equal_words_the_right_one_is_cut_out():
+    words = ["bank", "'", "s", "bank", ",", "bank"]
+    befores = [cut_context(1, "bank's bank,bank", words, p).before for p in (0, 3, 5)]
+    assert befores == ["", "bank's ", "bank's bank,"]
+
+
+@pytest.mark.parametrize(
+    ("forms", "ignore_case", "places"),
+    [
+        (("bank",), True, [0, 2, 4]),
+        (("bank",), False, [0, 4]),
+        (("bank", "banks"), True, [0, 2, 3, 4]),
+        (("BANK",), False, []),
+        (("U.S.",), True, [5]),
+    ],
+)
+def test_forms_and_capitals(forms, ignore_case, places):
+    words = ["bank", "embank", "Bank", "banks", "bank,", "U.S.", "'"]
+    assert WordForms(forms, ignore_case).find(words) == places
+
+
+def test_scripts_without_spaces_are_found_inside():
+    assert WordForms(("銀",)).may_stand_in("日本銀行")
+    assert not WordForms(("bank",)).may_stand_in("embankment")
+
+
+@pytest.mark.parametrize("forms", [(), ("",), ("river bank",), (" bank",)])
+def test_what_is_not_one_word_is_refused(forms):
+    with pytest.raises(ValueError, match="--word"):
+        WordForms(forms)
+
+
+def test_long_lines_are_cut_around_the_word():
+    text = f"{'before ' * 500}bank{' after' * 500}"
+    context = cut_context(1, text, text.split(), 500)
+    assert context.word == "bank"
+    assert context.before.startswith("… before before")
+    assert context.after.endswith("after after …")
+    assert len(context.before) < 250 > len(context.after)
+
+
+def test_words_that_the_text_does_not_hold_are_joined():
+    context = cut_context(1, "ﬁne bank", ["fine", "bank", "!"], 1)
+    assert context[1:] == ("fine ", "bank", " !")
+
+
+def test_lines_are_found_and_read_by_number(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_text("a bank\nembankment\n\nThe Bank.\nbanks\n")
+    lines = find_lines(path, WordForms(("bank",)))
+    assert lines.tolist() == [0, 3]
+    assert list(read_numbered(path, lines)) == [(0, "a bank"), (3, "The Bank.")]
+    assert list(read_numbered(path, lines[:0])) == []
+
+
+def test_an_absent_word_is_answered_with_near_ones(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_text("The bank and banks.\nA bank.\nBark!\n")
+    with pytest.raises(ValueError, match=r'no word bnak; near .*"bank" \(2\)'):
+        find_lines(path, WordForms(("bnak",)))
+    with pytest.raises(ValueError, match=r'no word BANK; near .*"bank" \(2\)'):
+        find_lines(path, WordForms(("BANK",), ignore_case=False))
+    with pytest.raises(ValueError, match="nor one like it"):
+        find_lines(path, WordForms(("zzz",)))
+
+
+@hypothesis.given(count=st.integers(0, 500), limit=st.integers(1, 500))
+def test_samples_are_even(count, limit):
+    chosen = sample_evenly(count, limit)
+    assert len(chosen) == min(count, limit)
+    if len(chosen) > 1:
+        gaps = np.diff(np.append(chosen, count + chosen[0]))
+        assert gaps.min() >= 1
+        assert gaps.max() - gaps.min() <= 1
