@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tagged sentences of TFDS, such as conll2003."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import read_only_builder
+
+from embed_jax.suggest import suggest
+from train.tasks.tag_schemes import is_tag
+
+TOKENS, TAGS = "tokens", "ner"
+SPLITS = {"train": "train", "dev": ("dev", "validation"), "test": "test"}
+
+Tagged = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def read_tfds(name: str, data_dir: str | None = None) -> dict[str, list[Tagged]]:
+    """Read words and tags of a data set that TFDS has prepared.
+
+    Args:
+      name: such as conll2003; its features are `tokens`, and `ner` as class labels.
+      data_dir: where TFDS keeps its data; by default where it always does.
+
+    Returns:
+      Sentences under "train", "dev" and "test"; empty ones are left out.
+
+    Raises:
+      ValueError: not prepared here or not as array_record, or of other features.
+    """
+    where = {} if data_dir is None else {"data_dir": data_dir}
+    option = "".join(f" --{key}={shlex.quote(value)}" for key, value in where.items())
+    try:
+        builder = read_only_builder.builder_from_files(name, **where)
+    except tfds.core.DatasetNotFoundError as error:
+        raise ValueError(
+            f"{name}: TFDS has prepared no such data set here; run "
+            f"tfds build {shlex.quote(name)} --file_format=array_record{option}"
+        ) from error
+    if builder.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
+        raise ValueError(
+            f"{builder.data_dir} cannot be read at random; run "
+            f"tfds build {shlex.quote(name)} --file_format=array_record --overwrite"
+            f"{option}"
+        )
+    labels = _labels(name, builder.info.features)
+    return {
+        split: list(_read(builder, _split(name, builder, split), labels))
+        for split in SPLITS
+    }
+
+
+def _labels(name: str, features: Any) -> list[str]:
+    for feature in (TOKENS, TAGS):
+        if feature not in features:
+            raise ValueError(
+                f"{name} has no feature {feature!r}; "
+                f"{suggest(feature, sorted(features), 'features')}"
+            )
+    tags = getattr(features[TAGS], "feature", None)
+    if not isinstance(tags, tfds.features.ClassLabel) or tags.num_classes is None:
+        raise ValueError(f"{name}: its feature {TAGS!r} is no sequence of class labels")
+    unknown = [label for label in tags.names if not is_tag(label)]
+    if unknown:
+        raise ValueError(f"{name}: {unknown[0]!r} of {TAGS!r} is no tag of a span")
+    return list(tags.names)
+
+
+def _split(name: str, builder: tfds.core.DatasetBuilder, split: str) -> str:
+    names = SPLITS[split]
+    for candidate in (names,) if isinstance(names, str) else names:
+        if candidate in builder.info.splits:
+            return candidate
+    raise ValueError(f"{name} has no {split} split; it has {list(builder.info.splits)}")
+
+
+def _read(
+    builder: tfds.core.DatasetBuilder, split: str, labels: list[str]
+) -> Iterator[Tagged]:
+    source: Any = builder.as_data_source(split)  # pyright: ignore[reportCallIssue]
+    for index in range(len(source)):
+        example: Mapping[str, Any] = source[index]
+        words = [word.decode("utf-8") for word in example[TOKENS]]
+        kept = [place for place, word in enumerate(words) if word.strip()]
+        if kept:
+            yield (
+                tuple(words[place] for place in kept),
+                tuple(labels[int(example[TAGS][place])] for place in kept),
+            )
