@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def shown(arguments: Sequence[str]) -> str:
     """Write the command as a reader can repeat it."""
-    return " ".join(["python -m train.ner", *arguments])
+    return f"python -m train.ner {shlex.join(arguments)}"
 
 
 def compare_specs(config: Tagging, options: Options, command: str) -> list[Row]:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.train.tiny_models import save_bert
 from train import ner
 from train.ner import rows_for
 from train.tasks.conll import read_conll
@@ -13,6 +14,11 @@ SENTENCES = [
     "a\tO\nriver\tB-LOC\nbank\tI-LOC\n",
 ]
 SMALL = ["--cell-dim", "4", "--num-epochs", "1", "--num-seeds", "2"]
+
+
+@pytest.fixture(scope="module")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(save_bert(tmp_path_factory.mktemp("models") / "tiny"))
 
 
 @pytest.fixture
@@ -27,7 +33,9 @@ def data(tmp_path: Path) -> Path:
 def _arguments(data: Path, model: Path, *more: str) -> list[str]:
     paths = {"model": model, "data": data}
     paths |= {"output": data.parent / "results", "cache": data.parent / "cache"}
-    options = [text for name, path in paths.items() for text in (f"--{name}", str(path))]
+    options = [
+        text for name, path in paths.items() for text in (f"--{name}", str(path))
+    ]
     return ["ner_small", *options, *SMALL, *more]
 
 
