@@ -97,6 +97,11 @@ def test_a_row_of_padding_changes_nothing():
 
     noisy = emissions.at[1].set(1e30).at[0, 4].set(-1e30)
     assert total(noisy) == total(emissions)
+    blank = emissions.at[1].set(jnp.nan)
+    assert log_likelihood(blank, transitions, tags, mask)[1] == 0
+    ends = np.asarray(transitions.start + transitions.end)
+    partition = log_partition(blank, transitions, mask)[1]
+    assert partition == pytest.approx(np.logaddexp.reduce(ends), abs=1e-5)
     gradient = jax.grad(total)(noisy)
     assert np.isfinite(gradient).all()
     assert not gradient[1].any()

@@ -44,6 +44,7 @@ def test_scores_are_those_of_seqeval(cases):
         ("B-A O I-A", [("A", 0, 1), ("A", 2, 3)]),
         ("S-A B-A I-A E-A I-A", [("A", 0, 1), ("A", 1, 4), ("A", 4, 5)]),
         ("U-A B-A L-A L-A", [("A", 0, 1), ("A", 1, 3), ("A", 3, 4)]),
+        ("I-A U-A U-A", [("A", 0, 1), ("A", 1, 2), ("A", 2, 3)]),
         ("O O", []),
     ],
 )
