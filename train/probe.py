@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures what each layer of a frozen model knows: of grammar, senses and sentences.
+
+    python -m train.probe --model MODEL --output docs/results/NAME
+
+Parts of speech by a linear probe, word senses by the nearest sense vector (Peters et
+al. 2018, section 5.3), and sentence similarity by cosine; each for every single layer
+and for every `layer_spec` asked for. Each task gets a table, NAME-pos.md, NAME-wsd.md
+and NAME-sts.md, and all together the table NAME.md and the picture NAME.png.
+"""
+
+import dataclasses
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import jax
+import tyro
+
+from embed_jax.compilation_cache import keep_compilations
+from embed_jax.exit_status import exit_status
+from embed_jax.suggest import suggest
+from train.tasks.layer_curves import draw_layers
+from train.tasks.linear_probe import ProbeConfig
+from train.tasks.pos_by_layer import PosTask
+from train.tasks.probing import Measured, Subject, Task
+from train.tasks.results import Row, write_results
+from train.tasks.senses_by_layer import WsdTask
+from train.tasks.similarity_by_layer import StsTask
+
+TASKS = ("pos", "wsd", "sts")
+FOLDERS = {
+    "pos": "pos_ud_english_ewt",
+    "wsd": "wsd_semcor_masc",
+    "sts": "sts_benchmark",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Measure every layer of a frozen model."""
+
+    model: str
+    """Directory of a model or of a run, or an id on the Hugging Face hub."""
+    output: Path
+    """FOLDER/NAME of the files to write."""
+    tasks: str = ",".join(TASKS)
+    """Which, with commas between them."""
+    layers: tuple[str, ...] = ()
+    """Specs beside the single layers; by default mean(last4), concat(last4) and
+    mix(blocks), and for a model of fewer than four blocks mean(all) and mix(all)."""
+    cache: Path = Path("data/features")
+    """The folder that keeps the vectors of words."""
+    pos_data: Path | None = None
+    """A folder of train.tsv, dev.tsv and test.tsv: word, universal and language's tag;
+    by default pos_ud_english_ewt under CONTEXTUAL_DATA, or under ../shared/data."""
+    wsd_data: Path | None = None
+    """A folder of semcor_wn30.jsonl.gz, masc_noad.jsonl.gz, or both; by default
+    wsd_semcor_masc, likewise."""
+    sts_data: Path | None = None
+    """A folder of sts-dev.csv and sts-test.csv; by default sts_benchmark, likewise."""
+    tags: tuple[Literal["upos", "xpos"], ...] = ("upos",)
+    """The sets of tags that are probed for."""
+    probe: ProbeConfig = dataclasses.field(default_factory=ProbeConfig)
+    """Of parts of speech. Its seeds also number the splits of the sense corpora."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    command = tyro.cli(
+        Command, args=given, prog="python -m train.probe", description=__doc__
+    )
+    keep_compilations()
+    return exit_status(
+        "train.probe",
+        lambda: measure_layers(command, f"python -m train.probe {shlex.join(given)}"),
+        "tables that are finished and vectors that were computed are kept",
+    )
+
+
+def measure_layers(command: Command, shown: str) -> None:
+    """Measure the tasks and write their tables.
+
+    Args:
+      command: what to measure.
+      shown: the command as a reader can repeat it.
+
+    Raises:
+      ValueError: anything about the model, the specs or the data, before anything is
+        computed.
+      OSError: a file cannot be read or written.
+    """
+    tasks = {name: _make_task(command, name) for name in _names(command.tasks)}
+    subject = Subject.load(command.model, command.layers, command.cache)
+    directory, stem = command.output.parent, command.output.name
+    directory.mkdir(parents=True, exist_ok=True)
+    on = f"{jax.devices()[0].device_kind}, jax {jax.__version__}"
+    measured: list[Measured] = []
+    began = time.monotonic()
+    for name, task in tasks.items():
+        found = task.measure(subject)
+        # Each at once: what comes later may be stopped.
+        table = write_results(
+            directory,
+            f"{stem}-{name}",
+            title=found.title,
+            command=shown,
+            rows=found.rows,
+            facts={**found.facts, "on": on},
+            plot=False,
+        )
+        sys.stdout.write(f"{found.title}\n\n{table}\n")
+        measured.append(found)
+    title = f"What the layers of {subject.name} are worth"
+    draw_layers(directory / f"{stem}.png", title, [found.panel for found in measured])
+    table = write_results(
+        directory,
+        stem,
+        title=title,
+        command=shown,
+        rows=combine_rows(measured),
+        facts={
+            "tables": ", ".join(f"[{name}]({stem}-{name}.md)" for name in tasks),
+            "by layer": f"![{title}]({stem}.png)",
+            "seconds": f"{time.monotonic() - began:.0f}",
+            "on": on,
+        },
+        plot=False,
+    )
+    sys.stdout.write(f"{title}\n\n{table}\n{command.output}.md\n")
+
+
+def combine_rows(measured: Sequence[Measured]) -> list[Row]:
+    """Put the headlines of several tasks side by side; the baselines come first."""
+    scores: dict[str, dict[str, tuple[float, ...]]] = {}
+    for found in measured:
+        panel = found.panel
+        named = [(row.name, row) for row in (*panel.layers, *panel.specs)]
+        if panel.baseline:
+            named.insert(0, ("baseline", panel.baseline))
+        for name, row in named:
+            chosen = {
+                metric: row.scores[metric]
+                for metric in found.headlines
+                if metric in row.scores
+            }
+            scores.setdefault(name, {}).update(chosen)
+    notes = [found.panel.baseline.name for found in measured if found.panel.baseline]
+    rows = [Row(name, of_row) for name, of_row in scores.items() if name != "baseline"]
+    if notes:
+        rows.insert(0, Row("baseline", scores["baseline"], ", ".join(notes)))
+    return rows
+
+
+def _names(tasks: str) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in tasks.split(",")))
+    for name in names:
+        if name not in TASKS:
+            raise ValueError(f"no task {name!r}; {suggest(name, TASKS, 'tasks')}")
+    return names
+
+
+def _make_task(command: Command, name: str) -> Task:
+    given: Path | None = getattr(command, f"{name}_data")
+    root = Path(os.environ.get("CONTEXTUAL_DATA", "../shared/data"))
+    data = given or root / FOLDERS[name]
+    if not data.is_dir():
+        raise ValueError(
+            f"{data}: no such folder; name the data of {name} with --{name}-data, or "
+            "the folder of all data with CONTEXTUAL_DATA"
+        )
+    make: dict[str, Callable[[], Task]] = {
+        "pos": lambda: PosTask(data, command.tags, command.probe),
+        "wsd": lambda: WsdTask(data, command.probe.num_seeds, command.probe.seed),
+        "sts": lambda: StsTask(data),
+    }
+    return make[name]()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
