@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows with labels, and the batches of like length that an epoch is cut into."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+IGNORED = -1
+"""The label of what is not to be predicted: padding, specials, later pieces."""
+
+# Batches whose rows are sorted by length together. More of them pad less, and leave
+# less to chance.
+_POOLED = 16
+
+# Between two lengths of rows, up to a length; beyond, the last one.
+_STEPS = ((8, 32), (16, 128))
+_LAST_STEP = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifiedRow:
+    """What an encoder reads at once, and what is to be predicted of it.
+
+    Attributes:
+      content: what the classifier's own `collate` reads.
+      length: in tokens.
+      labels: of each token, or of the whole row; `IGNORED` where there is none.
+      example: index of the sentence or text it is of.
+      words: for each token the word of the sentence whose label it predicts, or -1;
+        nothing where the row has one label.
+    """
+
+    content: Any
+    length: int
+    labels: Int[np.ndarray, "*T"]
+    example: int
+    words: Int[np.ndarray, " _"]
+
+
+class EpochBatches:
+    """Which rows each step reads, a function of the seed and the step alone.
+
+    Every epoch reads each row once, in an order of its own. Rows of like length share a
+    batch; the order of the batches is random again.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        """Plan nothing yet; there must be rows."""
+        self._lengths = np.asarray(lengths)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._epoch = -1
+        self._batches: list[Int[np.ndarray, " _"]] = []
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Batches of an epoch, one of which may be smaller."""
+        return -(-len(self._lengths) // self._batch_size)
+
+    def __getitem__(self, step: int) -> Int[np.ndarray, " _"]:
+        """Return the rows of a step, counted from 0 over all epochs."""
+        epoch, place = divmod(step, self.steps_an_epoch)
+        if epoch != self._epoch:
+            self._batches = self._plan(epoch)
+            self._epoch = epoch
+        return self._batches[place]
+
+    def _plan(self, epoch: int) -> list[Int[np.ndarray, " _"]]:
+        random = np.random.default_rng((self._seed, epoch))
+        order = random.permutation(len(self._lengths))
+        batches = []
+        pooled = self._batch_size * _POOLED
+        for start in range(0, len(order), pooled):
+            pool = order[start : start + pooled]
+            pool = pool[np.argsort(self._lengths[pool], kind="stable")]
+            cuts = range(self._batch_size, len(pool), self._batch_size)
+            batches.extend(np.split(pool, cuts))
+        return [batches[index] for index in random.permutation(len(batches))]
+
+
+def batches_in_order(
+    lengths: Sequence[int], batch_size: int
+) -> list[Int[np.ndarray, " _"]]:
+    """Cut rows into batches by length, the shortest first, for a pass without chance.
+
+    Example:
+      >>> [batch.tolist() for batch in batches_in_order([5, 9, 3], 2)]
+      [[2, 0], [1]]
+    """
+    order = np.argsort(lengths, kind="stable")
+    return np.split(order, range(batch_size, len(order), batch_size))
+
+
+def padded_length(length: int, longest: int | None = None) -> int:
+    """Return the length that rows are padded to: few, for each costs a compilation.
+
+    Multiples of 8 to 32, of 16 to 128, then of 64.
+
+    Args:
+      length: of the longest row, in tokens.
+      longest: that a row may ever be.
+
+    Example:
+      >>> [padded_length(n) for n in (1, 8, 9, 33, 129)]
+      [8, 8, 16, 48, 192]
+    """
+    step = next((step for step, end in _STEPS if length <= end), _LAST_STEP)
+    padded = -(-length // step) * step
+    return padded if longest is None else min(padded, longest)
+
+
+def stack_labels(
+    rows: Sequence[ClassifiedRow], length: int, size: int
+) -> Int[np.ndarray, "B ..."]:
+    """Put the labels of rows into one array, `IGNORED` where there is nothing.
+
+    Args:
+      rows: of one batch.
+      length: tokens a row of the batch.
+      size: rows of the batch, at least as many as there are.
+    """
+    shape = (size,) if rows[0].labels.ndim == 0 else (size, length)
+    labels = np.full(shape, IGNORED, np.int32)
+    for index, row in enumerate(rows):
+        if row.labels.ndim:
+            labels[index, : row.length] = row.labels
+        else:
+            labels[index] = row.labels
+    return labels

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of a BERT that labels words, each at its first piece.
+
+As published (Devlin et al. 2019, section 5.3): the other pieces of a word predict
+nothing and are left out of the loss.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from bert_jax.rows import Row, cut_windows, with_context
+from bert_jax.tokenizer import Pieces, Tokenizer
+from train.tasks.classified_rows import IGNORED, ClassifiedRow
+from train.tasks.conll import TaggedSentence
+
+
+def token_rows(
+    tokenizer: Tokenizer,
+    sentences: Sequence[TaggedSentence],
+    label_ids: Mapping[str, int],
+    *,
+    max_length: int,
+    context: int = 0,
+) -> list[ClassifiedRow]:
+    """Cut sentences into rows; together they predict every word once.
+
+    A sentence that does not fit becomes windows, and each word is predicted from the
+    one that shows most around it. A word without a piece is in no row.
+
+    Args:
+      tokenizer: of the model.
+      sentences: the words, with their tags.
+      label_ids: the number of each tag; others are `IGNORED`.
+      max_length: longest row in tokens, specials included.
+      context: pieces of the neighbours, on each side, that are shown to a sentence;
+        none of another document.
+    """
+    pieces = tokenizer.encode([list(sentence.words) for sentence in sentences])
+    rows = []
+    specials = tokenizer.cls_id, tokenizer.sep_id
+    for index, cut in enumerate(
+        _with_neighbours(sentences, pieces, *specials, max_length, context)
+        if context
+        else _alone(pieces, *specials, max_length)
+    ):
+        tags = [label_ids.get(tag, IGNORED) for tag in sentences[index].tags]
+        rows.extend(_labelled(row, np.array(tags, np.int32), index) for row in cut)
+    return rows
+
+
+def _alone(
+    pieces: Sequence[Pieces], cls_id: int, sep_id: int, max_length: int
+) -> Iterator[list[Row]]:
+    for each in pieces:
+        yield cut_windows(each.ids, each.word_ids, cls_id, sep_id, max_length)
+
+
+def _with_neighbours(
+    sentences: Sequence[TaggedSentence],
+    pieces: Sequence[Pieces],
+    cls_id: int,
+    sep_id: int,
+    max_length: int,
+    context: int,
+) -> Iterator[list[Row]]:
+    """Show each document's sentences one another."""
+    nothing = np.zeros(0, np.int32)
+    lines, is_sentence = [], []
+    for index, each in enumerate(pieces):
+        if index and sentences[index].document != sentences[index - 1].document:
+            lines.append((nothing, nothing))
+            is_sentence.append(False)
+        lines.append((each.ids, each.word_ids))
+        is_sentence.append(True)
+    cut = with_context(lines, cls_id, sep_id, max_length, context)
+    return (rows for rows, kept in zip(cut, is_sentence, strict=True) if kept)
+
+
+def _labelled(row: Row, tags: np.ndarray, example: int) -> ClassifiedRow:
+    before = np.concatenate([[IGNORED], row.word_ids[:-1]])
+    is_first = (row.word_ids >= 0) & (row.word_ids != before)
+    words = np.where(is_first, row.word_ids + row.first_word, -1)
+    return ClassifiedRow(
+        content=row,
+        length=len(row),
+        labels=np.where(is_first, tags[words], IGNORED).astype(np.int32),
+        example=example,
+        words=words,
+    )
