@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A step is that of torch and transformers; a run learns and keeps its best epoch."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import bert_jax
+import elmo_jax
+from tests.train.tasks.finetuning_data import (
+    WordClassifier,
+    labelled,
+    make_bert,
+    make_elmo,
+    tagged,
+)
+from train.tasks.classified_rows import IGNORED, EpochBatches, padded_length
+from train.tasks.classifier import predict_labels
+from train.tasks.finetuned_bert import BertClassifier, fresh_classifier
+from train.tasks.finetuned_elmo import ElmoClassifier, fresh_head
+from train.tasks.finetuning import (
+    Finetuning,
+    Stepper,
+    collate_batch,
+    finetune,
+    learning_rate,
+    mean_loss,
+    score_examples,
+)
+
+pytestmark = pytest.mark.usefixtures("compilations")
+
+TAGS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+KINDS = ("bad", "good")
+QUICK = Finetuning(
+    batch_size=8, num_epochs=8, learning_rate=3e-3, dropout_rate=0.0, max_length=32
+)
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    return bert_jax.load(
+        make_bert(tmp_path_factory.mktemp("models") / "bert", num_blocks=1)
+    )
+
+
+@pytest.fixture(scope="module")
+def elmo(tmp_path_factory):
+    return elmo_jax.load(make_elmo(tmp_path_factory.mktemp("models") / "elmo"))
+
+
+def classify_bert(bert, task, labels, *, dropout_rate=0.0, **options):
+    params, tokenizer = bert
+    fresh = fresh_classifier(jax.random.key(0), params, task, labels, dropout_rate)
+    return BertClassifier(fresh, tokenizer, **options)
+
+
+def classify_elmo(elmo, task, labels, *, dropout_rate=0.0):
+    params, tokenizer = elmo
+    head = fresh_head(jax.random.key(0), params, "mix(all)", len(labels))
+    return ElmoClassifier(
+        params,
+        tokenizer,
+        head,
+        task=task,
+        labels=labels,
+        layers="mix(all)",
+        dropout_rate=dropout_rate,
+    )
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(
+    "task", ["token", "pairs", pytest.param("sequence", marks=pytest.mark.slow)]
+)
+def test_ten_steps_are_those_of_transformers(bert, tmp_path, task):
+    transformers = pytest.importorskip("transformers")
+    from tests.oracles.finetuning import TorchStepper
+
+    if task == "token":
+        classifier = classify_bert(bert, "token", TAGS, max_length=16)
+        examples, name = tagged(80, 1, 8, 14), "BertForTokenClassification"
+    else:
+        pairs = task == "pairs"
+        labels = ("other", "same") if pairs else KINDS
+        classifier = classify_bert(bert, "sequence", labels)
+        examples, name = labelled(80, 1, pairs=pairs), "BertForSequenceClassification"
+    config = Finetuning(
+        task=classifier.task,
+        batch_size=8,
+        learning_rate=1e-3,
+        recipe="transformers",
+        warmup_rate=0.3,
+        weight_decay=0.1,
+        max_gradient_norm=0.5,
+        dropout_rate=0.0,
+    )
+    classifier.save(tmp_path / "model", classifier.weights)
+    network = getattr(transformers, name).from_pretrained(
+        tmp_path / "model", attn_implementation="eager"
+    )
+    theirs = TorchStepper(config, network.train(), 10)
+    ours = Stepper(config, classifier, 10)
+    rows = classifier.rows(examples)
+    batches = EpochBatches([row.length for row in rows], 8, seed=0)
+    losses = []
+    for step in range(10):
+        chosen = [rows[index] for index in batches[step]]
+        batch = collate_batch(classifier, chosen, 8)
+        losses.append((float(ours(*batch)), theirs(*batch)))
+    losses = np.array(losses)
+    np.testing.assert_allclose(losses[:, 0], losses[:, 1], atol=1e-4)
+    # Something was learnt, so that a step that does nothing would be seen.
+    before, after = (
+        np.asarray(weights["head"][classifier.task]["dense"]["kernel"])
+        for weights in (classifier.weights, ours.weights)
+    )
+    assert np.abs(after - before).max() > 2e-3
+    assert np.ptp(losses[:, 0]) > 0.05
+
+
+def test_an_update_is_that_of_the_published_program():
+    """The direction of a step: BERT's Adam, decay of matrices alone, no correction."""
+    classifier = WordClassifier()
+    config = Finetuning(
+        task="sequence", warmup_rate=0.0, weight_decay=0.5, learning_rate=1e-3
+    )
+    tokens, labels = collate_batch(classifier, classifier.rows(labelled(8, 1)), 8)
+
+    def loss(weights):
+        return mean_loss(classifier.logits(weights, tokens), jnp.asarray(labels))
+
+    before = jax.device_get(classifier.weights)
+    gradient = jax.device_get(jax.grad(loss)(classifier.weights))
+    norm = np.sqrt(sum(np.sum(g**2) for g in jax.tree.leaves(gradient)))
+    stepper = Stepper(config, classifier, 10)
+    stepper(tokens, labels)
+    after = jax.device_get(stepper.weights)
+    for place, decay in (("kernel", 0.5), ("bias", 0.0)):
+        old, new, g = (tree["head"][place] for tree in (before, after, gradient))
+        g = g / max(norm, 1.0)
+        direction = 0.1 * g / (np.sqrt(0.001 * g * g) + 1e-6) + decay * old
+        np.testing.assert_allclose(new, old - 1e-3 * direction, atol=1e-6)
+
+
+def test_schedules():
+    def rates(recipe):
+        rate = learning_rate(Finetuning(recipe=recipe), 1.0, 20)
+        return [round(float(rate(step)), 3) for step in (0, 1, 2, 11, 20)]
+
+    assert rates("transformers") == [0.0, 0.5, 1.0, 0.5, 0.0]
+    assert rates("published") == [0.0, 0.5, 0.9, 0.45, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "task"),
+    [
+        ("bert", "token"),
+        ("elmo", "sequence"),
+        pytest.param("bert", "sequence", marks=pytest.mark.slow),
+        pytest.param("elmo", "token", marks=pytest.mark.slow),
+    ],
+)
+def test_a_tiny_model_learns(encoder, task, request):
+    model = request.getfixturevalue(encoder)
+    labels = TAGS if task == "token" else KINDS
+    make = classify_bert if encoder == "bert" else classify_elmo
+    classifier = make(model, task, labels)
+    draw = tagged if task == "token" else labelled
+    splits = {"train": draw(120, 1), "dev": draw(30, 2), "test": draw(30, 3)}
+    config = dataclasses.replace(
+        QUICK,
+        task=task,
+        learning_rate=QUICK.learning_rate * (1 + 3 * (encoder == "elmo")),
+    )
+    said = []
+    outcome = finetune(config, classifier, splits, said.append)
+    assert len(said) == len(outcome.epochs) == 8
+    assert outcome.epochs[-1].loss < outcome.epochs[0].loss / 2
+    assert outcome.scores["test"][config.decisive] > 90
+    # What it says of itself is what its weights do.
+    found = predict_labels(classifier, splits["test"], outcome.weights)
+    assert found == outcome.predictions["test"]
+    assert score_examples(splits["test"], found) == outcome.scores["test"]
+    best = outcome.epochs[outcome.best_epoch - 1].dev[config.decisive]
+    assert best == max(epoch.dev[config.decisive] for epoch in outcome.epochs)
+    assert outcome.scores["dev"][config.decisive] == best
+
+
+def test_order_and_dropout_are_functions_of_seed_and_step():
+    splits = {"train": labelled(40, 1), "dev": labelled(10, 2)}
+
+    def losses(seed, dropout_rate):
+        config = dataclasses.replace(QUICK, task="sequence", seed=seed)
+        outcome = finetune(config, WordClassifier(dropout_rate), splits, str)
+        return [epoch.loss for epoch in outcome.epochs]
+
+    assert losses(3, 0.5) == losses(3, 0.5)
+    assert losses(3, 0.0) != losses(3, 0.5) != losses(4, 0.5)
+    again, once = EpochBatches([3, 5, 4], 2, 1), EpochBatches([3, 5, 4], 2, 1)
+    for step in (5, 0, 3):
+        np.testing.assert_array_equal(once[step], again[step])
+
+
+def test_early_stopping_and_the_epoch_that_is_kept(monkeypatch):
+    scores = iter([50.0, 70.0, 60.0, 70.0, 99.0])
+
+    def score(examples, predicted):
+        return {"accuracy": next(scores)}
+
+    monkeypatch.setattr("train.tasks.finetuning.score_examples", score)
+    config = dataclasses.replace(QUICK, task="sequence", num_epochs=5, patience=2)
+    splits = {"train": labelled(16, 1), "dev": labelled(4, 2)}
+    outcome = finetune(config, WordClassifier(), splits, str)
+    assert len(outcome.epochs) == 4
+    assert outcome.best_epoch == 2
+    # The weights are those after the second epoch, of the same five.
+    stepper = Stepper(config, classifier := WordClassifier(), 5 * 2)
+    rows = classifier.rows(splits["train"])
+    batches = EpochBatches([row.length for row in rows], 8, config.seed)
+    for step in range(4):
+        stepper(*collate_batch(classifier, [rows[i] for i in batches[step]], 8))
+    jax.tree.map(np.testing.assert_array_equal, outcome.weights, stepper.weights)
+
+
+def test_a_frozen_encoder_stays_until_it_thaws():
+    classifier = WordClassifier()
+    tokens, labels = collate_batch(classifier, classifier.rows(labelled(8, 1)), 8)
+    table = np.asarray(classifier.weights["encoder"]["table"])
+
+    def moved(stepper):
+        return np.abs(stepper.weights["encoder"]["table"] - table).max()
+
+    config = Finetuning(task="sequence", warmup_rate=0.0, frozen_steps=None)
+    stepper = Stepper(config, classifier, 10)
+    stepper(tokens, labels)
+    assert moved(stepper) == 0
+    assert np.abs(stepper.weights["head"]["kernel"] - 1).max() > 0
+    thawing = dataclasses.replace(config, frozen_steps=1, encoder_learning_rate=1e-5)
+    stepper = Stepper(thawing, classifier, 10)
+    stepper(tokens, labels)
+    assert moved(stepper) == 0
+    stepper(tokens, labels)
+    assert 0 < moved(stepper) < 5e-5
+
+
+def test_every_epoch_reads_every_row_once_in_batches_of_like_length():
+    lengths = np.random.default_rng(0).integers(3, 60, 203)
+    batches = EpochBatches(lengths.tolist(), 8, seed=5)
+    assert batches.steps_an_epoch == 26
+    epochs = []
+    for epoch in range(2):
+        steps = range(epoch * 26, (epoch + 1) * 26)
+        drawn = [batches[step] for step in steps]
+        assert sorted(np.concatenate(drawn).tolist()) == list(range(203))
+        padded = sum(len(b) * padded_length(int(lengths[b].max())) for b in drawn)
+        assert padded < 1.35 * lengths.sum()
+        epochs.append(np.concatenate(drawn).tolist())
+    assert epochs[0] != epochs[1]
+
+
+def test_padding_changes_neither_loss_nor_gradient(bert):
+    classifier = classify_bert(bert, "token", TAGS)
+    rows = classifier.rows(tagged(3, 1))
+    results = []
+    for length, size in ((16, 3), (40, 7)):
+        tokens = classifier.collate(rows, length, size)
+        labels = np.full((size, length), IGNORED)
+        for index, row in enumerate(rows):
+            labels[index, : row.length] = row.labels
+
+        def loss(weights, tokens=tokens, labels=labels):
+            return mean_loss(classifier.logits(weights, tokens), jnp.asarray(labels))
+
+        results.append(jax.jit(jax.value_and_grad(loss))(classifier.weights))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *results)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"max_length": 2}, "max_length must be at least 3"),
+        ({"frozen_steps": -1}, "frozen_steps is 0 or more"),
+        ({"warmup_rate": 1.0}, "warmup_rate must be in"),
+        ({"dropout_rate": -0.1}, "dropout_rate must be in"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"context": "all"}, "context all"),
+        ({"metric": "macro_f1"}, "metric macro_f1 is not one of token labels"),
+        ({"task": "sequence", "metric": "f1"}, "metric f1 is not one of sequence"),
+    ],
+)
+def test_values_that_no_run_could_have(change, message):
+    with pytest.raises(ValueError, match=message):
+        Finetuning(**change)

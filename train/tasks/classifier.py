@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What fine-tuning asks of an encoder with a classifier on it, and how it is used."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from train.tasks.classification import LabelledText
+from train.tasks.classified_rows import (
+    ClassifiedRow,
+    batches_in_order,
+    padded_length,
+)
+from train.tasks.conll import TaggedSentence
+
+Task = Literal["token", "sequence"]
+"""Whether words are labelled, or whole texts."""
+
+Example = TaggedSentence | LabelledText
+
+Weights = dict[str, Any]
+"""`{"encoder": …, "head": …}`, the head being whatever is not the encoder."""
+
+# Rows of a batch where nothing is learnt.
+_ROWS = 32
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """An encoder and a head that scores labels.
+
+    Attributes:
+      task: what is labelled.
+      labels: their names, in the order of the scores.
+      longest: tokens of a row at most, or None.
+      weights: those it was made with.
+    """
+
+    task: Task
+    labels: tuple[str, ...]
+    longest: int | None
+    weights: Weights
+
+    def rows(self, examples: Sequence[Example]) -> list[ClassifiedRow]:
+        """Cut examples into rows; a label that it does not know is ignored."""
+        ...
+
+    def collate(self, rows: Sequence[ClassifiedRow], length: int, size: int) -> Any:
+        """Pad rows into the tokens of one batch, with empty rows up to `size`."""
+        ...
+
+    def logits(
+        self, weights: Weights, tokens: Any, dropout_key: jax.Array | None = None
+    ) -> Float[Array, "B *T Y"]:
+        """Score the labels of each token, or of each row; a key turns dropout on."""
+        ...
+
+    def save(self, directory: Path, weights: Weights) -> None:
+        """Write a directory that appears whole, with what its loader needs."""
+        ...
+
+
+Predict = Callable[[Weights, Any], Int[Array, "B ..."]]
+
+
+def compiled_predict(classifier: Classifier) -> Predict:
+    """Return the function from weights and tokens to the best label of each."""
+
+    @jax.jit
+    def predict(weights: Weights, tokens: Any) -> Int[Array, "B ..."]:
+        return jnp.argmax(classifier.logits(weights, tokens), axis=-1)
+
+    return predict
+
+
+def predict_labels(
+    classifier: Classifier,
+    examples: Sequence[Example],
+    weights: Weights | None = None,
+    predict: Predict | None = None,
+) -> list[list[str]]:
+    """Label examples.
+
+    Args:
+      classifier: trained.
+      examples: sentences whose words are labelled, or texts; their own labels are not
+        looked at.
+      weights: by default the classifier's own.
+      predict: what `compiled_predict` gave, to compile once for several calls.
+
+    Returns:
+      For each sentence the label of each word; for each text a list of one label. A
+      word that the encoder cannot read has the label "O", or the first one.
+    """
+    weights = classifier.weights if weights is None else weights
+    predict = predict or compiled_predict(classifier)
+    unread = "O" if "O" in classifier.labels else classifier.labels[0]
+    found = [
+        [unread] * (len(example.words) if isinstance(example, TaggedSentence) else 1)
+        for example in examples
+    ]
+    rows = classifier.rows(examples)
+    batches = batches_in_order([row.length for row in rows], _ROWS)
+    pending = []
+    for batch in batches:
+        chosen = [rows[index] for index in batch.tolist()]
+        length = padded_length(max(row.length for row in chosen), classifier.longest)
+        tokens = classifier.collate(chosen, length, _ROWS)
+        pending.append((chosen, predict(weights, tokens)))
+    for chosen, best in pending:
+        # Empty rows come after those that were chosen.
+        for row, of_row in zip(chosen, np.asarray(best), strict=False):
+            _write(found[row.example], row, np.asarray(of_row), classifier.labels)
+    return found
+
+
+def _write(
+    found: list[str], row: ClassifiedRow, best: np.ndarray, labels: Sequence[str]
+) -> None:
+    if best.ndim == 0:
+        found[0] = labels[int(best)]
+        return
+    for position in np.flatnonzero(row.words >= 0).tolist():
+        found[int(row.words[position])] = labels[int(best[position])]

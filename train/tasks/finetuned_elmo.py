@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A biLM with a learnt mix of its layers and a linear classifier, and its files.
+
+The biLM is saved as it is published, options.json and weights.hdf5; beside it lie
+head.safetensors, the mixes and the classifier, and head.json, which says what layers
+are read, what is labelled, and with what labels.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array, Float
+
+import elmo_jax
+from elmo_jax import ElmoParams, ElmoTokenizer, ElmoTokens
+from elmo_jax.characters import PADDING
+from elmo_jax.embed import compute_vectors
+from embed_jax.directory import written_whole
+from embed_jax.layer_spec import LayerSpec, parse_layer_spec
+from embed_jax.pooling import pool_sentence
+from embed_jax.scalar_mix import ScalarMix
+from train.data.bilm_batches import round_up
+from train.tasks.classification import LabelledText
+from train.tasks.classified_rows import IGNORED, ClassifiedRow
+from train.tasks.classifier import Example, Task, Weights
+from train.tasks.conll import TaggedSentence
+
+HEAD, SETTINGS = "head.safetensors", "head.json"
+DROPOUT_RATE = 0.5
+"""Of the mixed vectors, as published (Peters et al. 2018, appendix A)."""
+
+_CHARACTER_STEP = 4
+
+
+class ElmoClassifier:
+    """A `Classifier`: one affine map on each word's vector, or on their mean.
+
+    Attributes:
+      task: what is labelled.
+      labels: their names.
+      longest: None; a biLM reads rows of any length.
+      weights: of the biLM, the mixes and the map.
+    """
+
+    longest: int | None = None
+
+    def __init__(
+        self,
+        params: ElmoParams,
+        tokenizer: ElmoTokenizer,
+        head: dict[str, Any],
+        *,
+        task: Task,
+        labels: Sequence[str],
+        layers: str | LayerSpec,
+        dropout_rate: float = DROPOUT_RATE,
+        max_length: int | None = None,
+    ) -> None:
+        """Use a biLM and a head.
+
+        Args:
+          params: what `elmo_jax.load` gave; the softmax is not used.
+          tokenizer: of the model.
+          head: what `fresh_head` drew, or what was saved.
+          task: what is labelled.
+          labels: their names.
+          layers: which layers are read, and how they are combined.
+          dropout_rate: of the vectors that are classified.
+          max_length: words of a text that are read, where texts are labelled.
+        """
+        self.task: Task = task
+        self.labels: tuple[str, ...] = tuple(labels)
+        self.weights: Weights = {"encoder": params.encoder, "head": head}
+        self._params = ElmoParams(
+            encoder={}, heads={}, config=params.config, start=params.start
+        )
+        vocabulary = None if params.config.char_cnn else tokenizer.vocabulary
+        self._tokenizer = ElmoTokenizer(params.config, vocabulary, tokenizer.split)
+        self._spec = parse_layer_spec(layers)
+        self._dropout_rate = dropout_rate
+        self._max_length = max_length
+
+    def rows(self, examples: Sequence[Example]) -> list[ClassifiedRow]:
+        """Make a row of each example."""
+        label_ids = {label: number for number, label in enumerate(self.labels)}
+        rows = []
+        for index, example in enumerate(examples):
+            if isinstance(example, TaggedSentence):
+                words = list(example.words)
+                labels = [label_ids.get(tag, IGNORED) for tag in example.tags]
+                positions = np.arange(len(words))
+            else:
+                words = self._words(example)
+                labels = label_ids.get(example.label, IGNORED)
+                positions = np.zeros(0, np.int64)
+            rows.append(
+                ClassifiedRow(
+                    content=words,
+                    length=len(words),
+                    labels=np.array(labels, np.int32),
+                    example=index,
+                    words=positions,
+                )
+            )
+        return rows
+
+    def _words(self, text: LabelledText) -> list[str]:
+        if text.pair is not None:
+            raise ValueError(
+                f"{text.place}: a pair of texts; this classifier of a biLM reads "
+                "single ones, a BERT reads both"
+            )
+        return self._tokenizer.words(text.text)[: self._max_length]
+
+    def collate(
+        self, rows: Sequence[ClassifiedRow], length: int, size: int
+    ) -> ElmoTokens:
+        """Pad rows into a batch, and its types to one of a few sizes."""
+        sentences = [row.content for row in rows] + [[]] * (size - len(rows))
+        tokens = self._tokenizer(sentences, pad_to=max(length, 1))
+        types = tokens.types
+        missing = round_up(len(types)) - len(types)
+        char_cnn = self._params.config.char_cnn
+        if char_cnn:
+            wanted = -(-types.shape[1] // _CHARACTER_STEP) * _CHARACTER_STEP
+            wider = min(wanted, char_cnn.max_characters) - types.shape[1]
+            types = np.pad(types, ((0, 0), (0, wider)), constant_values=PADDING)
+            types = np.pad(types, ((0, missing), (0, 0)))
+        else:
+            types = np.pad(types, (0, missing))
+        return tokens._replace(types=types)
+
+    def logits(
+        self, weights: Weights, tokens: ElmoTokens, dropout_key: Array | None = None
+    ) -> Float[Array, "B *T Y"]:
+        """Score the labels; a key turns dropout of the vectors on."""
+        params = self._params.replace(encoder=weights["encoder"])
+        head = weights["head"]
+        mixes = tuple(
+            ScalarMix(head[name]["weights"], head[name]["gamma"])
+            for name in sorted(head)
+            if name.startswith("mix_")
+        )
+        (vectors,), _ = compute_vectors(
+            params, tokens, (self._spec,), (mixes,), jnp.dtype(jnp.float32)
+        )
+        if self.task == "sequence":
+            vectors = pool_sentence(vectors, jnp.asarray(tokens.mask), "mean")
+        dropout = nn.Dropout(self._dropout_rate, deterministic=dropout_key is None)
+        rngs = None if dropout_key is None else {"dropout": dropout_key}
+        vectors = cast(Array, dropout.apply({}, vectors, rngs=rngs))
+        dense = nn.Dense(len(self.labels))
+        return cast(Array, dense.apply({"params": head["dense"]}, vectors))
+
+    def save(self, directory: Path, weights: Weights) -> None:
+        """Write the biLM, and the head beside it."""
+        params = self._params.replace(encoder=weights["encoder"])
+        tensors = {
+            name: np.asarray(leaf, np.float32)
+            for name, leaf in flatten_dict(weights["head"], sep=".").items()
+        }
+        settings = {
+            "task": self.task,
+            "layers": str(self._spec),
+            "labels": list(self.labels),
+            "max_length": self._max_length,
+        }
+        text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+        with written_whole(directory, marker=SETTINGS, overwrite=False) as folder:
+            folder.rmdir()
+            elmo_jax.save(folder, params, self._tokenizer)
+            (folder / HEAD).write_bytes(safetensors.numpy.save(tensors))
+            (folder / SETTINGS).write_text(text, encoding="utf-8")
+
+
+def load_elmo_classifier(path: str | os.PathLike[str]) -> ElmoClassifier:
+    """Load what `ElmoClassifier.save` wrote.
+
+    Raises:
+      ValueError: a file is missing or damaged, or they do not belong together.
+    """
+    directory = Path(path)
+    params, tokenizer = elmo_jax.load(directory, encoder_only=True)
+    source = directory / SETTINGS
+    try:
+        settings = json.loads(source.read_text(encoding="utf-8"))
+        tensors = safetensors.numpy.load_file(directory / HEAD)
+        head = unflatten_dict(dict(tensors), sep=".")
+        classifier = ElmoClassifier(
+            params,
+            tokenizer,
+            jax.tree.map(jnp.asarray, head),
+            task=settings["task"],
+            labels=settings["labels"],
+            layers=settings["layers"],
+            max_length=settings["max_length"],
+        )
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{error.filename or directory / HEAD}: no such file; is it a biLM with a "
+            "classifier?"
+        ) from error
+    except (
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        KeyError,
+        TypeError,
+        safetensors.SafetensorError,
+    ) as error:
+        raise ValueError(f"the head in {directory} is damaged: {error}") from error
+    wanted = jax.eval_shape(
+        lambda: fresh_head(
+            jax.random.key(0), params, settings["layers"], len(settings["labels"])
+        )
+    )
+    if jax.tree.map(np.shape, head) != jax.tree.map(np.shape, wanted):
+        raise ValueError(f"{directory / HEAD} is not the head that {source} describes")
+    return classifier
+
+
+def fresh_head(
+    key: jax.Array, params: ElmoParams, layers: str | LayerSpec, num_labels: int
+) -> dict[str, Any]:
+    """Draw a head: mixes that are means, and a map to the labels.
+
+    Raises:
+      ValueError: a malformed spec, or a layer that the model lacks.
+    """
+    spec = parse_layer_spec(layers)
+    num_blocks, dim = params.config.num_blocks, params.config.layer_dim
+    head: dict[str, Any] = {}
+    for number, size in enumerate(spec.mix_sizes(num_blocks)):
+        head[f"mix_{number}"] = {"weights": jnp.zeros(size), "gamma": jnp.ones(())}
+    width = spec.width(num_blocks, dim)
+    variables = nn.Dense(num_labels).init(key, jnp.zeros((1, width)))
+    head["dense"] = dict(variables["params"])
+    return head
