@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fine-tunes a pretrained model to label words, or texts and pairs of texts.
+
+    python -m train.finetune finetune_ner --model MODEL --data DIRECTORY --output DIR
+    python -m train.finetune finetune_polarity --model MODEL --data texts --output DIR
+
+Words: a folder with train, dev and test in CoNLL columns, or tfds:conll2003. Texts: a
+folder with train, dev and test as .tsv or .csv, label first or columns named; or the
+zip file of Pang and Lee's sentence polarity or subjectivity. DIR gets the model, in the
+form that its own tools read, what it predicts for dev and test, and results.json.
+"""
+
+import dataclasses
+import json
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import jax
+import tyro
+
+import bert_jax
+import elmo_jax
+from embed_jax.compilation_cache import keep_compilations
+from embed_jax.directory import written_whole
+from embed_jax.encoders import find_encoder
+from embed_jax.exit_status import exit_status
+from embed_jax.suggest import suggest
+from train.config import read_command
+from train.tasks.classification import (
+    LabelledText,
+    check_labels,
+    read_text_splits,
+    write_texts,
+)
+from train.tasks.classifier import Classifier, Example
+from train.tasks.conll import TaggedSentence, read_splits, write_conll
+from train.tasks.finetuned_bert import BertClassifier, fresh_classifier
+from train.tasks.finetuned_elmo import DROPOUT_RATE, ElmoClassifier, fresh_head
+from train.tasks.finetuning import Finetuning, Outcome, finetune
+
+MODEL, RESULTS = "model", "results.json"
+
+Splits = Mapping[str, Sequence[Example]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is fine-tuned on what.
+
+    Attributes:
+      model: directory of a model or of a run, or an id on the Hugging Face hub.
+      data: a folder, a zip file of Pang and Lee's, or tfds:conll2003.
+      output: the directory to make; it appears when all is done.
+      overwrite: whether an output of this command may be replaced.
+      train_limit: of the training examples only so many, the first ones.
+    """
+
+    model: str
+    data: str
+    output: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    overwrite: bool = False
+    train_limit: int | None = None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    prog = "python -m train.finetune"
+
+    def action() -> None:
+        options, config = read_command(
+            given, prog, Options, __doc__ or "", kind=Finetuning
+        )
+        keep_compilations()
+        run(config, options, " ".join([prog, *given]))
+
+    return exit_status("train.finetune", action, "nothing was written")
+
+
+def run(config: Finetuning, options: Options, command: str = "") -> Outcome:
+    """Fine-tune, and write the directory.
+
+    Args:
+      config: how.
+      options: what.
+      command: for the record.
+
+    Raises:
+      ValueError: anything about the data, the model or the output, before training.
+      OSError: a file cannot be read or written.
+    """
+    if options.output.exists() and not options.overwrite:
+        raise FileExistsError(f"{options.output} exists; --overwrite replaces it")
+    splits, labels = read_examples(config, options)
+    classifier = make_classifier(config, options.model, labels)
+    say = partial(print, file=sys.stderr, flush=True)
+    with written_whole(
+        options.output, marker=RESULTS, overwrite=options.overwrite
+    ) as directory:
+        outcome = finetune(config, classifier, splits, say)
+        classifier.save(directory / MODEL, outcome.weights)
+        for name, predicted in outcome.predictions.items():
+            _write_predictions(directory / name, splits[name], predicted)
+        record = {
+            "command": command,
+            "config": dataclasses.asdict(config),
+            "examples": {name: len(examples) for name, examples in splits.items()},
+            "labels": labels,
+            "kept_epoch": outcome.best_epoch,
+            "epochs": [epoch._asdict() for epoch in outcome.epochs],
+            "scores": outcome.scores,
+            "versions": {name: version(name) for name in ("jax", "optax")},
+            "on": f"{jax.devices()[0].device_kind}, {platform.machine()}",
+        }
+        text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+        (directory / RESULTS).write_text(text, encoding="utf-8")
+    for name, scores in outcome.scores.items():
+        figures = ", ".join(f"{metric} {value:.2f}" for metric, value in scores.items())
+        sys.stdout.write(f"{name}: {figures}\n")
+    sys.stdout.write(f"{options.output / MODEL}\n")
+    return outcome
+
+
+def read_examples(
+    config: Finetuning, options: Options
+) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
+    """Read train, dev and test, and the labels that are learnt.
+
+    Raises:
+      ValueError: a bad line, or a label that the training examples lack.
+    """
+    limit = options.train_limit
+    if limit is not None and limit < 1:
+        raise ValueError(f"train_limit must be at least 1, not {limit}")
+    if config.task == "sequence":
+        texts = read_text_splits(Path(options.data), seed=config.seed)
+        texts["train"] = texts["train"][:limit]
+        return dict(texts), check_labels(texts)
+    sentences = read_splits(options.data)
+    sentences["train"] = sentences["train"][:limit]
+    return dict(sentences), check_tags(sentences, options.data)
+
+
+def check_tags(
+    splits: Mapping[str, Sequence[TaggedSentence]], source: str
+) -> tuple[str, ...]:
+    """Return the tags that are learnt: O, then B and I of each type of training.
+
+    Raises:
+      ValueError: dev or test has a type that training lacks.
+    """
+    seen = {tag for sentence in splits["train"] for tag in sentence.tags}
+    types = sorted({tag[2:] for tag in seen if tag[:2] in ("B-", "I-")})
+    # Both tags of a type, even if only the other one is there.
+    tags = ["O", *(f"{prefix}-{name}" for name in types for prefix in "BI")]
+    tags.extend(sorted(seen - set(tags)))
+    for name, sentences in splits.items():
+        for sentence in sentences:
+            for tag in sentence.tags:
+                if tag not in tags:
+                    raise ValueError(
+                        f"{source}, {name}: the sentence at line {sentence.line} has "
+                        f"the tag {tag!r}, which no training sentence has; "
+                        f"{suggest(tag, tags, 'tags')}"
+                    )
+    return tuple(tags)
+
+
+def make_classifier(
+    config: Finetuning, model: str, labels: Sequence[str]
+) -> Classifier:
+    """Load an encoder and put a fresh classifier on it.
+
+    Raises:
+      ValueError: no model that is known here, or options that it cannot have.
+    """
+    encoder = find_encoder(model)
+    key = jax.random.key(config.seed)
+    if cast(Any, encoder) is bert_jax:
+        params, tokenizer = bert_jax.load(model)
+        return BertClassifier(
+            fresh_classifier(key, params, config.task, labels, config.dropout_rate),
+            tokenizer,
+            max_length=config.max_length,
+            context=config.context,
+        )
+    if cast(Any, encoder) is not elmo_jax:
+        raise ValueError(f"{model}: only a BERT or an ELMo can be fine-tuned")
+    if config.context != "0":
+        raise ValueError(f"context {config.context}: an ELMo reads each sentence alone")
+    params, tokenizer = elmo_jax.load(model, encoder_only=True)
+    rate = DROPOUT_RATE if config.dropout_rate is None else config.dropout_rate
+    return ElmoClassifier(
+        params,
+        tokenizer,
+        fresh_head(key, params, config.layers, len(labels)),
+        task=config.task,
+        labels=labels,
+        layers=config.layers,
+        dropout_rate=rate,
+        max_length=config.max_length,
+    )
+
+
+def _write_predictions(
+    stem: Path, examples: Sequence[Example], predicted: Sequence[Sequence[str]]
+) -> None:
+    if isinstance(examples[0], TaggedSentence):
+        sentences = cast(Sequence[TaggedSentence], examples)
+        write_conll(
+            stem.with_suffix(".conll"),
+            [sentence.words for sentence in sentences],
+            [sentence.tags for sentence in sentences],
+            predicted,
+        )
+    else:
+        texts = cast(Sequence[LabelledText], examples)
+        labels = [label for (label,) in predicted]
+        write_texts(stem.with_suffix(".tsv"), texts, labels)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
