@@ -12,4 +12,4 @@ from train.tasks.tagging import Tagging
 
 def config() -> Tagging:
     """Return two BiLSTMs of 64; Adam learns fast, and stops early."""
-    return Tagging(cell_dim=32, learning_rate=4e-3, num_epochs=8, patience=2)
+    return Tagging(cell_dim=32, learning_rate=1e-2, num_epochs=5, patience=2)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-FORGET_BIAS = 1.0
+from elmo_jax.gates import FORGET_BIAS, materialise, sigmoid
 
 
 class BiLstm(nn.Module):
@@ -81,9 +81,10 @@ def _run(driven: Array, recurrent: Array, goes_on: Array) -> tuple[Array, tuple]
         driven, goes_on = now
         hidden, cell = hidden * goes_on[..., None], cell * goes_on[..., None]
         total = driven + jnp.einsum("ZBH,ZHG->ZBG", hidden, recurrent)
-        gates = _activate(total)
+        # Kept, or XLA:CPU squashes them again wherever they are read.
+        gates = materialise(_activate(total))
         into, forget, candidate, out = jnp.split(gates, 4, axis=-1)
-        after = forget * cell + into * candidate
+        after = materialise(forget * cell + into * candidate)
         given = out * jnp.tanh(after)
         return (given, after), (given, hidden, cell, after, gates)
 
@@ -99,9 +100,9 @@ def _run_back(held: tuple, change: Array) -> tuple[Array, Array, Array]:
         to_hidden, to_cell = state
         change, goes_on, cell, after, gates = now
         into, forget, candidate, out = jnp.split(gates, 4, axis=-1)
-        squashed = jnp.tanh(after)
+        squashed = materialise(jnp.tanh(after))
         to_given = change + to_hidden
-        to_after = to_cell + to_given * out * (1 - squashed**2)
+        to_after = materialise(to_cell + to_given * out * (1 - squashed**2))
         to_total = jnp.concatenate(
             [
                 to_after * candidate * into * (1 - into),
@@ -111,6 +112,7 @@ def _run_back(held: tuple, change: Array) -> tuple[Array, Array, Array]:
             ],
             axis=-1,
         )
+        to_total = materialise(to_total)
         to_hidden = jnp.einsum("ZBG,ZHG->ZBH", to_total, recurrent)
         kept = goes_on[..., None]
         return (to_hidden * kept, to_after * forget * kept), to_total
@@ -127,10 +129,10 @@ recur.defvjp(_run, _run_back)
 
 
 def _activate(total: Float[Array, "*B G"]) -> Float[Array, "*B G"]:
-    """Squash the gates; a logistic function is a tanh, which is faster on CPU."""
+    """Squash the gates."""
     into, forget, candidate, out = jnp.split(total, 4, axis=-1)
-    gates = [0.5 + 0.5 * jnp.tanh(0.5 * gate) for gate in (into, forget, out)]
-    return jnp.concatenate([*gates[:2], jnp.tanh(candidate), gates[2]], axis=-1)
+    gates = [sigmoid(into), sigmoid(forget), jnp.tanh(candidate), sigmoid(out)]
+    return jnp.concatenate(gates, axis=-1)
 
 
 def _forget_bias(key: Array, shape: tuple[int, int]) -> Float[Array, "Z G"]:
