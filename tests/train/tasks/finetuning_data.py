@@ -100,7 +100,7 @@ class WordClassifier:
         self._dropout_rate = dropout_rate
         self.weights = {
             "encoder": {"table": jnp.asarray(random.normal(size=(len(WORDS) + 1, 4)))},
-            "head": {"kernel": jnp.ones((4, 2)), "bias": jnp.zeros(2)},
+            "head": {"kernel": jnp.ones((4, 2)), "bias": jnp.array([0.5, -0.5])},
         }
 
     def rows(self, examples):
@@ -121,7 +121,8 @@ class WordClassifier:
     def logits(self, weights, tokens, dropout_key=None):
         vectors = weights["encoder"]["table"][tokens].mean(axis=1)
         if dropout_key is not None:
-            kept = jax.random.bernoulli(dropout_key, 1 - self._dropout_rate)
+            rate = 1 - self._dropout_rate
+            kept = jax.random.bernoulli(dropout_key, rate, vectors.shape)
             vectors = vectors * kept
         head = weights["head"]
         return vectors @ head["kernel"] + head["bias"][None]

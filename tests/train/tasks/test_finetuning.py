@@ -139,6 +139,7 @@ def test_an_update_is_that_of_the_published_program():
     stepper = Stepper(config, classifier, 10)
     stepper(tokens, labels)
     after = jax.device_get(stepper.weights)
+    assert before["head"]["bias"].all()
     for place, decay in (("kernel", 0.5), ("bias", 0.0)):
         old, new, g = (tree["head"][place] for tree in (before, after, gradient))
         g = g / max(norm, 1.0)
@@ -200,6 +201,16 @@ def test_order_and_dropout_are_functions_of_seed_and_step():
 
     assert losses(3, 0.5) == losses(3, 0.5)
     assert losses(3, 0.0) != losses(3, 0.5) != losses(4, 0.5)
+    # Dropout alone: the same batch, twice.
+    classifier = WordClassifier(0.5)
+    batch = collate_batch(classifier, classifier.rows(splits["train"][:8]), 8)
+    first, second = (
+        Stepper(Finetuning(task="sequence", seed=seed), classifier, 20)
+        for seed in (3, 4)
+    )
+    drawn = [float(stepper(*batch)) for stepper in (first, first, second, second)]
+    # The first step's rate is zero, so that the second differs by its masks alone.
+    assert len(set(drawn)) == 4
     again, once = EpochBatches([3, 5, 4], 2, 1), EpochBatches([3, 5, 4], 2, 1)
     for step in (5, 0, 3):
         np.testing.assert_array_equal(once[step], again[step])
