@@ -12,7 +12,10 @@ from embed_jax.principal_components import principal_components
 MOST = 8
 # Points that a silhouette is computed from, evenly taken; its cost is their square.
 SILHOUETTE_POINTS = 1000
+# Starts of k-means, and points that they are tried on, evenly taken; the best one goes
+# on with all points.
 RESTARTS = 6
+START_POINTS = 1500
 ITERATIONS = 50
 # Principal components that k-means sees: of vectors of contexts the others are next to
 # nothing, and cost the more.
@@ -116,13 +119,13 @@ def _k_means(
     points: np.ndarray, k: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return labels and squared distances of the best of several starts."""
-    best = None
+    some = points[_evenly(len(points), START_POINTS)]
+    best, least = some[:k], np.inf
     for _ in range(RESTARTS):
-        labels, squares = _descend(points, _spread_start(points, k, rng))
-        if best is None or squares.sum() < best[1].sum():
-            best = labels, squares
-    assert best is not None
-    labels, squares = best
+        labels, squares = _descend(some, _spread_start(some, k, rng))
+        if squares.sum() < least:
+            best, least = _means(some, labels, k), squares.sum()
+    labels, squares = _descend(points, best)
     order = np.argsort(-np.bincount(labels, minlength=k), kind="stable")
     return np.argsort(order, kind="stable")[labels], squares
 
@@ -155,9 +158,13 @@ def _descend(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.nd
         if (new == labels).all():
             break
         labels = new
-        members = np.eye(len(centres))[labels]
-        centres = (members.T @ points) / members.sum(axis=0)[:, None]
+        centres = _means(points, labels, len(centres))
     return labels, squares
+
+
+def _means(points: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+    members = np.eye(k)[labels]
+    return (members.T @ points) / members.sum(axis=0)[:, None]
 
 
 def _squared_distances(

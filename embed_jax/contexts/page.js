@@ -108,7 +108,7 @@
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    radius = Math.max(2.4, Math.min(5.5, 0.16 * Math.sqrt(width * height / numPoints)));
+    radius = Math.max(2.4, Math.min(5.5, 0.2 * Math.sqrt(width * height / numPoints)));
     paint();
     move(false);
   }

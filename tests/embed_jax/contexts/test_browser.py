@@ -339,8 +339,8 @@ def test_thousands_of_contexts_move_fluidly(open_page):
     texts = [(f"sentence {index} of the ", " and more") for index in range(number)]
     page = open_page(build_page(texts, np.arange(number) % 2, num_layers=4))
     page.locator("#slider").fill("0")
-    # Where there is no graphics card all is drawn by one core: five frames a second
-    # are what even a busy machine reaches; docs/contexts.md says what a free one does.
+    # Without a graphics card one core draws all, on a machine that may be busy: two
+    # frames of a motion are few, but a page that hangs has none.
     frames = page.evaluate(
         """async () => {
           let count = 0;
