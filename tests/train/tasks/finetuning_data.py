@@ -98,9 +98,11 @@ class WordClassifier:
     def __init__(self, dropout_rate: float = 0.0) -> None:
         random = np.random.default_rng(0)
         self._dropout_rate = dropout_rate
+        table = random.normal(size=(len(WORDS) + 1, 4))
+        kernel = random.normal(size=(4, 2))
         self.weights = {
-            "encoder": {"table": jnp.asarray(random.normal(size=(len(WORDS) + 1, 4)))},
-            "head": {"kernel": jnp.ones((4, 2)), "bias": jnp.array([0.5, -0.5])},
+            "encoder": {"table": jnp.asarray(table)},
+            "head": {"kernel": jnp.asarray(kernel), "bias": jnp.array([0.5, -0.5])},
         }
 
     def rows(self, examples):
