@@ -15,6 +15,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class Options:
       name: of these files; by default made of the data's and the model's names.
       cache: the folder that keeps features and what was trained on them.
       retrain: train again what the cache has results of.
+      jobs: specs that are trained at the same time: the loop over time of one keeps
+        about one core busy.
       predictions: a folder for the test sentences with what the first seed found, a
         CoNLL file for each spec.
     """
@@ -66,6 +69,7 @@ class Options:
     name: str = ""
     cache: Path = Path("data/features")
     retrain: bool = False
+    jobs: int = 2
     predictions: Path | None = None
 
 
@@ -99,6 +103,8 @@ def compare_specs(config: Tagging, options: Options, command: str) -> list[Row]:
     """
     for spec in config.layers:
         parse_layer_spec(spec)
+    if options.jobs < 1:
+        raise ValueError(f"--jobs {options.jobs}: at least 1")
     corpus = read_splits(options.data)
     began = time.monotonic()
     splits = {
@@ -107,15 +113,13 @@ def compare_specs(config: Tagging, options: Options, command: str) -> list[Row]:
     caching = time.monotonic() - began
     num_blocks = splits["train"].features.num_blocks
     specs = rows_for(config.layers, num_blocks)
-    outcomes: dict[str, Outcome] = {}
-    for spec in specs:
-        outcome = _trained(config, options, spec, splits)
-        outcomes[spec] = outcome
-        sys.stderr.write(
-            f"{spec:>16}: dev {format_score(outcome.dev)}, "
-            f"test {format_score(outcome.test)}, {outcome.seconds:.0f} s\n"
-        )
-        if options.predictions:
+    began_training = time.monotonic()
+    with ThreadPoolExecutor(options.jobs) as pool:
+        trained = pool.map(lambda spec: _trained(config, options, spec, splits), specs)
+        outcomes = dict(zip(specs, trained, strict=True))
+    training = time.monotonic() - began_training
+    if options.predictions:
+        for spec, outcome in outcomes.items():
             _write_predictions(options.predictions, spec, corpus["test"], outcome)
     rows = [
         Row(
@@ -133,7 +137,7 @@ def compare_specs(config: Tagging, options: Options, command: str) -> list[Row]:
         f"{_last_part(options.model)}",
         command=command,
         rows=rows,
-        facts=_facts(config, corpus, splits, outcomes, caching),
+        facts=_facts(config, corpus, splits, outcomes, (caching, training)),
     )
     sys.stdout.write(f"{table}\n{options.output / stem}.md\n")
     return rows
@@ -208,6 +212,10 @@ def _trained(
     if path.exists() and not options.retrain:
         return _outcome_of(json.loads(path.read_text(encoding="utf-8")))
     outcome = train_taggers(config, spec, splits)
+    sys.stderr.write(
+        f"{spec:>16}: dev {format_score(outcome.dev)}, "
+        f"test {format_score(outcome.test)}, {outcome.seconds:.0f} s\n"
+    )
     with open_output(path) as file:
         file.write(json.dumps(outcome._asdict(), default=np.ndarray.tolist).encode())
     return outcome
@@ -246,7 +254,7 @@ def _facts(
     corpus: Mapping[str, list[TaggedSentence]],
     splits: Mapping[str, TaggedFeatures],
     outcomes: Mapping[str, Outcome],
-    caching: float,
+    seconds: tuple[float, float],
 ) -> dict[str, Any]:
     def sizes() -> Iterator[str]:
         for name in SPLITS:
@@ -268,8 +276,8 @@ def _facts(
         "context": f"{config.context} pieces"
         if config.context.isdecimal()
         else "document",
-        "seconds": f"{caching:.0f} for all features (a few where they were cached), "
-        f"{sum(outcome.seconds for outcome in outcomes.values()):.0f} for all taggers",
+        "seconds": f"{seconds[0]:.0f} for the features and {seconds[1]:.0f} for the "
+        "taggers; less where the cache had them",
         "on": f"{jax.devices()[0].device_kind}, jax {jax.__version__}",
     }
 

@@ -6,7 +6,6 @@ import functools
 import glob
 import hashlib
 import json
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core import read_only_builder
 
 from embed_jax.docstrings import read_modules, source_files
 from embed_jax.suggest import suggest
 from embed_jax.text import read_lines
 from train.data import builders, forms
 from train.data.forms import Form
+from train.data.prepared_tfds import open_prepared
 
 # Documents that are read at a time; some are whole books.
 _READ_AHEAD = 32
@@ -237,24 +236,10 @@ def _read_files(source: TextSource) -> Iterator[str]:
 
 
 def _open_tfds(source: TfdsSource) -> Documents:
-    where = {} if source.data_dir is None else {"data_dir": str(source.data_dir)}
-    option = "".join(f" --{k}={shlex.quote(v)}" for k, v in where.items())
-    try:
-        builder = read_only_builder.builder_from_files(source.name, **where)
-    except tfds.core.DatasetNotFoundError as error:
-        raise ValueError(
-            f"{source.name}: TFDS has prepared no such data set here; run "
-            f"tfds build {shlex.quote(source.name)} --file_format=array_record{option}"
-        ) from error
-    path = Path(builder.data_dir)
-    if builder.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
-        raise ValueError(
-            f"{path} cannot be read at random; run "
-            f"tfds build {shlex.quote(source.name)} --file_format=array_record "
-            f"--overwrite{option}"
-        )
+    builder = open_prepared(source.name, source.data_dir)
     _check_split(builder, source)
     _check_feature(builder, source)
+    path = Path(builder.data_dir)
     return Documents(path, source.split, source.feature, source.form)
 
 

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tagged sentences of TFDS, such as conll2003."""
 
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core import read_only_builder
 
 from embed_jax.suggest import suggest
+from train.data.prepared_tfds import open_prepared
 from train.tasks.tag_schemes import is_tag
 
 TOKENS, TAGS = "tokens", "ner"
@@ -30,21 +29,7 @@ def read_tfds(name: str, data_dir: str | None = None) -> dict[str, list[Tagged]]
     Raises:
       ValueError: not prepared here or not as array_record, or of other features.
     """
-    where = {} if data_dir is None else {"data_dir": data_dir}
-    option = "".join(f" --{key}={shlex.quote(value)}" for key, value in where.items())
-    try:
-        builder = read_only_builder.builder_from_files(name, **where)
-    except tfds.core.DatasetNotFoundError as error:
-        raise ValueError(
-            f"{name}: TFDS has prepared no such data set here; run "
-            f"tfds build {shlex.quote(name)} --file_format=array_record{option}"
-        ) from error
-    if builder.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
-        raise ValueError(
-            f"{builder.data_dir} cannot be read at random; run "
-            f"tfds build {shlex.quote(name)} --file_format=array_record --overwrite"
-            f"{option}"
-        )
+    builder = open_prepared(name, data_dir)
     labels = _labels(name, builder.info.features)
     return {
         split: list(_read(builder, _split(name, builder, split), labels))
