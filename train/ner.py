@@ -8,29 +8,24 @@ each `layer_spec`, several seeds at once, and its span F1 goes into a table.
 """
 
 import dataclasses
-import hashlib
-import importlib.metadata
-import json
 import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from embed_jax.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.layer_spec import parse_layer_spec
-from embed_jax.output_file import open_output
 from train.config import read_command
 from train.tasks.conll import TaggedSentence, read_splits, write_conll
 from train.tasks.features import cached_features
-from train.tasks.results import Row, format_score, write_results
-from train.tasks.tagging import Outcome, TaggedFeatures, Tagging, train_taggers
+from train.tasks.results import Row, write_results
+from train.tasks.tagging import Outcome, TaggedFeatures, Tagging
+from train.tasks.trained_specs import train_specs
 
 SPLITS = ("train", "dev", "test")
 TABLE_7 = (
@@ -57,8 +52,8 @@ class Options:
       name: of these files; by default made of the data's and the model's names.
       cache: the folder that keeps features and what was trained on them.
       retrain: train again what the cache has results of.
-      jobs: specs that are trained at the same time: the loop over time of one keeps
-        about one core busy.
+      jobs: specs that are trained at the same time, each in a process of its own: the
+        loop over time of one keeps about one core busy.
       predictions: a folder for the test sentences with what the first seed found, a
         CoNLL file for each spec.
     """
@@ -114,9 +109,14 @@ def compare_specs(config: Tagging, options: Options, command: str) -> list[Row]:
     num_blocks = splits["train"].features.num_blocks
     specs = rows_for(config.layers, num_blocks)
     began_training = time.monotonic()
-    with ThreadPoolExecutor(options.jobs) as pool:
-        trained = pool.map(lambda spec: _trained(config, options, spec, splits), specs)
-        outcomes = dict(zip(specs, trained, strict=True))
+    outcomes = train_specs(
+        config,
+        specs,
+        splits,
+        options.cache,
+        jobs=options.jobs,
+        retrain=options.retrain,
+    )
     training = time.monotonic() - began_training
     if options.predictions:
         for spec, outcome in outcomes.items():
@@ -165,6 +165,7 @@ def describe_mixes(outcome: Outcome) -> str:
     """Write what the mixes learnt: the layers' shares and the scale, over the seeds.
 
     Example:
+      >>> import numpy as np
       >>> nothing = Outcome((), (), (), (), (), 0, 0.0, [])
       >>> shares, gamma = np.array([[0.25, 0.75], [0.75, 0.25]]), np.array([1.0, 2.0])
       >>> describe_mixes(nothing._replace(mixes=(shares,), gammas=(gamma,)))
@@ -191,50 +192,6 @@ def _with_features(
         pool=config.pool,
     )
     return TaggedFeatures(features, [list(sentence.tags) for sentence in sentences])
-
-
-def _trained(
-    config: Tagging,
-    options: Options,
-    spec: str,
-    splits: Mapping[str, TaggedFeatures],
-) -> Outcome:
-    """Train, unless the cache says what came of it."""
-    identity = {
-        "spec": str(parse_layer_spec(spec)),
-        "config": dataclasses.asdict(dataclasses.replace(config, layers=())),
-        "features": {name: split.features.path.name for name, split in splits.items()},
-        "tags": {name: list(map(list, split.tags)) for name, split in splits.items()},
-        "versions": [importlib.metadata.version(name) for name in ("jax", "optax")],
-    }
-    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-    path = options.cache / f"ner-{digest[:16]}.json"
-    if path.exists() and not options.retrain:
-        return _outcome_of(json.loads(path.read_text(encoding="utf-8")))
-    outcome = train_taggers(config, spec, splits)
-    sys.stderr.write(
-        f"{spec:>16}: dev {format_score(outcome.dev)}, "
-        f"test {format_score(outcome.test)}, {outcome.seconds:.0f} s\n"
-    )
-    with open_output(path) as file:
-        file.write(json.dumps(outcome._asdict(), default=np.ndarray.tolist).encode())
-    return outcome
-
-
-def _outcome_of(record: dict[str, Any]) -> Outcome:
-    def arrays(name: str) -> tuple[np.ndarray, ...]:
-        return tuple(np.array(values) for values in record[name])
-
-    return Outcome(
-        **{
-            **record,
-            "dev": tuple(record["dev"]),
-            "test": tuple(record["test"]),
-            "epochs": tuple(record["epochs"]),
-            "mixes": arrays("mixes"),
-            "gammas": arrays("gammas"),
-        }
-    )
 
 
 def _write_predictions(

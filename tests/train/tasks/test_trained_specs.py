@@ -1,0 +1,58 @@
+import dataclasses
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.train.tasks.tagged_features import SMALL, make_splits
+from train.tasks import trained_specs
+from train.tasks.tagging import TaggedFeatures
+from train.tasks.trained_specs import train_specs
+
+SPECS = ("last", "mix(all)")
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TaggedFeatures]:
+    return make_splits(tmp_path_factory.mktemp("features"))
+
+
+def test_side_by_side_is_one_after_the_other(splits, tmp_path: Path, monkeypatch):
+    config = dataclasses.replace(SMALL, num_epochs=1)
+    alone = train_specs(config, SPECS, splits, tmp_path / "alone", jobs=1)
+    # In processes of their own: nothing is trained in this one.
+    monkeypatch.setattr(trained_specs, "train_taggers", None)
+    beside = train_specs(config, SPECS, splits, tmp_path / "beside", jobs=2)
+    assert list(beside) == list(SPECS)
+    for spec in SPECS:
+        assert beside[spec].predictions == alone[spec].predictions
+        assert beside[spec].dev == alone[spec].dev
+    # And what the files say is not trained again.
+    again = train_specs(config, SPECS, splits, tmp_path / "beside", jobs=1)
+    assert again["last"].test == beside["last"].test
+    with pytest.raises(TypeError):
+        train_specs(config, SPECS, splits, tmp_path / "beside", jobs=1, retrain=True)
+
+
+def test_a_process_that_is_killed_is_told_of(splits, tmp_path: Path):
+    def kill_one() -> None:
+        while not (found := multiprocessing.active_children()):
+            time.sleep(0.01)
+        os.kill(found[0].pid or 0, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(OSError, match="--jobs 1 needs less"):
+        train_specs(SMALL, SPECS, splits, tmp_path, jobs=2)
+    killer.join()
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_what_fails_in_a_process_fails_here(splits, tmp_path: Path):
+    with pytest.raises(ValueError, match=r"layers 0\.\.2"):
+        train_specs(SMALL, ("mix(last4)", "1"), splits, tmp_path, jobs=2)
+    assert not multiprocessing.active_children()

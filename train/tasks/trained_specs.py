@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The taggers of several specs, trained side by side; what came of them is kept.
+
+Each is trained in a process of its own. Threads would not do: XLA's CPU client gives
+all computations of a process the same few threads, and two loops that wait there for
+their parts at the same time can wait for each other for ever.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import multiprocessing
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embed_jax.compilation_cache import keep_compilations
+from embed_jax.layer_spec import parse_layer_spec
+from embed_jax.output_file import open_output
+from train.tasks.results import format_score
+from train.tasks.tagging import Outcome, TaggedFeatures, Tagging, train_taggers
+
+
+def train_specs(
+    config: Tagging,
+    specs: Sequence[str],
+    splits: Mapping[str, TaggedFeatures],
+    cache: Path,
+    *,
+    jobs: int = 2,
+    retrain: bool = False,
+) -> dict[str, Outcome]:
+    """Train a tagger for each spec, unless the cache says what came of it.
+
+    Args:
+      config: of the taggers.
+      specs: which layers each reads.
+      splits: train, dev and test.
+      cache: the folder that keeps the outcomes.
+      jobs: specs that are trained at the same time.
+      retrain: train also what the cache has.
+
+    Raises:
+      ValueError: the features lack a layer.
+      OSError: a process was killed from outside.
+    """
+    paths = {spec: _path_of(config, spec, splits, cache) for spec in specs}
+    missing = [spec for spec in specs if retrain or not paths[spec].exists()]
+    work = [(config, spec, splits, paths[spec]) for spec in missing]
+    cache.mkdir(parents=True, exist_ok=True)
+    if jobs == 1 or len(work) == 1:
+        for each in work:
+            _train(*each)
+    elif work:
+        _train_beside(work, jobs)
+    return {spec: _read(path) for spec, path in paths.items()}
+
+
+def _train_beside(work: list[tuple], jobs: int) -> None:
+    with ProcessPoolExecutor(
+        min(jobs, len(work)),
+        # A fork would share the state of JAX's threads, but not the threads.
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_prepare_process,
+    ) as pool:
+        try:
+            for done in [pool.submit(_train, *each) for each in work]:
+                done.result()
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise OSError(
+                    "a process that trained a tagger was killed, perhaps for want of "
+                    "memory; --jobs 1 needs less of it"
+                ) from error
+            raise
+
+
+def _prepare_process() -> None:
+    # Ctrl-C reaches the whole group; the process that started this one ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_compilations()
+
+
+def _train(
+    config: Tagging, spec: str, splits: Mapping[str, TaggedFeatures], path: Path
+) -> None:
+    """Train the taggers of a spec and write what came of it."""
+    outcome = train_taggers(config, spec, splits)
+    with open_output(path) as file:
+        file.write(json.dumps(outcome._asdict(), default=np.ndarray.tolist).encode())
+    sys.stderr.write(
+        f"{spec:>16}: dev {format_score(outcome.dev)}, "
+        f"test {format_score(outcome.test)}, {outcome.seconds:.0f} s\n"
+    )
+
+
+def _path_of(
+    config: Tagging, spec: str, splits: Mapping[str, TaggedFeatures], cache: Path
+) -> Path:
+    """Name the file of an outcome by everything that it depends on."""
+    identity = {
+        "spec": str(parse_layer_spec(spec)),
+        "config": dataclasses.asdict(dataclasses.replace(config, layers=())),
+        "features": {name: split.features.path.name for name, split in splits.items()},
+        "tags": {name: list(map(list, split.tags)) for name, split in splits.items()},
+        "versions": [importlib.metadata.version(name) for name in ("jax", "optax")],
+    }
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    return cache / f"ner-{digest[:16]}.json"
+
+
+def _read(path: Path) -> Outcome:
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+
+    def arrays(name: str) -> tuple[np.ndarray, ...]:
+        return tuple(np.array(values) for values in record[name])
+
+    return Outcome(
+        **{
+            **record,
+            "dev": tuple(record["dev"]),
+            "test": tuple(record["test"]),
+            "epochs": tuple(record["epochs"]),
+            "mixes": arrays("mixes"),
+            "gammas": arrays("gammas"),
+        }
+    )
