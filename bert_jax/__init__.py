@@ -17,6 +17,7 @@ from bert_jax.corpus import (
     vector_width,
 )
 from bert_jax.embed import apply_encoder, embed, encode
+from bert_jax.exported import exportable, save_text_files
 from bert_jax.load import load, recognises, save
 from bert_jax.params import BertParams, init_params
 from bert_jax.predict import (
@@ -42,6 +43,7 @@ __all__ = [
     "embed_sentences",
     "embed_words",
     "encode",
+    "exportable",
     "init_params",
     "load",
     "masked_lm_logits",
@@ -49,6 +51,7 @@ __all__ = [
     "pooler_output",
     "recognises",
     "save",
+    "save_text_files",
     "sequence_logits",
     "stream_sentences",
     "stream_words",

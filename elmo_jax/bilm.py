@@ -8,6 +8,7 @@ from typing import NamedTuple, cast, no_type_check
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import export
 from jaxtyping import Array, Float, Int
 
 from elmo_jax.char_cnn import CharCnn, WordTable
@@ -147,7 +148,7 @@ class BiLm(nn.Module):
         restart = (tokens.ends if backward else tokens.starts).swapaxes(0, 1)
         real = None if carry is None else tokens.mask.swapaxes(0, 1)
         boundary = vectors[None, None, END if backward else BEGIN]
-        by_type = dropout.deterministic and len(vectors) <= words.size
+        by_type = dropout.deterministic and _has_no_more(vectors, words)
         inputs = vectors[words]
         layers, states, boundaries = [], [], [vectors[END if backward else BEGIN]]
         for index, layer in enumerate(stack):
@@ -171,6 +172,13 @@ class BiLm(nn.Module):
             states.append(state)
             boundaries.append(boundary[0, 0])
         return _Direction(layers, tuple(states), boundaries)
+
+
+def _has_no_more(types: Float[Array, "U P"], words: Int[Array, "T B"]) -> bool:
+    """Tell whether types are at most as many as positions; where unknown, yes."""
+    if any(map(export.is_symbolic_dim, (*types.shape, *words.shape))):
+        return True
+    return len(types) <= words.size
 
 
 @no_type_check

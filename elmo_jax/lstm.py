@@ -7,7 +7,7 @@ clipped, then its projection.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, no_type_check
+from typing import Any, NamedTuple, no_type_check
 
 import flax.linen as nn
 import jax
@@ -180,8 +180,13 @@ def lstm_weights(
     return kernel.astype(dtype), bias, projection
 
 
-def zero_state(config: ElmoConfig, num_rows: int) -> LstmState:
-    """Return the state of a layer that has read nothing."""
+def zero_state(config: ElmoConfig, num_rows: Any) -> LstmState:
+    """Return the state of a layer that has read nothing.
+
+    Args:
+      config: sizes.
+      num_rows: an int, or the letter that stands for one in an exported program.
+    """
     return LstmState(
         jnp.zeros((num_rows, config.cell_dim), jnp.float32),
         jnp.zeros((num_rows, config.projection_dim), jnp.float32),

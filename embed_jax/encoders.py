@@ -7,8 +7,10 @@ docs/adding-an-encoder.md.
 
 import importlib.metadata
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from embed_jax.exportable import Exportable
 from embed_jax.layer_spec import LayerSpec
 from embed_jax.stream import Embedded
 
@@ -55,6 +57,14 @@ class Encoder(Protocol):
         **options: Any,
     ) -> Iterator[Embedded]:
         """Embed sentences, in order and in bounded memory."""
+        ...
+
+    def exportable(self, params: Any, spec: LayerSpec, dtype: Any) -> Exportable:
+        """Return what `embed_jax.export` lowers."""
+        ...
+
+    def save_text_files(self, tokenizer: Any, directory: Path) -> dict[str, Any]:
+        """Write what makes tokens of text beside it; return what JSON can hold."""
         ...
 
 

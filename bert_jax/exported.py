@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A BERT encoder as `embed_jax.export` writes it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from bert_jax.embed import compute_vectors
+from bert_jax.params import BertParams
+from bert_jax.tokenizer import Tokenizer
+from bert_jax.tokens import BertTokens
+from embed_jax.exportable import Exportable
+from embed_jax.layer_spec import LayerSpec
+
+
+def exportable(params: BertParams, spec: LayerSpec, dtype: jnp.dtype) -> Exportable:
+    """Return the encoder up to the highest layer that a spec reads.
+
+    Args:
+      params: what `load` gave.
+      spec: which layers, and how they are combined.
+      dtype: of the computation.
+    """
+    config = params.config
+    highest = spec.highest_layer(config.num_blocks)
+    names = ("embeddings", *(f"layer_{index}" for index in range(highest)))
+
+    def function(encoder: dict, inputs: Mapping[str, Any]) -> Float[Array, "B T _"]:
+        mask = inputs["mask"]
+        # What only pooling reads has no part in the vectors.
+        tokens = BertTokens(inputs["ids"], inputs["segment_ids"], mask, mask, mask)
+        model = BertParams(encoder=encoder, heads={}, config=config)
+        return compute_vectors(model, tokens, (spec,), (None,), dtype)[0]
+
+    return Exportable(
+        function=function,
+        weights={name: params.encoder[name] for name in names},
+        inputs={
+            "ids": ("B, T", "int32"),
+            "segment_ids": ("B, T", "int32"),
+            "mask": ("B, T", "bool"),
+        },
+        constraints=("B >= 1", "T >= 1", f"T <= {config.max_positions}"),
+        text={"kind": "bert", "max_length": config.max_positions},
+    )
+
+
+def save_text_files(tokenizer: Tokenizer, directory: Path) -> dict[str, Any]:
+    """Write what splits text into pieces; return the ids of the specials."""
+    tokenizer.save(directory)
+    return {
+        "cls_id": tokenizer.cls_id,
+        "sep_id": tokenizer.sep_id,
+        "pad_id": tokenizer.pad_id,
+    }

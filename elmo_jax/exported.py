@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A biLM as `embed_jax.export` writes it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from elmo_jax.embed import compute_vectors
+from elmo_jax.params import ElmoParams
+from elmo_jax.tokenizer import ElmoTokenizer
+from elmo_jax.tokens import ElmoTokens
+from elmo_jax.vocabulary import write_vocabulary
+from embed_jax.exportable import Exportable
+from embed_jax.layer_spec import LayerSpec
+
+
+def exportable(params: ElmoParams, spec: LayerSpec, dtype: jnp.dtype) -> Exportable:
+    """Return the biLM up to the highest layer that a spec reads.
+
+    Args:
+      params: what `load` gave.
+      spec: which layers, and how they are combined.
+      dtype: of the products.
+    """
+    config = params.config
+    highest = spec.highest_layer(config.num_blocks)
+    words = "char_cnn" if config.char_cnn else "words"
+    encoder = {
+        name: weights
+        for name, weights in params.encoder.items()
+        if name == words or int(name.rsplit("_", 1)[1]) < highest
+    }
+
+    def function(weights: dict, inputs: Mapping[str, Any]) -> Float[Array, "B T _"]:
+        model = ElmoParams(
+            encoder=weights["encoder"], heads={}, config=config, start=weights["start"]
+        )
+        tokens = ElmoTokens(**inputs)
+        # An accelerator's form, whatever this program is exported on.
+        return compute_vectors(model, tokens, (spec,), (None,), dtype, hoist=True)[0][0]
+
+    rows = dict.fromkeys(("mask", "starts", "ends"), ("B, T", "bool"))
+    text: dict[str, Any] = {"kind": "elmo"}
+    constraints = ["B >= 1", "T >= 1", "U >= 2"]
+    if config.char_cnn:
+        text["max_characters"] = config.char_cnn.max_characters
+        text["max_width"] = config.char_cnn.max_width
+        constraints.append(f"C >= {config.char_cnn.max_width}")
+    return Exportable(
+        function=function,
+        weights={"encoder": encoder, "start": params.start},
+        inputs={
+            "types": ("U, C" if config.char_cnn else "U,", "int32"),
+            "words": ("B, T", "int32"),
+            **rows,
+        },
+        constraints=constraints,
+        text=text,
+    )
+
+
+def save_text_files(tokenizer: ElmoTokenizer, directory: Path) -> dict[str, Any]:
+    """Write the vocabulary of a word table; characters need none."""
+    if tokenizer.config.char_cnn is None:
+        assert tokenizer.vocabulary is not None  # a word table has one
+        write_vocabulary(directory / "vocab.txt", tokenizer.vocabulary)
+    return {}

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command: a model in, a program out that serves it without this project.
+
+python -m embed_jax.export MODEL ARTEFACT --layers "concat(last4)"
+python ARTEFACT/serve.py < sentences.txt > vectors.jsonl
+"""
+
+import dataclasses
+import json
+import shutil
+import sys
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jax import export
+from tyro.conf import arg
+
+from embed_jax import served
+from embed_jax.directory import written_whole
+from embed_jax.encoders import find_encoder
+from embed_jax.exit_status import exit_status
+from embed_jax.exportable import (
+    MANIFEST,
+    PLATFORMS,
+    PROGRAM,
+    WEIGHTS,
+    Exportable,
+    name_leaves,
+)
+from embed_jax.layer_spec import parse_layer_spec
+
+SERVE = "serve.py"
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Export a model and a layer_spec as StableHLO, with all that serving needs.
+
+    The directory holds the program for CPU, CUDA and TPU, which takes any batch and any
+    length, the weights, the tokeniser's files and serve.py, which needs jax, NumPy and,
+    for a BERT, the library that its tokeniser is of. A program can be read for six
+    months at least by later versions of jax; keep the model to export it again.
+    """
+
+    model: Annotated[str, tyro.conf.Positional, arg(metavar="MODEL")]
+    """Directory of a model or of a run, or an id on the Hugging Face hub."""
+    output: Annotated[Path, tyro.conf.Positional, arg(metavar="ARTEFACT")]
+    """The directory to make."""
+    layers: str = "last"
+    """Layers and how they are combined: last, concat(last4), mean(all), 0, -2, …"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the computation."""
+    overwrite: bool = False
+    """Replace an artefact that is there."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    command = tyro.cli(Command, args=arguments, prog="python -m embed_jax.export")
+    return exit_status(
+        "embed_jax.export", partial(export_model, command), "nothing was written"
+    )
+
+
+def export_model(command: Command) -> None:
+    """Write an artefact.
+
+    Raises:
+      ValueError: a malformed spec, no model, a layer that the model lacks.
+      OSError: the directory exists, or cannot be written.
+    """
+    spec = parse_layer_spec(command.layers)
+    if command.output.exists() and not command.overwrite:
+        raise FileExistsError(f"{command.output} exists; --overwrite replaces it")
+    encoder = find_encoder(command.model)
+    params, tokenizer = encoder.load(command.model)
+    width = encoder.vector_width(params, spec, "first")
+    what = encoder.exportable(params, spec, jnp.dtype(command.dtype))
+    program = lower(what)
+    with written_whole(
+        command.output, marker=MANIFEST, overwrite=command.overwrite
+    ) as directory:
+        text = {**what.text, **encoder.save_text_files(tokenizer, directory)}
+        (directory / PROGRAM).write_bytes(program)
+        weights = {
+            name: np.asarray(leaf) for name, leaf in name_leaves(what.weights).items()
+        }
+        np.savez(directory / WEIGHTS, **weights)
+        manifest = {
+            "model": command.model,
+            "layers": str(spec),
+            "width": width,
+            "dtype": command.dtype,
+            "platforms": PLATFORMS,
+            "inputs": what.inputs,
+            "weights": list(weights),
+            "text": text,
+            "jax": version("jax"),
+        }
+        content = json.dumps(manifest, indent=2) + "\n"
+        (directory / MANIFEST).write_text(content, encoding="utf-8")
+        shutil.copyfile(served.__file__, directory / SERVE)
+    print(f"{command.output}: {spec}, {width} wide, for {', '.join(PLATFORMS)}")
+
+
+def lower(what: Exportable) -> bytes:
+    """Lower a function for all platforms, with symbols for batch and length.
+
+    The program takes the leaves of the weights in a list and the inputs by name.
+    """
+    leaves, tree = jax.tree.flatten(what.weights)
+    scope = export.SymbolicScope(what.constraints)
+    inputs = {
+        name: jax.ShapeDtypeStruct(
+            export.symbolic_shape(axes, scope=scope), np.dtype(dtype)
+        )
+        for name, (axes, dtype) in what.inputs.items()
+    }
+
+    @jax.jit
+    def run(leaves: list, inputs: dict) -> jax.Array:
+        return what.function(jax.tree.unflatten(tree, leaves), inputs)
+
+    shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
+    exported = export.export(run, platforms=PLATFORMS)(shapes, inputs)
+    return bytes(exported.serialize())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

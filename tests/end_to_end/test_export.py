@@ -1,0 +1,176 @@
+"""An exported model gives the vectors of the model, without this project."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import bert_jax
+import elmo_jax
+from embed_jax import export
+from embed_jax.served import Served
+from tests.train.tiny_models import PIECES, save_bert, save_elmo
+
+SENTENCES = [["the", "river", "banks"], ["we"], ["money", "sat", "of", "a", "river"]]
+SPEC = "concat(last,embeddings),mean(all)"
+
+ALONE = """
+import json, sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from serve import Served
+served = Served(sys.argv[1])
+inputs = dict(np.load(sys.argv[2]))
+np.save(sys.argv[3], np.asarray(served.run(**inputs)))
+print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
+"""
+
+
+def make(kind: str, folder: Path) -> str:
+    return {"bert": save_bert, "elmo": save_elmo}[kind](folder / "model")
+
+
+def run_export(model: str, artefact: Path, *options: str) -> int:
+    return export.main([model, str(artefact), "--layers", SPEC, *options])
+
+
+@pytest.mark.parametrize("kind", ["bert", "elmo"])
+def test_a_process_with_jax_and_numpy_alone_gives_the_same_vectors(
+    kind: str, tmp_path: Path
+):
+    model = make(kind, tmp_path)
+    assert run_export(model, tmp_path / "artefact") == 0
+    package = {"bert": bert_jax, "elmo": elmo_jax}[kind]
+    params, tokenizer = package.load(model)
+    tokens = tokenizer(SENTENCES)
+    expected = package.embed(params, tokens, SPEC)
+    manifest = json.loads((tmp_path / "artefact/manifest.json").read_text())
+    inputs = {name: getattr(tokens, name) for name in manifest["inputs"]}
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    files = ["artefact", "inputs.npz", "found.npy"]
+    ran = subprocess.run(
+        [sys.executable, "-I", "-c", ALONE, *(str(tmp_path / file) for file in files)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = np.load(tmp_path / "found.npy")
+    mask = np.asarray(tokens.mask)
+    np.testing.assert_allclose(found[mask], np.asarray(expected)[mask], atol=1e-5)
+    loaded = set(json.loads(ran.stdout))
+    assert "numpy" in loaded
+    ours = {"flax", "bert_jax", "elmo_jax", "embed_jax", "orbax", "tokenizers"}
+    assert not loaded & ours
+
+
+@pytest.mark.parametrize("kind", ["bert", "elmo"])
+def test_text_is_read_as_the_model_reads_it(kind: str, tmp_path: Path):
+    model = make(kind, tmp_path)
+    assert run_export(model, tmp_path / "artefact") == 0
+    package = {"bert": bert_jax, "elmo": elmo_jax}[kind]
+    params, tokenizer = package.load(model)
+    sentences = [*SENTENCES, [], ["Überfluß", "a" * 80, "<S>", "\u200b"]]
+    served = Served(tmp_path / "artefact")
+    expected = package.embed_words(params, tokenizer, sentences, SPEC)
+    for ours, theirs in zip(served.embed(sentences), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_word_table_is_read_too(tmp_path: Path):
+    config = elmo_jax.ElmoConfig(
+        char_cnn=None, vocab_size=7, num_blocks=2, cell_dim=6, projection_dim=4
+    )
+    vocabulary = elmo_jax.Vocabulary(
+        ("<S>", "</S>", "<UNK>", "the", "river", "of", "money")
+    )
+    params = elmo_jax.init_params(jax.random.key(1), config)
+    tokenizer = elmo_jax.ElmoTokenizer(config, vocabulary)
+    elmo_jax.save(tmp_path / "model", params, tokenizer)
+    assert run_export(str(tmp_path / "model"), tmp_path / "artefact") == 0
+    served = Served(tmp_path / "artefact")
+    expected = elmo_jax.embed_words(params, tokenizer, SENTENCES, SPEC)
+    for ours, theirs in zip(served.embed(SENTENCES), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_one_program_serves_all_shapes_and_platforms(tmp_path: Path):
+    model = make("bert", tmp_path)
+    assert run_export(model, tmp_path / "artefact") == 0
+    program = (tmp_path / "artefact/program.bin").read_bytes()
+    exported = jax.export.deserialize(bytearray(program))
+    assert exported.platforms == ("cpu", "cuda", "tpu")
+    # Every weight is an argument, none is baked into the program.
+    assert len(program) < 200_000
+    served = Served(tmp_path / "artefact")
+    params, tokenizer = bert_jax.load(model)
+    for length in (3, 17):
+        tokens = tokenizer([PIECES[5:8] * length][:1] * length, long="truncate")
+        found = served.run(
+            ids=tokens.ids, segment_ids=tokens.segment_ids, mask=tokens.mask
+        )
+        expected = bert_jax.embed(params, tokens, SPEC)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_layers_above_those_asked_for_are_left_out(tmp_path: Path):
+    model = make("bert", tmp_path)
+    arguments = [model, str(tmp_path / "artefact"), "--layers", "first"]
+    assert export.main(arguments) == 0
+    manifest = json.loads((tmp_path / "artefact/manifest.json").read_text())
+    assert any("layer_0" in name for name in manifest["weights"])
+    assert not any("layer_1" in name for name in manifest["weights"])
+
+
+def test_the_program_beside_it_reads_lines(tmp_path: Path):
+    model = make("elmo", tmp_path)
+    assert run_export(model, tmp_path / "artefact") == 0
+    ran = subprocess.run(
+        [sys.executable, "-I", str(tmp_path / "artefact/serve.py")],
+        input="the river\n\nwe sat\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [line["words"] for line in lines] == [["the", "river"], [], ["we", "sat"]]
+    params, tokenizer = elmo_jax.load(model)
+    (expected,) = elmo_jax.embed_words(params, tokenizer, [["we", "sat"]], SPEC)
+    np.testing.assert_allclose(lines[2]["vectors"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--layers", "last5"], 'no layer name "last5"'),
+        (["--layers", "7"], "layers 0..2"),
+        ([], "exists; --overwrite replaces it"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+):
+    artefact = tmp_path / "artefact"
+    if not options:
+        artefact.mkdir()
+    assert run_export(make("bert", tmp_path), artefact, *options) == 2
+    assert message in capsys.readouterr().err
+    assert not list(artefact.glob("*"))
+
+
+def test_what_serving_refuses(tmp_path: Path):
+    model = make("bert", tmp_path)
+    assert run_export(model, tmp_path / "artefact") == 0
+    with pytest.raises(ValueError, match="sentence 1 has 72 tokens"):
+        Served(tmp_path / "artefact").embed([["we"], ["we"] * 70])
+    (tmp_path / "artefact/program.bin").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="no exported embedder, or damaged"):
+        Served(tmp_path / "artefact")
+    with pytest.raises(ValueError, match="no exported embedder"):
+        Served(tmp_path / "absent")
