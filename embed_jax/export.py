@@ -91,7 +91,7 @@ def export_model(command: Command) -> None:
         weights = {
             name: np.asarray(leaf) for name, leaf in name_leaves(what.weights).items()
         }
-        np.savez(directory / WEIGHTS, **weights)
+        np.savez(directory / WEIGHTS, allow_pickle=False, **weights)
         manifest = {
             "model": command.model,
             "layers": str(spec),

@@ -22,12 +22,12 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
 
 
 def shard_rows(tree: T, mesh: Mesh) -> T:
-    """Spread the first axis of every array over the mesh.
+    """Spread the first axis of every array over all devices of the mesh.
 
     Raises:
       ValueError: the axis is not a multiple of the number of devices.
     """
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec("data")))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(mesh.axis_names)))
 
 
 def replicate(tree: T, mesh: Mesh) -> T:

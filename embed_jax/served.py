@@ -171,7 +171,8 @@ def _piece_splitter(directory: Path) -> Callable[[Sequence[str]], list[list[int]
             )
             pieces: list[list[int]] = [[] for _ in words]
             for piece, word in zip(encoding.ids, encoding.word_ids, strict=True):
-                pieces[word].append(piece)
+                if word is not None:  # as specials have none
+                    pieces[word].append(piece)
             return pieces
 
         return split

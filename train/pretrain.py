@@ -25,7 +25,6 @@ from jax.sharding import Mesh
 
 from embed_jax.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
-from embed_jax.mesh import data_mesh
 from embed_jax.output_file import open_output
 from embed_jax.run_directory import EXPERIMENT, MODEL
 from train.checkpoint import Checkpoints
@@ -37,6 +36,7 @@ from train.optimizer import make_optimizer
 from train.placement import place_batch, place_state
 from train.progress import Progress, is_due
 from train.setup import set_up, write_model
+from train.sharding import training_mesh
 from train.step import TrainState, init_state, make_step
 
 
@@ -63,7 +63,7 @@ def pretrain(
         longer a number, and the message says where.
       OSError: a file cannot be written; the last checkpoint is whole.
     """
-    mesh = data_mesh() if mesh is None else mesh
+    mesh = training_mesh() if mesh is None else mesh
     if experiment.batch_size % (mesh.size * experiment.num_parts):
         raise ValueError(
             f"batch_size {experiment.batch_size} is not a multiple of {mesh.size} "
@@ -76,7 +76,11 @@ def pretrain(
     state = place_state(init_state(objective, params, optimizer), mesh)
     step_function = CompiledStep(
         make_step(
-            objective, optimizer, seed=experiment.seed, num_parts=experiment.num_parts
+            objective,
+            optimizer,
+            seed=experiment.seed,
+            num_parts=experiment.num_parts,
+            mesh=mesh,
         ),
         state,
     )
@@ -181,6 +185,8 @@ class Options:
 
     workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """The directory of the run: checkpoints, figures, curves."""
+    fsdp: int = 1
+    """Devices that share one copy of the weights; may change when a run goes on."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -192,7 +198,8 @@ def main(arguments: list[str] | None = None) -> int:
         options, experiment = read_command(given, prog, Options, __doc__ or "")
         keep_compilations()
         with stop_signal() as stop:
-            pretrain(experiment, options.workdir, stop=stop)
+            mesh = training_mesh(options.fsdp)
+            pretrain(experiment, options.workdir, mesh=mesh, stop=stop)
 
     return exit_status(
         "train.pretrain", action, "the same command goes on from the last checkpoint"

@@ -8,9 +8,11 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from train.objectives.objective import Batch, Carry, Mean, Means, Objective, Params
+from train.sharding import FSDP, GATHERED, gather_weights
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -50,6 +52,7 @@ def make_step(
     *,
     seed: int,
     num_parts: int = 1,
+    mesh: Mesh | None = None,
 ) -> StepFunction:
     """Make the function that is compiled.
 
@@ -59,14 +62,18 @@ def make_step(
       seed: of dropout, which is a function of the seed and the step.
       num_parts: parts of a batch that are run one after the other, for want of memory;
         the step is that of the whole batch.
+      mesh: over which the weights are divided; by default they are whole.
     """
+    loss = objective.loss
+    if mesh is not None and mesh.shape.get(FSDP, 1) > 1:
+        loss = _with_gathered_weights(loss, mesh)
 
     def gradient_of(
         state: TrainState, carry: Carry, batch: Batch, weights: Any, key: Array
     ) -> tuple[Params, Carry, Means]:
-        (_, (carry, means)), gradient = jax.value_and_grad(
-            objective.loss, has_aux=True
-        )(state.params, carry, batch, weights, key)
+        (_, (carry, means)), gradient = jax.value_and_grad(loss, has_aux=True)(
+            state.params, carry, batch, weights, key
+        )
         return gradient, carry, means
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Means]:
@@ -87,6 +94,16 @@ def make_step(
         return TrainState(state.step + 1, params, moments, carry), means
 
     return step
+
+
+def _with_gathered_weights(loss: Callable, mesh: Mesh) -> Callable:
+    """Let a loss read divided weights; none is kept whole for the backward pass."""
+
+    def gathered(params: Params, *rest: Any) -> Any:
+        return loss(gather_weights(params, mesh), *rest)
+
+    policy = jax.checkpoint_policies.save_anything_except_these_names(GATHERED)
+    return jax.checkpoint(gathered, policy=policy)
 
 
 def _in_parts(

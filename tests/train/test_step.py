@@ -14,7 +14,6 @@ import bert_jax
 import elmo_jax
 from bert_jax.config import BertConfig
 from elmo_jax.config import ElmoConfig
-from embed_jax.mesh import data_mesh
 from tests.train.experiments import KINDS
 from tests.train.stores import PIECES, draw_pieces, draw_words, piece_store, word_store
 from train.data.bilm_batches import BilmBatches
@@ -22,6 +21,7 @@ from train.data.masked_lm_batches import MaskedLmBatches, MaskedLmConfig
 from train.objectives.bilm import BilmObjective
 from train.objectives.masked_lm import MaskedLmObjective
 from train.placement import place_batch, place_state
+from train.sharding import training_mesh
 from train.step import init_state, make_step
 
 pytestmark = pytest.mark.usefixtures("compilations")
@@ -141,13 +141,13 @@ def test_dropout_is_a_function_of_the_seed_and_the_step(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_number_of_devices_takes_the_same_course(kind):
+def test_any_mesh_takes_the_same_course(kind):
     objective, params = make(kind)
     optimizer = optax.sgd(0.5)
-    step = jax.jit(make_step(objective, optimizer, seed=0))
 
-    def course(num_devices: int) -> list[float]:
-        mesh = data_mesh(jax.devices()[:num_devices])
+    def course(num_devices: int, fsdp: int) -> list[float]:
+        mesh = training_mesh(fsdp, jax.devices()[:num_devices])
+        step = jax.jit(make_step(objective, optimizer, seed=0, mesh=mesh))
         state = place_state(init_state(objective, params, optimizer), mesh)
         figures = []
         for number in range(4):
@@ -159,7 +159,8 @@ def test_any_number_of_devices_takes_the_same_course(kind):
             ]
         return figures
 
-    expected = course(1)
+    expected = course(1, 1)
     assert len(set(expected)) == len(expected) == 8
-    for num_devices in (2, 4, 8):
-        np.testing.assert_allclose(course(num_devices), expected, rtol=1e-5)
+    for num_devices, fsdp in ((2, 1), (4, 2), (8, 1), (8, 4)):
+        found = course(num_devices, fsdp)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where weights lie on a mesh: one table for both models.
+
+The mesh has two axes. Rows of a batch are spread over both. Weights, their gradients
+and what the optimiser remembers of them are divided over "fsdp" and repeated over
+"data"; a weight is gathered where a step needs it and let go again (Zhao et al. 2023).
+"""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.ad_checkpoint import checkpoint_name
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+DATA, FSDP = "data", "fsdp"
+GATHERED = "gathered weight"
+"""The name under which a whole weight is known to `jax.checkpoint`."""
+
+# The last names on the way to a leaf, and the axes that may be divided, the first that
+# the mesh divides evenly. What no line matches is small and stays whole.
+RULES: tuple[tuple[str, tuple[int, ...]], ...] = (
+    # BERT and ELMo: every product's inputs; of the filters, their number.
+    (r"(query|key|value|out|up|down|transform|dense|gate|projection)\.kernel$", (0, 1)),
+    (r"convolution_\d+\.kernel$", (2,)),
+    # BERT: the width of its tables, for vocabularies have odd sizes.
+    (r"(token|position)\.embedding$", (1,)),
+    # ELMo: gates and cells of the LSTMs; its word table; the words of its softmax, or
+    # its width.
+    (r"(forward|backward)_\d+\.kernel$", (1,)),
+    (r"(forward|backward)_\d+\.projection$", (0,)),
+    (r"words\.embedding$", (0, 1)),
+    (r"softmax\.weights$", (0, 1)),
+)
+
+
+def training_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Make a mesh of the axes "data" and "fsdp".
+
+    Args:
+      fsdp: devices that share one copy of the weights.
+      devices: by default all.
+
+    Raises:
+      ValueError: the devices are not a multiple of it.
+
+    Example:
+      >>> dict(training_mesh(1, jax.devices()[:1]).shape)
+      {'data': 1, 'fsdp': 1}
+    """
+    found = np.array(jax.devices() if devices is None else devices)
+    if fsdp < 1 or found.size % fsdp:
+        raise ValueError(f"fsdp {fsdp} does not divide the {found.size} devices")
+    # Neighbours share weights: what is gathered most often has the shortest way.
+    return Mesh(found.reshape(-1, fsdp), (DATA, FSDP))
+
+
+def spec_of(name: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
+    """Return how a leaf is divided.
+
+    Args:
+      name: the names on the way to it, with dots between.
+      shape: of the whole leaf.
+      mesh: whose "fsdp" axis counts; a mesh without one divides nothing.
+
+    Example:
+      >>> mesh = training_mesh(1, jax.devices()[:1])
+      >>> spec_of("encoder.layer_0.mlp.up.kernel", (4, 8), mesh)
+      PartitionSpec()
+    """
+    size = mesh.shape.get(FSDP, 1)
+    if size > 1:
+        for pattern, axes in RULES:
+            if re.search(pattern, name):
+                for axis in axes:
+                    if shape[axis] % size == 0:
+                        return PartitionSpec(*[None] * axis, FSDP)
+                break
+    return PartitionSpec()
+
+
+def shardings_of(tree: Any, mesh: Mesh) -> list[NamedSharding]:
+    """Return the sharding of each leaf of weights, or of a state made of such trees."""
+    return [
+        NamedSharding(mesh, spec_of(_name(path), leaf.shape, mesh))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    ]
+
+
+def _name(path: tuple) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def gather_weights(params: Any, mesh: Mesh) -> Any:
+    """Return whole weights inside a step; their gradients go back divided.
+
+    Each is named `GATHERED`, so that a policy of `jax.checkpoint` can let it go after
+    the forward pass and gather it again for the backward pass.
+    """
+
+    def gather(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
+        if sharding.is_fully_replicated:
+            return leaf
+        return checkpoint_name(_gather(sharding, leaf), GATHERED)
+
+    leaves, tree = jax.tree.flatten(params)
+    return jax.tree.unflatten(tree, map(gather, leaves, shardings_of(params, mesh)))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _gather(sharding: NamedSharding, leaf: jax.Array) -> jax.Array:
+    whole = NamedSharding(sharding.mesh, PartitionSpec())
+    return jax.lax.with_sharding_constraint(leaf, whole)
+
+
+def _gather_forward(sharding: NamedSharding, leaf: jax.Array) -> tuple:
+    return _gather(sharding, leaf), None
+
+
+def _gather_backward(sharding: NamedSharding, _: None, change: jax.Array) -> tuple:
+    # First summed and then divided, which XLA makes one reduce-scatter of where it has
+    # one. Divided alone, the division would spread to the activations.
+    whole = NamedSharding(sharding.mesh, PartitionSpec())
+    change = jax.lax.with_sharding_constraint(change, whole)
+    return (jax.lax.with_sharding_constraint(change, sharding),)
+
+
+_gather.defvjp(_gather_forward, _gather_backward)
