@@ -168,8 +168,15 @@ def _pass(slope: Array, values: Array, bound: float | None) -> Array:
 def _sum_of_products(
     left: Float[Array, "T B X"], right: Float[Array, "T B Y"], dtype: jnp.dtype
 ) -> Float[Array, "X Y"]:
-    left, right = (part.reshape(-1, part.shape[-1]) for part in (left, right))
-    return _dot(left.T, right.astype(dtype)).astype(dtype)
+    # Not flattened to one product of matrices: rows that are spread over devices do not
+    # stay so where T and B become one axis, and would be sent to all of them.
+    return jnp.einsum(
+        "TBX,TBY->XY",
+        left.astype(dtype),
+        right.astype(dtype),
+        precision=precision(dtype),
+        preferred_element_type=jnp.float32,
+    ).astype(dtype)
 
 
 def _dot(left: Array, right: Array) -> Array:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.stages import Compiled
 
 from train.memory import describe_memory
 from train.objectives.objective import Batch, Means
@@ -27,13 +28,17 @@ class CompiledStep:
         self._step = jax.jit(flat, donate_argnums=0, out_shardings=(shardings, None))
         self._programs: dict[Any, Callable] = {}
 
+    def compile(self, state: TrainState, batch: Batch) -> Compiled:
+        """Compile for the shapes of a batch, which need not be more than shapes."""
+        return self._step.lower(state, batch).compile()
+
     def __call__(
         self, state: TrainState, batch: Batch, say: Callable[[str], None]
     ) -> tuple[TrainState, Means]:
         """Make a step; before the first one, say what memory it needs."""
         shapes = tuple(leaf.shape for leaf in jax.tree.leaves(batch))
         if shapes not in self._programs:
-            program = self._step.lower(state, batch).compile()
+            program = self.compile(state, batch)
             if not self._programs:
                 say(describe_memory(program, state))
             self._programs[shapes] = program

@@ -3,7 +3,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,9 @@ class Adagrad:
       max_norm: of the whole gradient; it is shortened to this.
       decays: whether the learning rate falls linearly to zero; not published.
     """
+
+    keeps_unread_rows: ClassVar[bool] = True
+    """What has no gradient stays as it is, and what is remembered of it too."""
 
     learning_rate: float = 0.2
     initial_accumulator: float = 1.0
@@ -52,6 +55,8 @@ class BertAdam:
         published program does not.
     """
 
+    keeps_unread_rows: ClassVar[bool] = False
+
     learning_rate: float = 1e-4
     warmup_steps: int = 10_000
     beta1: float = 0.9
@@ -75,6 +80,8 @@ class Lamb:
       weight_decay: of all but biases and normalisations.
       max_norm: of the whole gradient; it is shortened to this.
     """
+
+    keeps_unread_rows: ClassVar[bool] = False
 
     learning_rate: float = 6e-3
     warmup_steps: int = 2000

@@ -81,6 +81,7 @@ def pretrain(
             seed=experiment.seed,
             num_parts=experiment.num_parts,
             mesh=mesh,
+            by_rows=experiment.optimizer.keeps_unread_rows,
         ),
         state,
     )

@@ -28,12 +28,12 @@ RULES: tuple[tuple[str, tuple[int, ...]], ...] = (
     (r"convolution_\d+\.kernel$", (2,)),
     # BERT: the width of its tables, for vocabularies have odd sizes.
     (r"(token|position)\.embedding$", (1,)),
-    # ELMo: gates and cells of the LSTMs; its word table; the words of its softmax, or
-    # its width.
+    # ELMo: gates and cells of the LSTMs; its word table; the width of its softmax, so
+    # that every device has its part of every word that is read.
     (r"(forward|backward)_\d+\.kernel$", (1,)),
     (r"(forward|backward)_\d+\.projection$", (0,)),
     (r"words\.embedding$", (0, 1)),
-    (r"softmax\.weights$", (0, 1)),
+    (r"softmax\.weights$", (1,)),
 )
 
 

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from train.objectives.objective import Batch, Carry, Mean, Means, Objective, Params
+from train.read_rows import put_rows, take_rows
 from train.sharding import FSDP, GATHERED, gather_weights
 
 
@@ -53,6 +54,7 @@ def make_step(
     seed: int,
     num_parts: int = 1,
     mesh: Mesh | None = None,
+    by_rows: bool = False,
 ) -> StepFunction:
     """Make the function that is compiled.
 
@@ -63,6 +65,8 @@ def make_step(
       num_parts: parts of a batch that are run one after the other, for want of memory;
         the step is that of the whole batch.
       mesh: over which the weights are divided; by default they are whole.
+      by_rows: whether tables of which a batch reads few rows are updated there alone;
+        the same for an optimiser that keeps what has no gradient as it is.
     """
     loss = objective.loss
     if mesh is not None and mesh.shape.get(FSDP, 1) > 1:
@@ -79,6 +83,13 @@ def make_step(
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Means]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         weights = objective.weights_of(batch)
+        whole, rows = state, {}
+        if by_rows:
+            batch, rows = objective.rows_read(batch)
+            state = state.replace(
+                params=take_rows(state.params, rows),
+                moments=take_rows(state.moments, rows),
+            )
         if num_parts == 1:
             gradient, carry, means = gradient_of(
                 state, state.carry, batch, weights, key
@@ -91,6 +102,8 @@ def make_step(
         params = optax.apply_updates(state.params, update)
         norm = optax.tree.norm(gradient)
         means = {**means, "gradient_norm": Mean(norm, jnp.ones_like(norm))}
+        params = put_rows(whole.params, rows, params)
+        moments = put_rows(whole.moments, rows, moments)
         return TrainState(state.step + 1, params, moments, carry), means
 
     return step

@@ -20,6 +20,7 @@ from train.data.bilm_batches import BilmBatches
 from train.data.masked_lm_batches import MaskedLmBatches, MaskedLmConfig
 from train.objectives.bilm import BilmObjective
 from train.objectives.masked_lm import MaskedLmObjective
+from train.optimizer import Adagrad, make_optimizer
 from train.placement import place_batch, place_state
 from train.sharding import training_mesh
 from train.step import init_state, make_step
@@ -31,7 +32,9 @@ TEXT = piece_store(draw_pieces(num_documents=20))
 NUM_WORDS, B = len(WORDS.vocabulary), 8
 
 
-def make(kind: str, dropout_rate: float = 0.0) -> tuple[Any, Any]:
+def make(
+    kind: str, dropout_rate: float = 0.0, num_words: int = NUM_WORDS
+) -> tuple[Any, Any]:
     """Return an objective and weights. In both, parts of a batch weigh differently."""
     key, dtype = jax.random.key(0), jnp.dtype(jnp.float32)
     if kind == "elmo":
@@ -50,13 +53,13 @@ def make(kind: str, dropout_rate: float = 0.0) -> tuple[Any, Any]:
             config=config,
             batches=batches,
             held_out=None,
-            num_words=NUM_WORDS,
+            num_words=num_words,
             batch_size=B,
             window=20,
             restarts=False,
             dtype=dtype,
         )
-        return objective, elmo_jax.init_params(key, config, NUM_WORDS)
+        return objective, elmo_jax.init_params(key, config, num_words)
     config = BertConfig(
         vocab_size=len(PIECES),
         num_blocks=1,
@@ -92,7 +95,8 @@ def close(ours: Any, theirs: Any, tolerance: float) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_batch_in_parts_makes_the_same_step(kind):
     objective, params = make(kind)
-    optimizer = optax.sgd(0.1)
+    # So large a step that the rounding of the weights themselves is far below it.
+    optimizer = optax.sgd(10.0)
     state = init_state(objective, params, optimizer)
     # In the last window of an epoch rows have run out.
     number = objective.batches.epoch_end(0) - 1
@@ -164,3 +168,23 @@ def test_any_mesh_takes_the_same_course(kind):
     for num_devices, fsdp in ((2, 1), (4, 2), (8, 1), (8, 4)):
         found = course(num_devices, fsdp)
         np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("num_parts", [1, 2])
+def test_rows_that_are_read_are_all_that_changes(num_parts: int):
+    objective, params = make("elmo", num_words=200)
+    optimizer, _ = make_optimizer(Adagrad(), 10)
+    courses = []
+    for by_rows in (False, True):
+        step = make_step(
+            objective, optimizer, seed=0, num_parts=num_parts, by_rows=by_rows
+        )
+        step, state = jax.jit(step), init_state(objective, params, optimizer)
+        for number in range(3):
+            state, means = step(state, objective.batches[number])
+        courses.append((state, means))
+    rows, _ = courses[1]
+    softmax = rows.params.heads["softmax"]["weights"]
+    changed = np.any(softmax != params.heads["softmax"]["weights"], axis=1)
+    assert 10 < changed.sum() < 150
+    close(*courses, 1e-6)

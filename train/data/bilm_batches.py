@@ -60,11 +60,14 @@ class BilmBatch(NamedTuple):
         int32. `<S>` and `</S>` come first; every device has all of them.
       negatives: the words that stand for the rest of the vocabulary, for each
         direction; None where the whole of it is scored.
+      softmax_rows: the words whose rows of the softmax the weights hold, see
+        `train.read_rows`; None where they hold all.
     """
 
     rows: BilmRows
     types: Shaped[Any, "U ..."]
     negatives: Negatives | None
+    softmax_rows: Int[Any, " R"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,8 +22,10 @@ from elmo_jax.streams import StreamedBiLm, zero_streams
 from train.data.bilm_batches import BilmBatch, BilmBatches, BilmRows
 from train.objectives.objective import Batch, Mean, Means, perplexity_of
 from train.objectives.sampled_softmax import sampled_softmax_losses
+from train.read_rows import Rows, unique_rows
 
 DIRECTIONS = ("forward", "backward")
+SOFTMAX_TABLES = ("heads.softmax.weights", "heads.softmax.bias")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +77,19 @@ class BilmObjective:
         the weights as far as a whole batch does.
         """
         return {"positions": jnp.float32(batch.rows.weights[:, 0].size)}
+
+    def rows_read(self, batch: BilmBatch) -> tuple[BilmBatch, Rows]:
+        """Return a batch for the softmax's rows that it reads, and these."""
+        if batch.negatives is None:
+            return batch, {}
+        ids = jnp.concatenate(
+            [batch.rows.targets.reshape(-1), batch.negatives.ids.reshape(-1)]
+        )
+        if len(ids) >= self.num_words:
+            return batch, {}
+        rows = unique_rows(ids, self.num_words)
+        weights, bias = SOFTMAX_TABLES
+        return batch._replace(softmax_rows=rows), {weights: rows, bias: rows}
 
     def loss(
         self,
@@ -138,6 +153,8 @@ class BilmObjective:
                         targets,
                         batch.negatives.ids[direction],
                         batch.negatives.num_tries[direction],
+                        self.num_words,
+                        batch.softmax_rows,
                     )
                 )
         return jnp.stack(losses, axis=1), carry

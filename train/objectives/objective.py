@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 from jaxtyping import Array, Float
 
+from train.read_rows import Rows
+
 Params = Any
 """`ElmoParams` or `BertParams`: a pytree whose leaves are the weights."""
 
@@ -69,6 +71,13 @@ class Objective(Protocol):
 
     def weights_of(self, batch: Batch) -> Mapping[str, Array]:
         """Return what the whole batch's losses are divided by."""
+        ...
+
+    def rows_read(self, batch: Batch) -> tuple[Batch, Rows]:
+        """Return the rows of tables that a batch reads, where these are few.
+
+        And the batch as `loss` takes it together with weights that are cut to them.
+        """
         ...
 
     def loss(

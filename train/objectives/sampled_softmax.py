@@ -39,6 +39,8 @@ def sampled_softmax_losses(
     targets: Int[Array, "B T"],
     negatives: Int[Array, " K"],
     num_tries: Float[Array, ""],
+    vocab_size: int | None = None,
+    rows: Int[Array, " V"] | None = None,
 ) -> Float[Array, "B T"]:
     """Compute the loss of each target among the negatives.
 
@@ -49,23 +51,29 @@ def sampled_softmax_losses(
       targets: the words that follow.
       negatives: distinct words, drawn log-uniformly.
       num_tries: draws that it took to find them.
+      vocab_size: words of the vocabulary; by default as many as there are rows.
+      rows: the words that the rows are of, ascending, all targets and negatives among
+        them; by default the whole vocabulary.
 
     Returns:
       Nats, float32; comparable only under the same number of negatives.
     """
-    vocab_size = len(bias)
+    num_words = vocab_size or len(bias)
     dtype = contexts.dtype
 
-    def corrections(ids: Array) -> Array:
-        return bias[ids] - log_expected_counts(ids, num_tries, vocab_size)
+    def row_of(ids: Array) -> Array:
+        return ids if rows is None else jnp.searchsorted(rows, ids)
 
-    true_rows = weights[targets].astype(dtype)
+    def corrections(ids: Array) -> Array:
+        return bias[row_of(ids)] - log_expected_counts(ids, num_tries, num_words)
+
+    true_rows = weights[row_of(targets)].astype(dtype)
     true = jnp.sum((true_rows * contexts).astype(jnp.float32), axis=-1)
     true = true + corrections(targets)
     scores = jnp.einsum(
         "BTP,KP->BTK",
         contexts,
-        weights[negatives].astype(dtype),
+        weights[row_of(negatives)].astype(dtype),
         precision=precision(dtype),
         preferred_element_type=jnp.float32,
     )

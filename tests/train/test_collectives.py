@@ -1,0 +1,181 @@
+"""What devices send each other in a step is what the table of rules makes them send."""
+
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import bert_jax
+import elmo_jax
+from bert_jax.config import BertConfig
+from elmo_jax.config import CharCnnConfig, ElmoConfig
+from tests.train.experiments import KINDS
+from tests.train.stores import PIECES, draw_pieces, draw_words, piece_store, word_store
+from train.collectives import collectives_of
+from train.compiled import CompiledStep
+from train.data.bilm_batches import BilmBatches
+from train.data.masked_lm_batches import MaskedLmBatches, MaskedLmConfig
+from train.objectives.bilm import BilmObjective
+from train.objectives.masked_lm import MaskedLmObjective
+from train.optimizer import Adagrad, BertAdam, make_optimizer
+from train.placement import place_batch, place_state
+from train.sharding import shardings_of, training_mesh
+from train.step import init_state, make_step
+
+B, T, K, NUM_WORDS = 24, 20, 12, 1501
+NUM_READ = 2 * B * T + 2 * K
+"""Rows of the softmax that a batch reads, at most."""
+
+
+def make_elmo() -> tuple[Any, Any, Any]:
+    config = ElmoConfig(
+        char_cnn=CharCnnConfig(filters=((1, 32), (2, 32)), num_highways=1),
+        num_blocks=2,
+        cell_dim=128,
+        projection_dim=64,
+    )
+    store = word_store([draw_words(num_sentences=400)], vocab_size=14)
+    batches = BilmBatches(store, batch_size=B, window=T, num_negatives=K)
+    objective = BilmObjective(
+        config=config,
+        batches=batches,
+        held_out=None,
+        num_words=NUM_WORDS,
+        batch_size=B,
+        window=T,
+        restarts=False,
+        dtype=jnp.dtype(jnp.float32),
+    )
+    params = elmo_jax.init_params(jax.random.key(0), config, NUM_WORDS)
+    return objective, params, Adagrad()
+
+
+def make_bert() -> tuple[Any, Any, Any]:
+    config = BertConfig(
+        vocab_size=len(PIECES),
+        num_blocks=2,
+        num_heads=2,
+        layer_dim=64,
+        mlp_dim=256,
+        max_positions=32,
+    )
+    data = MaskedLmConfig(pairs="nsp", length=32)
+    store = piece_store(draw_pieces(num_documents=20))
+    objective = MaskedLmObjective(
+        config=config,
+        data=data,
+        batches=MaskedLmBatches(store, data, batch_size=B),
+        held_out=None,
+        batch_size=B,
+        dtype=jnp.dtype(jnp.float32),
+    )
+    params = jax.jit(partial(bert_jax.init_params, config=config))(jax.random.key(0))
+    return objective, params, BertAdam(warmup_steps=1)
+
+
+def compile_step(kind: str, num_devices: int, fsdp: int) -> tuple[Any, Any, Any]:
+    """Return the program, the state and the batch of a step."""
+    objective, params, config = {"elmo": make_elmo, "bert": make_bert}[kind]()
+    optimizer, _ = make_optimizer(config, 100)
+    mesh = training_mesh(fsdp, jax.devices()[:num_devices])
+    state = place_state(init_state(objective, params, optimizer), mesh)
+    batch = place_batch(objective.batches[0], mesh)
+    step = make_step(
+        objective, optimizer, seed=0, mesh=mesh, by_rows=config.keeps_unread_rows
+    )
+    return CompiledStep(step, state).compile(state, batch), state, batch
+
+
+def sizes_explained(kind: str, params: Any) -> dict[str, set[int]]:
+    """Return how many numbers an array may have that devices send each other."""
+    leaves = jax.tree.leaves(params)
+    divided = [leaf for leaf in leaves if not leaf.sharding.is_fully_replicated]
+    # Weights are gathered; gradients are summed, each half of an LSTM's kernel alone.
+    gathered = {leaf.size for leaf in divided}
+    summed = {1} | {leaf.size for leaf in leaves} | {leaf.size // 2 for leaf in leaves}
+    if kind == "elmo":
+        # Of the softmax the rows that are read; their gradients in the parts where they
+        # are read: the targets of both directions, the negatives of each.
+        width = params.config.projection_dim
+        gathered = gathered - {NUM_WORDS * width}
+        if divided:
+            gathered.add(NUM_READ * width)
+        for number in (NUM_READ, B * T, K):
+            summed |= {number, number * width}
+    return {"all-gather": gathered, "all-reduce": summed}
+
+
+@pytest.mark.parametrize(("num_devices", "fsdp"), [(8, 1), (4, 2), (8, 8)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_collective_without_a_rule(kind: str, num_devices: int, fsdp: int):
+    program, state, _ = compile_step(kind, num_devices, fsdp)
+    explained = sizes_explained(kind, state.params)
+    found = collectives_of(program.as_text())
+    weights_gathered = 0
+    for each in found:
+        for shape in each.results:
+            size = math.prod(shape.axes)
+            if shape.dtype.startswith("float"):
+                assert size in explained[each.kind], each
+                weights_gathered += each.kind == "all-gather"
+            else:  # Which rows of the softmax are read, every device knows.
+                assert kind == "elmo"
+                assert size in (NUM_READ, 2 * B * T, 1), each
+    leaves = jax.tree.leaves(state.params)
+    divided = sum(not leaf.sharding.is_fully_replicated for leaf in leaves)
+    assert weights_gathered == divided
+    assert bool(divided) == (fsdp > 1)
+    assert any(each.kind == "all-reduce" for each in found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_memory_of_weights_falls_with_the_devices_that_share_them(kind: str):
+    objective, params, config = {"elmo": make_elmo, "bert": make_bert}[kind]()
+    optimizer, _ = make_optimizer(config, 100)
+    state = init_state(objective, params, optimizer).replace(carry=())
+
+    def a_device(fsdp: int) -> int:
+        mesh = training_mesh(fsdp, jax.devices()[:8])
+        leaves, places = jax.tree.leaves(state), shardings_of(state, mesh)
+        return sum(
+            leaf.dtype.itemsize * math.prod(place.shard_shape(leaf.shape))
+            for leaf, place in zip(leaves, places, strict=True)
+        )
+
+    whole = a_device(1)
+    for fsdp in (2, 4, 8):
+        # What is not divided, biases and the like, is a few per cent even here.
+        assert a_device(fsdp) < whole / fsdp + 0.05 * whole
+
+
+@pytest.mark.parametrize(
+    ("groups", "size"),
+    [
+        ("{{0,1,2,3},{4,5,6,7}}", 4),
+        ("[2,4]<=[8]", 4),
+        ("[4,2]<=[2,4]T(1,0)", 2),
+        ("mesh['axis_0'=4,'axis_1'=2] {'axis_1'}", 2),
+        ("mesh['axis_0'=4,'axis_1'=2] {'axis_0', 'axis_1'}", 8),
+        ("{}", 0),
+    ],
+)
+def test_groups_are_read_in_every_form(groups: str, size: int):
+    line = (
+        "  %x = (f32[2,3]{1,0}, bf16[4]{0}, pred[], /*index=3*/s32[5]{0}) all-reduce("
+        f'%a, %b), channel_id=1, replica_groups={groups}, metadata={{op_name="jit/f"}}'
+    )
+    (found,) = collectives_of(line)
+    assert found.kind == "all-reduce"
+    assert found.num_bytes == 24 + 8 + 1 + 20
+    assert (found.group_size, found.source) == (size, "jit/f")
+
+
+def test_what_an_asynchronous_gather_gives_back_is_not_counted():
+    line = (
+        "  %s = (f32[2]{0}, f32[8]{0}) all-gather-start(%a), replica_groups=[1,4]<=[4]"
+    )
+    (found,) = collectives_of(line + "\n  %d = f32[8]{0} all-gather-done(%s)")
+    assert found.num_bytes == 32

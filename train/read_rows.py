@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of a table that a batch reads, in place of the whole table.
+
+The sampled softmax reads some ten thousand of 793,471 words. Every other row has no
+gradient, and Adagrad leaves such a row as it is, and what it remembers of it. So a step
+takes out the rows that are read, and puts them back: the same numbers, without passing
+over two gigabytes several times.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+Rows = Mapping[str, Int[Array, " R"]]
+"""For tables, by the names on the way to them, the rows that are read: ascending, each
+once, then filled up with rising numbers of no rows."""
+
+
+def unique_rows(ids: Int[Array, " N"], num_rows: int) -> Int[Array, " R"]:
+    """Return the distinct rows among some, as `Rows` has them.
+
+    Args:
+      ids: with repetitions, in any order.
+      num_rows: of the table.
+
+    Example:
+      >>> unique_rows(jnp.array([4, 1, 4, 1]), 9).tolist()
+      [1, 4, 11, 12]
+    """
+    size = min(len(ids), num_rows)
+    rows = jnp.unique(ids, size=size, fill_value=num_rows)
+    # What writes rows back is promised that no two are the same.
+    return jnp.where(rows == num_rows, num_rows + jnp.arange(size), rows)
+
+
+def take_rows(tree: Any, rows: Rows) -> Any:
+    """Cut the tables of weights, or of a tree made of such trees, to rows.
+
+    What stands where there is no row is zero.
+    """
+
+    def take(leaf: Array, read: Array) -> Array:
+        return leaf.at[read].get(mode="fill", fill_value=0)
+
+    return _at_tables(take, rows, tree)
+
+
+def put_rows(tree: Any, rows: Rows, changed: Any) -> Any:
+    """Return the tree with the tables' rows put back; all other leaves are replaced."""
+
+    def put(read: Array | None, leaf: Array, new: Array) -> Array:
+        if read is None:
+            return new
+        return leaf.at[read].set(
+            new, mode="drop", indices_are_sorted=True, unique_indices=True
+        )
+
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf, new: put(_rows_of(path, rows), leaf, new), tree, changed
+    )
+
+
+def _at_tables(function: Callable, rows: Rows, tree: Any) -> Any:
+    def apply(path: tuple, leaf: Any) -> Any:
+        read = _rows_of(path, rows)
+        return leaf if read is None else function(leaf, read)
+
+    return jax.tree_util.tree_map_with_path(apply, tree)
+
+
+def _rows_of(path: tuple, rows: Rows) -> Array | None:
+    name = jax.tree_util.keystr(path, simple=True, separator=".")
+    for table, read in rows.items():
+        if name == table or name.endswith(f".{table}"):
+            return read
+    return None
