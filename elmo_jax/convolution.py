@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from elmo_jax.gates import materialise
 from embed_jax.precision import precision
+from embed_jax.target import target_platform
 
 # Words whose responses are in memory at once.
 PORTION = 64
@@ -29,7 +30,7 @@ def highest_responses(
       embedded: the characters of each word, of the type of the products.
       kernel: filters that see `w` characters each; no padding is added.
     """
-    if jax.default_backend() == "cpu" and kernel.shape[-1] >= FEWEST_FILTERS:
+    if target_platform() == "cpu" and kernel.shape[-1] >= FEWEST_FILTERS:
         return _highest_in_portions(embedded, kernel)
     return _highest(embedded, kernel)
 

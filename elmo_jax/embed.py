@@ -18,6 +18,7 @@ from elmo_jax.tokens import BEGIN, END, ElmoTokens
 from embed_jax.layer_spec import LayerSpec, parse_layer_spec
 from embed_jax.scalar_mix import ScalarMix
 from embed_jax.select import select_layers
+from embed_jax.target import target_platform
 
 Mix = ScalarMix | tuple[ScalarMix, ...] | None
 Specs = str | LayerSpec | tuple[str | LayerSpec, ...]
@@ -31,7 +32,6 @@ def apply_bilm(
     highest_layer: int | None = None,
     dtype: DTypeLike = jnp.float32,
     dropout_key: jax.Array | None = None,
-    hoist: bool | None = None,
 ) -> BiLmOutput:
     """Run the biLM inside a computation of yours (not jitted by itself).
 
@@ -43,14 +43,12 @@ def apply_bilm(
       highest_layer: LSTM layers above it are not run; by default all are.
       dtype: of the products; float32 or bfloat16. States and layers are float32.
       dropout_key: a `jax.random.key` turns dropout on, for training.
-      hoist: see `elmo_jax.lstm.LstmLayer`; by default what suits the default backend.
 
     Returns:
       Layers 0 to `highest_layer`, the states after the rows, and each layer at the
       boundary before a sentence.
     """
-    if hoist is None:
-        hoist = jax.default_backend() != "cpu"
+    hoist = target_platform() != "cpu"
     output = BiLm(params.config, jnp.dtype(dtype), hoist=hoist).apply(
         {"params": params.encoder},
         ElmoTokens(*map(jnp.asarray, tokens)),
@@ -189,14 +187,11 @@ def compute_vectors(
     *,
     carry: Carry | None = None,
     norm_over: str = "batch",
-    hoist: bool | None = None,
 ) -> tuple[tuple[Float[Array, "B T _"], ...], Carry]:
     """Run as far as the specs need and select; the body of every jitted entry."""
     num_blocks = params.config.num_blocks
     highest = max(spec.highest_layer(num_blocks) for spec in specs)
-    output = apply_bilm(
-        params, tokens, carry=carry, highest_layer=highest, dtype=dtype, hoist=hoist
-    )
+    output = apply_bilm(params, tokens, carry=carry, highest_layer=highest, dtype=dtype)
     layers = dict(enumerate(output.layers))
     mask = jnp.asarray(tokens.mask)
     vectors = tuple(

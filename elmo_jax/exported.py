@@ -15,6 +15,7 @@ from elmo_jax.tokens import ElmoTokens
 from elmo_jax.vocabulary import write_vocabulary
 from embed_jax.exportable import Exportable
 from embed_jax.layer_spec import LayerSpec
+from embed_jax.target import tracing_for
 
 
 def exportable(params: ElmoParams, spec: LayerSpec, dtype: jnp.dtype) -> Exportable:
@@ -40,7 +41,8 @@ def exportable(params: ElmoParams, spec: LayerSpec, dtype: jnp.dtype) -> Exporta
         )
         tokens = ElmoTokens(**inputs)
         # An accelerator's form, whatever this program is exported on.
-        return compute_vectors(model, tokens, (spec,), (None,), dtype, hoist=True)[0][0]
+        with tracing_for("tpu"):
+            return compute_vectors(model, tokens, (spec,), (None,), dtype)[0][0]
 
     rows = dict.fromkeys(("mask", "starts", "ends"), ("B, T", "bool"))
     text: dict[str, Any] = {"kind": "elmo"}

@@ -111,7 +111,7 @@ def _group_size(line: str) -> int:
         return len(_axes(listed[1]))
     if counted := re.search(r"replica_groups=\[(\d+),(\d+)\]", line):
         return int(counted[2])
-    if named := re.search(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}", line):
+    if named := re.search(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}", line):
         lengths = dict(re.findall(r"('\w+')=(\d+)", named[1]))
         axes = named[2].split(",")
         return math.prod(int(lengths[axis.strip()]) for axis in axes if axis.strip())

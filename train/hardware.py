@@ -1,21 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much a device can compute, to say how much of it a run makes use of."""
+"""What devices can do: the makers' figures, and a CPU's measured rate."""
 
+import dataclasses
 import time
 
 import jax
 import jax.numpy as jnp
 
-# Dense products in bfloat16, operations a second, as the makers publish them.
-PEAKS = {
-    "NVIDIA A100": 312e12,
-    "NVIDIA H100": 989e12,
-    "NVIDIA H200": 989e12,
-    "TPU v4": 275e12,
-    "TPU v5 lite": 197e12,
-    "TPU v5p": 459e12,
-    "TPU v6 lite": 918e12,
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """A device as its maker describes it.
+
+    Attributes:
+      flops: dense products in bfloat16, operations a second.
+      memory: bytes.
+      bandwidth: of the memory, bytes a second.
+      interconnect: what a chip can receive from its neighbours, bytes a second, over
+        all its links; half of what is published as bidirectional.
+    """
+
+    flops: float
+    memory: float
+    bandwidth: float
+    interconnect: float
+
+
+CHIPS = {
+    "NVIDIA A100": Chip(312e12, 80e9, 2.039e12, 300e9),
+    "NVIDIA H100": Chip(989e12, 80e9, 3.35e12, 450e9),
+    "NVIDIA H200": Chip(989e12, 141e9, 4.8e12, 450e9),
+    "TPU v4": Chip(275e12, 32 * 2**30, 1.228e12, 300e9),
+    "TPU v5 lite": Chip(197e12, 16 * 2**30, 0.819e12, 200e9),
+    "TPU v5": Chip(459e12, 95 * 2**30, 2.765e12, 600e9),
+    "TPU v6 lite": Chip(918e12, 32 * 2**30, 1.6e12, 400e9),
 }
+"""By the beginning of what jax calls a device; of two that fit, the longer one."""
+
+
+def chip_of(kind: str) -> Chip | None:
+    """Return what is known of a kind of device, as jax calls it.
+
+    Example:
+      >>> chip_of("TPU v5 lite").flops, chip_of("TPU v5p").flops
+      (197000000000000.0, 459000000000000.0)
+    """
+    fitting = [name for name in CHIPS if kind.startswith(name)]
+    return CHIPS[max(fitting, key=len)] if fitting else None
 
 
 def peak_flops(devices: list[jax.Device]) -> float | None:
@@ -23,13 +54,10 @@ def peak_flops(devices: list[jax.Device]) -> float | None:
 
     A CPU's rate is measured on a float32 product; all its devices share it.
     """
-    kind = devices[0].device_kind
     if devices[0].platform == "cpu":
         return _measured_rate()
-    for name, peak in PEAKS.items():
-        if kind.startswith(name):
-            return peak * len(devices)
-    return None
+    chip = chip_of(devices[0].device_kind)
+    return chip.flops * len(devices) if chip else None
 
 
 def _measured_rate(size: int = 1024) -> float:

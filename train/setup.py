@@ -119,6 +119,7 @@ def _set_up_bilm(experiment: BilmPretraining) -> Setup:
         dtype=compute_dtype(experiment.dtype),
         remat=experiment.remat,
         held_out_batches=experiment.eval_batches,
+        num_negatives=experiment.num_negatives,
     )
     key = jax.random.key(experiment.seed)
     params = elmo_jax.init_params(key, config, len(words))

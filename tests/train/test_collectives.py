@@ -159,6 +159,7 @@ def test_memory_of_weights_falls_with_the_devices_that_share_them(kind: str):
         ("[4,2]<=[2,4]T(1,0)", 2),
         ("mesh['axis_0'=4,'axis_1'=2] {'axis_1'}", 2),
         ("mesh['axis_0'=4,'axis_1'=2] {'axis_0', 'axis_1'}", 8),
+        ("mesh['a'=2,'b'=2], device_ids=([2,2]T(1,0)) {'b'}", 2),
         ("{}", 0),
     ],
 )

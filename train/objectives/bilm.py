@@ -43,6 +43,7 @@ class BilmObjective:
       dtype: of the products.
       remat: whether gates are computed again in the backward pass.
       held_out_batches: at most so many are measured; all where None.
+      num_negatives: words that stand for the vocabulary, of each direction; 0 for none.
     """
 
     config: ElmoConfig
@@ -55,6 +56,7 @@ class BilmObjective:
     dtype: jnp.dtype
     remat: bool = False
     held_out_batches: int | None = None
+    num_negatives: int = 0
 
     @property
     def epoch_steps(self) -> int:
@@ -188,15 +190,25 @@ class BilmObjective:
         }
 
     @property
-    def flops_per_batch(self) -> float:
-        """Products of a step; the character CNN, once a type, is small beside them."""
+    def encoder_flops_per_batch(self) -> float:
+        """Products of the LSTMs; the character CNN, once a type, is small beside."""
         config = self.config
         lstm = 2 * config.projection_dim * 4 * config.cell_dim
         if config.has_projection:
             lstm += config.cell_dim * config.projection_dim
-        negatives = self.batches.num_negatives or self.num_words
-        a_word = config.num_blocks * lstm + negatives * config.projection_dim
-        return float(3 * 2 * 2 * a_word * self.batch_size * self.window)
+        return self._flops(config.num_blocks * lstm)
+
+    @property
+    def flops_per_batch(self) -> float:
+        """Products of a step: the LSTMs, and the words that are scored."""
+        scored = self.num_negatives or self.num_words
+        return self.encoder_flops_per_batch + self._flops(
+            scored * self.config.projection_dim
+        )
+
+    def _flops(self, a_position: int) -> float:
+        """Multiply and add, forward once, backward twice, in both directions."""
+        return float(3 * 2 * 2 * a_position * self.batch_size * self.window)
 
 
 @partial(jax.jit, static_argnums=0)

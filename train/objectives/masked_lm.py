@@ -160,14 +160,20 @@ class MaskedLmObjective:
         return figures
 
     @property
-    def flops_per_batch(self) -> float:
-        """Products of a step: blocks at every token, the vocabulary at hidden ones."""
+    def encoder_flops_per_batch(self) -> float:
+        """Products of the blocks, forward once, backward twice."""
         config, length = self.config, self.data.length
         width = config.layer_dim
         block = 4 * width**2 + 2 * width * config.mlp_dim + 2 * length * width
-        head = width**2 + width * config.vocab_size
-        a_row = length * config.num_blocks * block + self.data.max_predictions * head
-        return float(3 * 2 * a_row * self.batch_size)
+        return float(3 * 2 * length * config.num_blocks * block * self.batch_size)
+
+    @property
+    def flops_per_batch(self) -> float:
+        """Products of a step: blocks at every token, the vocabulary at hidden ones."""
+        config = self.config
+        head = config.layer_dim**2 + config.layer_dim * config.vocab_size
+        of_heads = 3 * 2 * self.data.max_predictions * head * self.batch_size
+        return self.encoder_flops_per_batch + of_heads
 
 
 class _Sums(NamedTuple):

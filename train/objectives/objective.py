@@ -65,6 +65,11 @@ class Objective(Protocol):
         """Return the operations of a step's products: forward once, backward twice."""
         ...
 
+    @property
+    def encoder_flops_per_batch(self) -> float:
+        """Return those of the encoder alone, without what is predicted from it."""
+        ...
+
     def init_carry(self) -> Carry:
         """Return what the first batch's rows start from."""
         ...

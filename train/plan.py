@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run will need of a TPU slice, told before one is rented.
+
+    python -m train.plan bert_base --topology v5e:16x16 --batch-size 16384
+
+The real training step is compiled for the topology, on this machine, without a TPU, and
+read: its memory, its operations, the bytes it moves, what chips send each other. From
+these and the chip's published figures follows the least time of a step. Neither data
+nor weights are needed.
+"""
+
+import dataclasses
+import json
+import math
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+from tyro.conf import arg
+
+from embed_jax.exit_status import exit_status
+from embed_jax.layer_spec import parse_layer_spec
+from embed_jax.output_file import open_output
+from embed_jax.target import tracing_for
+from train.abstract import Abstract, abstract_embedding, abstract_step
+from train.config import Experiment, read_command
+from train.hardware import Chip, chip_of
+from train.log import duration
+from train.roofline import Roofline, bytes_received, roofline_of
+from train.sharding import training_mesh
+from train.tpu_topology import topology_devices
+
+# Of a chip's memory; the runtime keeps a little for itself.
+USABLE = 0.97
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is planned for what.
+
+    Attributes:
+      topology: generation and shape of a TPU slice: v5e:4x4, v5p:2x2x2, v6e:16x16, …
+      fsdp: chips that share one copy of the weights.
+      purpose: the step of training, or the function that embeds a batch of as many rows
+        of the same length.
+      layers: of the function that embeds.
+      largest: double the batch until it does not fit, each time a compilation.
+      output: a file for the same as JSON.
+    """
+
+    topology: str
+    fsdp: int = 1
+    purpose: Annotated[Literal["train", "embed"], arg(name="for")] = "train"
+    layers: str = "last"
+    largest: bool = False
+    output: Path | None = None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+
+    def action() -> None:
+        options, experiment = read_command(
+            given, "python -m train.plan", Options, __doc__ or ""
+        )
+        # Nothing runs; a TPU that is here is left alone, and none is looked for.
+        jax.config.update("jax_platforms", "cpu")
+        plans = plan(experiment, options)
+        sys.stdout.write("\n".join(map(describe, plans)))
+        if options.output:
+            with open_output(options.output) as file:
+                file.write((json.dumps(plans, indent=1) + "\n").encode())
+
+    return exit_status("train.plan", action, "nothing was written")
+
+
+def plan(experiment: Experiment, options: Options) -> list[dict[str, Any]]:
+    """Compile and read; with `options.largest` for one batch size after the other.
+
+    Returns:
+      What JSON can hold, for each batch size that was tried.
+
+    Raises:
+      ValueError: no such topology, a chip that nothing is known of, a batch that the
+        chips cannot share.
+    """
+    parse_layer_spec(options.layers)
+    devices = topology_devices(options.topology)
+    chip = chip_of(devices[0].device_kind)
+    if chip is None:
+        raise ValueError(f"nothing is known of a {devices[0].device_kind}")
+    plans = [_plan_one(experiment, options, devices, chip)]
+    while options.largest and plans[-1]["fits"]:
+        experiment = dataclasses.replace(
+            experiment, batch_size=2 * experiment.batch_size
+        )
+        plans.append(_plan_one(experiment, options, devices, chip))
+    return plans
+
+
+def _plan_one(
+    experiment: Experiment, options: Options, devices: Any, chip: Chip
+) -> dict[str, Any]:
+    mesh = training_mesh(options.fsdp, devices)
+    dtype = jnp.dtype("bfloat16" if experiment.dtype == "auto" else experiment.dtype)
+    what: Abstract
+    if options.purpose == "embed":
+        what = abstract_embedding(experiment, mesh, dtype, options.layers)
+    else:
+        what = abstract_step(experiment, mesh, dtype)
+    facts: dict[str, Any] = {
+        "config": experiment.kind,
+        "for": options.purpose,
+        "topology": options.topology,
+        "chip": devices[0].device_kind,
+        "chips": mesh.size,
+        "mesh": dict(mesh.shape),
+        "batch_size": experiment.batch_size,
+        "rows_a_chip": experiment.batch_size / mesh.size,
+        "row_length": what.row_length,
+        "dtype": str(dtype),
+    }
+    try:
+        with tracing_for("tpu"):
+            program = what.compile()
+    except Exception as error:  # what the compiler raises is of no public class
+        if OUT_OF_MEMORY not in str(error):
+            raise
+        reason = " ".join(str(error).split())[:300]
+        return {**facts, "fits": False, "compiler": reason}
+    memory = _memory(program, what, mesh.size)
+    line = roofline_of(program, chip)
+    tokens = experiment.batch_size * what.row_length
+    facts |= {
+        "memory": memory,
+        "memory_of_chip": chip.memory,
+        "fits": memory["together"] <= USABLE * chip.memory,
+        "flops": line.flops,
+        "model_flops": what.model_flops / mesh.size,
+        "bytes": line.num_bytes,
+        "collectives": _grouped(line),
+        "seconds": {**line.seconds, "step": line.step_seconds},
+        "bound": line.bound,
+        "utilisation": line.utilisation(what.model_flops / mesh.size, chip),
+        "tokens_per_second": tokens / line.step_seconds,
+        "compiler_seconds": _sane((program.cost_analysis() or {}), line),
+    }
+    if options.purpose == "train":
+        whole = experiment.num_steps * line.step_seconds
+        facts["run"] = {
+            "steps": experiment.num_steps,
+            "seconds": whole,
+            "chip_hours": whole * mesh.size / 3600,
+        }
+    return facts
+
+
+def _memory(program: Any, what: Abstract, num_chips: int) -> dict[str, float]:
+    analysis = program.memory_analysis()
+    parts = {name: _bytes_a_chip(tree) for name, tree in what.held.items()}
+    results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+    return {
+        **parts,
+        # As jax keeps them for the way back, before the compiler has looked at it.
+        "activations": what.kept_bytes() / num_chips,
+        "temporary": analysis.temp_size_in_bytes,
+        "results": results,
+        "together": analysis.argument_size_in_bytes
+        + analysis.temp_size_in_bytes
+        + results,
+    }
+
+
+def _bytes_a_chip(tree: Any) -> int:
+    return sum(
+        leaf.dtype.itemsize * math.prod(leaf.sharding.shard_shape(leaf.shape))
+        for leaf in jax.tree.leaves(tree)
+    )
+
+
+def _grouped(line: Roofline) -> dict[str, dict[str, float]]:
+    """Add up the collectives of a kind and a size of group."""
+    groups: dict[str, dict[str, float]] = defaultdict(
+        lambda: {"number": 0, "bytes": 0, "received": 0.0}
+    )
+    for each in line.collectives:
+        group = groups[f"{each.kind} of {each.group_size}"]
+        group["number"] += 1
+        group["bytes"] += each.num_bytes
+        group["received"] += bytes_received(each)
+    return dict(groups)
+
+
+def _sane(costs: dict[str, Any], line: Roofline) -> float | None:
+    """Return the compiler's own estimate, where it can be one."""
+    seconds = float(costs.get("optimal_seconds", 0.0))
+    return seconds if line.step_seconds / 2 < seconds < 100 else None
+
+
+def describe(facts: dict[str, Any]) -> str:
+    """Write a plan for people."""
+    mesh = " x ".join(f"{name} {size}" for name, size in facts["mesh"].items())
+    head = (
+        f"{facts['config']}, {facts['for']} on {facts['topology']}: {facts['chips']} x "
+        f"{facts['chip']}, {mesh}; {facts['rows_a_chip']:g} rows of "
+        f"{facts['row_length']} a chip, {facts['dtype']}"
+    )
+    if "memory" not in facts:
+        return f"{head}\n  does not fit: {facts['compiler']}\n"
+    memory = facts["memory"]
+    parts = " · ".join(
+        f"{name} {_gb(size)}" for name, size in memory.items() if name != "together"
+    )
+    sent = " · ".join(
+        f"{group['number']:g} {name}: {_gb(group['bytes'])}"
+        for name, group in facts["collectives"].items()
+    )
+    seconds = facts["seconds"]
+    times = " · ".join(
+        f"{name} {1e3 * value:.2f} ms" for name, value in seconds.items()
+    )
+    verdict = "fits" if facts["fits"] else "does not fit"
+    lines = [
+        head,
+        f"  memory a chip   {parts}",
+        f"                  together {_gb(memory['together'])} of "
+        f"{_gb(facts['memory_of_chip'])}: {verdict}",
+        f"  a chip computes {facts['flops'] / 1e12:.2f} TFLOP, "
+        f"{facts['model_flops'] / 1e12:.2f} of them the model's products, and moves "
+        f"{_gb(facts['bytes'])}",
+        f"  chips send      {sent or 'nothing'}",
+        f"  at least        {times}, bound by {facts['bound']}",
+        f"  utilisation     at most {facts['utilisation']:.1%} of the peak; "
+        f"{facts['tokens_per_second']:,.0f} tokens/s",
+    ]
+    if facts["compiler_seconds"]:
+        lines.append(f"  the compiler    {1e3 * facts['compiler_seconds']:.2f} ms")
+    if "run" in facts:
+        run = facts["run"]
+        lines.append(
+            f"  the whole run   {run['steps']:,} steps, {duration(run['seconds'])}, "
+            f"{run['chip_hours']:,.0f} chip-hours"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e7 else f"{size / 1e6:.2f} MB"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

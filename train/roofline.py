@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long a compiled program must take at least, from what it computes and moves.
+
+Williams et al. 2009: the longest of three times, that of the operations at the chip's
+peak, that of the bytes at the memory's, and that of what chips send each other. That
+needs all three to overlap perfectly; no program does better, and real ones do worse.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from train.collectives import Collective, collectives_of
+from train.hardware import Chip
+
+
+@dataclasses.dataclass(frozen=True)
+class Roofline:
+    """What a program does on each chip.
+
+    Attributes:
+      flops: operations that the compiler counted; those of kernels it cannot see into
+        are not among them.
+      num_bytes: read from and written to the chip's memory, as the compiler counts.
+      collectives: what is sent.
+      seconds: the times, by name: "compute", "memory", "interconnect".
+    """
+
+    flops: float
+    num_bytes: float
+    collectives: Sequence[Collective]
+    seconds: dict[str, float]
+
+    @property
+    def bound(self) -> str:
+        """Return what takes longest."""
+        return max(self.seconds, key=lambda name: self.seconds[name])
+
+    @property
+    def step_seconds(self) -> float:
+        """Return the time of a step, at least."""
+        return self.seconds[self.bound]
+
+    def utilisation(self, model_flops: float, chip: Chip) -> float:
+        """Return the part of the peak that the model's own products can make use of.
+
+        Args:
+          model_flops: a chip's share of the products of a step, nothing twice.
+          chip: whose peak.
+        """
+        return model_flops / chip.flops / self.step_seconds
+
+
+def roofline_of(program: Any, chip: Chip) -> Roofline:
+    """Read a compiled program."""
+    costs = program.cost_analysis() or {}
+    flops, num_bytes = costs.get("flops", 0.0), costs.get("bytes accessed", 0.0)
+    collectives = collectives_of(program.as_text())
+    received = sum(map(bytes_received, collectives))
+    return Roofline(
+        flops,
+        num_bytes,
+        collectives,
+        {
+            "compute": flops / chip.flops,
+            "memory": num_bytes / chip.bandwidth,
+            "interconnect": received / chip.interconnect,
+        },
+    )
+
+
+def bytes_received(collective: Collective) -> float:
+    """Return what a chip must receive, at least, for a collective to be done.
+
+    Example:
+      >>> line = "%a = f32[8]{0} all-reduce(%x), replica_groups={{0,1,2,3}}, x=1"
+      >>> bytes_received(collectives_of(line)[0])
+      48.0
+    """
+    size = collective.group_size
+    others = 1.0 if not size else (size - 1) / size
+    match collective.kind:
+        case "all-reduce":  # scattered, then gathered
+            return 2 * collective.num_bytes * others
+        case "reduce-scatter":  # the result is one part of as many
+            return collective.num_bytes * max(size - 1, 1)
+        case _:
+            return collective.num_bytes * others
