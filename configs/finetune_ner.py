@@ -3,9 +3,9 @@
 
 Command: python -m train.finetune finetune_ner --model MODEL --data DATA --output DIR
 Hardware: two cores will do for a model of six blocks.
-Time: not measured yet.
+Time: all-MiniLM-L6-v2, WNUT-17, 8 minutes.
 Score: published, CoNLL-2003, BERT-base: dev F1 96.4, test F1 92.4, with --context
-  document and cased pieces. Ours: not measured yet.
+  document and cased pieces. Ours, all-MiniLM-L6-v2: WNUT-17 test F1 41.5, BTC 74.9.
 """
 
 from train.tasks.finetuning import Finetuning

@@ -3,13 +3,13 @@
 
 Command: python -m train.ner ner_small --model MODEL --data DATA
 Hardware: two cores of an EPYC without AVX-512.
-Time: not measured yet.
-Score: docs/results.
+Time: WNUT-17, vectors of 384: features 40 s, the table of six rows 155 s.
+Score: docs/results/README.md; all-MiniLM-L6-v2, mix(blocks), test F1 41.6 on WNUT-17.
 """
 
 from train.tasks.tagging import Tagging
 
 
 def config() -> Tagging:
-    """Return two BiLSTMs of 64; Adam learns fast, and stops early."""
+    """Return two BiLSTMs of 2 x 32; Adam learns fast, and stops early."""
     return Tagging(cell_dim=32, learning_rate=1e-2, num_epochs=5, patience=2)
