@@ -29,8 +29,6 @@ from train.setup import HEADS
 from train.sharding import shardings_of
 from train.step import TrainState, init_state, make_step
 
-NO_DATA = cast(Any, None)
-
 
 class Abstract(NamedTuple):
     """Something that can be compiled.
@@ -193,7 +191,7 @@ def distinct_words(num_words: int) -> int:
 
     Example:
       >>> distinct_words(5120), distinct_words(40960)
-      (2371, 10165)
+      (2369, 10158)
     """
     return min(num_words, round(6 * num_words**0.7))
 
@@ -208,7 +206,7 @@ def _masked_lm(
     objective = MaskedLmObjective(
         config=config,
         data=data,
-        batches=NO_DATA,
+        batches=None,
         held_out=None,
         batch_size=B,
         dtype=dtype,
@@ -242,7 +240,7 @@ def _bilm(
     num_words = experiment.data.vocab_size
     objective = BilmObjective(
         config=config,
-        batches=NO_DATA,
+        batches=None,
         held_out=None,
         num_words=num_words,
         batch_size=B,

@@ -26,14 +26,15 @@ class Chip:
     interconnect: float
 
 
+GIB = 2.0**30
 CHIPS = {
     "NVIDIA A100": Chip(312e12, 80e9, 2.039e12, 300e9),
     "NVIDIA H100": Chip(989e12, 80e9, 3.35e12, 450e9),
     "NVIDIA H200": Chip(989e12, 141e9, 4.8e12, 450e9),
-    "TPU v4": Chip(275e12, 32 * 2**30, 1.228e12, 300e9),
-    "TPU v5 lite": Chip(197e12, 16 * 2**30, 0.819e12, 200e9),
-    "TPU v5": Chip(459e12, 95 * 2**30, 2.765e12, 600e9),
-    "TPU v6 lite": Chip(918e12, 32 * 2**30, 1.6e12, 400e9),
+    "TPU v4": Chip(275e12, 32 * GIB, 1.228e12, 300e9),
+    "TPU v5 lite": Chip(197e12, 16 * GIB, 0.819e12, 200e9),
+    "TPU v5": Chip(459e12, 95 * GIB, 2.765e12, 600e9),
+    "TPU v6 lite": Chip(918e12, 32 * GIB, 1.6e12, 400e9),
 }
 """By the beginning of what jax calls a device; of two that fit, the longer one."""
 

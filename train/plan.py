@@ -164,16 +164,16 @@ def _memory(program: Any, what: Abstract, num_chips: int) -> dict[str, float]:
     analysis = program.memory_analysis()
     parts = {name: _bytes_a_chip(tree) for name, tree in what.held.items()}
     results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
-    return {
+    temporary = analysis.temp_size_in_bytes
+    sizes = {
         **parts,
         # As jax keeps them for the way back, before the compiler has looked at it.
         "activations": what.kept_bytes() / num_chips,
-        "temporary": analysis.temp_size_in_bytes,
+        "temporary": temporary,
         "results": results,
-        "together": analysis.argument_size_in_bytes
-        + analysis.temp_size_in_bytes
-        + results,
+        "together": analysis.argument_size_in_bytes + temporary + results,
     }
+    return {name: float(size) for name, size in sizes.items()}
 
 
 def _bytes_a_chip(tree: Any) -> int:

@@ -83,6 +83,6 @@ def bytes_received(collective: Collective) -> float:
         case "all-reduce":  # scattered, then gathered
             return 2 * collective.num_bytes * others
         case "reduce-scatter":  # the result is one part of as many
-            return collective.num_bytes * max(size - 1, 1)
+            return float(collective.num_bytes * max(size - 1, 1))
         case _:
             return collective.num_bytes * others

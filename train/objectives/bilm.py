@@ -34,7 +34,7 @@ class BilmObjective:
 
     Attributes:
       config: the shape of the model.
-      batches: of the training text.
+      batches: of the training text; None for a step of shapes alone.
       held_out: of the text that is measured, unshuffled; None for none.
       num_words: of the vocabulary.
       batch_size: rows of a batch, over all devices.
@@ -47,7 +47,7 @@ class BilmObjective:
     """
 
     config: ElmoConfig
-    batches: BilmBatches
+    batches: BilmBatches | None
     held_out: BilmBatches | None
     num_words: int
     batch_size: int
@@ -61,11 +61,13 @@ class BilmObjective:
     @property
     def epoch_steps(self) -> int:
         """Batches of the first epoch."""
-        return self.batches.epoch_end(0)
+        return 0 if self.batches is None else self.batches.epoch_end(0)
 
     @property
     def tokens_per_batch(self) -> float:
         """Positions of a step; each is read once in each direction."""
+        if self.batches is None:
+            return 0.0
         return self.batches.num_targets / self.epoch_steps
 
     def init_carry(self) -> Carry:

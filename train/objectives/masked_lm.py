@@ -33,7 +33,7 @@ class MaskedLmObjective:
     Attributes:
       config: the shape of the model.
       data: what a batch is made of.
-      batches: of the training text.
+      batches: of the training text; None for a step of shapes alone.
       held_out: of the text that is measured, unshuffled; None for none.
       batch_size: rows of a batch, over all devices.
       dtype: of the computation.
@@ -43,7 +43,7 @@ class MaskedLmObjective:
 
     config: BertConfig
     data: MaskedLmConfig
-    batches: MaskedLmBatches
+    batches: MaskedLmBatches | None
     held_out: MaskedLmBatches | None
     batch_size: int
     dtype: jnp.dtype
@@ -53,11 +53,13 @@ class MaskedLmObjective:
     @property
     def epoch_steps(self) -> int:
         """Batches of the first epoch."""
-        return self.batches.epoch_end(0)
+        return 0 if self.batches is None else self.batches.epoch_end(0)
 
     @property
     def tokens_per_batch(self) -> float:
         """Tokens of a batch without padding, specials included."""
+        if self.batches is None:
+            return 0.0
         return float(np.count_nonzero(self.batches[0].rows.sequences))
 
     def init_carry(self) -> tuple[()]:

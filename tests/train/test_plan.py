@@ -1,0 +1,105 @@
+"""What is planned is what the compiler says, and the arithmetic on it is right."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from train import plan
+from train.abstract import abstract_embedding, abstract_step
+from train.config import experiment_named
+from train.hardware import Chip, chip_of
+from train.roofline import roofline_of
+from train.sharding import training_mesh
+
+CHIP = Chip(flops=1e12, memory=1e9, bandwidth=1e10, interconnect=1e9)
+
+
+def program_of(flops: float, num_bytes: float, text: str = "") -> Any:
+    costs = {"flops": flops, "bytes accessed": num_bytes}
+    return SimpleNamespace(cost_analysis=lambda: costs, as_text=lambda: text)
+
+
+def test_the_longest_of_three_times():
+    gather = "%a = f32[1000]{0} all-gather(%x), replica_groups={{0,1,2,3}}, x=1"
+    scatter = "%b = f32[250]{0} reduce-scatter(%y), replica_groups={{0,1,2,3}}, y=1"
+    line = roofline_of(program_of(2e9, 5e7, f"{gather}\n{scatter}"), CHIP)
+    expected = {"compute": 2e-3, "memory": 5e-3, "interconnect": 6e-6}
+    assert line.seconds == pytest.approx(expected)
+    assert (line.bound, line.step_seconds) == ("memory", pytest.approx(5e-3))
+    # A quarter of the time, of which half are the model's own products.
+    assert line.utilisation(1e9, CHIP) == pytest.approx(0.2)
+
+
+def test_a_longer_name_is_another_chip():
+    lite, full = chip_of("TPU v5 lite"), chip_of("TPU v5")
+    assert lite is not None
+    assert full is not None
+    assert lite.flops < full.flops
+    assert chip_of("TPU v5p") == full
+    assert chip_of("cpu") is None
+
+
+@pytest.mark.parametrize("name", ["elmo_tiny", "bert_tiny"])
+def test_the_step_that_is_planned_is_the_step_that_runs(name: str):
+    """Compiled for this CPU: the shapes fit together, and memory is what is there."""
+    experiment = experiment_named(name)
+    mesh = training_mesh(2, jax.devices()[:4])
+    what = abstract_step(experiment, mesh, jnp.dtype(jnp.float32))
+    held = sum(plan._bytes_a_chip(what.held[part]) for part in ("weights", "optimiser"))
+    memory = plan._memory(what.compile(), what, mesh.size)
+    assert memory["weights"] + memory["optimiser"] == held
+    assert memory["together"] >= held + memory["temporary"]
+    assert memory["activations"] > 0
+    vectors = abstract_embedding(experiment, mesh, jnp.dtype(jnp.float32), "last")
+    served = plan._memory(vectors.compile(), vectors, mesh.size)
+    assert 0 < served["results"] < served["together"]
+    assert vectors.model_flops < what.model_flops / 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--topology", "v9z:4x4"], "no topology 'v9z:4x4'"),
+        (["--topology", "v5e:2x2", "--layers", "last5"], 'no layer name "last5"'),
+    ],
+)
+def test_what_cannot_be_planned_is_one_line(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+):
+    assert plan.main(["bert_tiny", *options]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["elmo_tiny", "bert_tiny"])
+def test_a_small_slice_is_compiled_for(name: str, tmp_path: Path):
+    """In a process of its own: libtpu changes what jax finds."""
+    output = tmp_path / "plan.json"
+    command = [sys.executable, "-m", "train.plan", name, "--topology", "v5e:2x2"]
+    ran = subprocess.run(
+        [*command, "--fsdp", "2", "--output", str(output)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "needs libtpu" in ran.stderr:
+        pytest.skip(f"libtpu cannot load: {ran.stderr.strip().splitlines()[-1]}")
+    assert ran.returncode == 0, ran.stderr
+    (facts,) = json.loads(output.read_text())
+    assert facts["chips"] == 4
+    assert facts["fits"]
+    assert 0 < facts["utilisation"] < 1
+    assert facts["seconds"]["step"] == max(facts["seconds"].values())
+    assert facts["flops"] > facts["model_flops"]
+    # Weights are gathered by twos, gradients summed over all.
+    assert "all-gather of 2" in facts["collectives"]
+    assert f"{name.split('_')[0]}, train on v5e:2x2: 4 x TPU v5 lite" in ran.stdout
