@@ -4,8 +4,8 @@
 Command: python -m train.finetune finetune_polarity --model MODEL
   --data sentence_polarity.zip --output DIR
 Hardware: two cores will do for a model of six blocks.
-Time: not measured yet.
-Score: not measured yet.
+Time: all-MiniLM-L6-v2, four minutes an epoch.
+Score: all-MiniLM-L6-v2, test accuracy 84.1 after two epochs; docs/results/README.md.
 """
 
 from train.tasks.finetuning import Finetuning
