@@ -2,7 +2,7 @@
 """A tagger small enough for the whole table in minutes on two cores.
 
 Command: python -m train.ner ner_small --model MODEL --data DATA
-Hardware: two cores of an EPYC without AVX-512.
+Hardware: two cores of an EPYC with AVX-512.
 Time: WNUT-17, vectors of 384: features 40 s, the table of six rows 155 s.
 Score: docs/results/README.md; all-MiniLM-L6-v2, mix(blocks), test F1 41.6 on WNUT-17.
 """
