@@ -68,8 +68,8 @@ def spec_of(name: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
 
     Example:
       >>> mesh = training_mesh(1, jax.devices()[:1])
-      >>> spec_of("encoder.layer_0.mlp.up.kernel", (4, 8), mesh)
-      PartitionSpec()
+      >>> tuple(spec_of("encoder.layer_0.mlp.up.kernel", (4, 8), mesh))
+      ()
     """
     size = mesh.shape.get(FSDP, 1)
     if size > 1:

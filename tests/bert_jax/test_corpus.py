@@ -31,6 +31,7 @@ def alone(sentence, spec="last") -> np.ndarray:
 sentence = st.lists(st.sampled_from(WORDS[5:]), max_size=30).map(" ".join)
 
 
+@pytest.mark.slow
 @hypothesis.given(
     sentences=st.lists(sentence, min_size=1, max_size=12),
     budget=st.sampled_from([1, 40, 100, 1024]),
@@ -51,6 +52,7 @@ def test_vectors_do_not_depend_on_company(sentences, budget, data):
         np.testing.assert_allclose(got, layers[1 + first], atol=1e-5)
 
 
+@pytest.mark.slow
 @hypothesis.given(sentences=st.lists(sentence, min_size=1, max_size=12))
 @hypothesis.settings(max_examples=10)
 def test_device_count_does_not_move_a_vector(sentences):

@@ -372,6 +372,7 @@ def test_nothing_is_read_before_it_is_asked_for():
     assert asked[5:] == [0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_context", [0, 1, 10_000])
 def test_memory_does_not_grow_with_the_document(max_context):
     def source(num_sentences):

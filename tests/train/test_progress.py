@@ -13,7 +13,7 @@ class Objective:
 
     batches = held_out = None
     epoch_steps = 4
-    flops_per_batch = 1e6
+    flops_per_batch = encoder_flops_per_batch = 1e6
     asked = 0
 
     @property
@@ -24,6 +24,8 @@ class Objective:
     def init_carry(self): ...
 
     def weights_of(self, batch): ...
+
+    def rows_read(self, batch): ...
 
     def loss(self, params, carry, batch, weights, key): ...
 

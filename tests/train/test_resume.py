@@ -120,14 +120,9 @@ def is_saving(run: Path) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "num_devices"),
-    [
-        ("elmo", 4),
-        ("bert", 1),
-        pytest.param("elmo", 1, marks=pytest.mark.slow),
-        pytest.param("bert", 4, marks=pytest.mark.slow),
-    ],
+    ("kind", "num_devices"), [("elmo", 4), ("bert", 1), ("elmo", 1), ("bert", 4)]
 )
 def test_a_stopped_run_goes_on(folder, tmp_path, capsys, kind, num_devices):
     # Figures are means of five steps, so a stop may fall between two lines.

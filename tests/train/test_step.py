@@ -165,7 +165,7 @@ def test_any_mesh_takes_the_same_course(kind):
 
     expected = course(1, 1)
     assert len(set(expected)) == len(expected) == 8
-    for num_devices, fsdp in ((2, 1), (4, 2), (8, 1), (8, 4)):
+    for num_devices, fsdp in ((4, 2), (8, 1), (8, 4)):
         found = course(num_devices, fsdp)
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 

@@ -112,7 +112,7 @@ def needed_layers(
     Example:
       >>> layers, restated = needed_layers("mix(last4),0", 12)
       >>> layers, str(restated)
-      ((0, 9, 10, 11, 12), 'mix(1,2,3,4),embeddings')
+      ((0, 9, 10, 11, 12), 'mix(first,2,3,4),embeddings')
     """
     parsed = parse_layer_spec(spec)
     layers = parsed.layers(num_blocks)

@@ -75,8 +75,11 @@ def _train_beside(work: list[tuple], jobs: int) -> None:
                 done.result()
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
+            children = multiprocessing.active_children()
+            for process in children:
                 process.terminate()
+            for process in children:
+                process.join()
             if isinstance(error, BrokenProcessPool):
                 raise OSError(
                     "a process that trained a tagger was killed, perhaps for want of "

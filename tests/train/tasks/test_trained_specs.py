@@ -21,6 +21,7 @@ def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TaggedFeatures
     return make_splits(tmp_path_factory.mktemp("features"))
 
 
+@pytest.mark.slow
 def test_side_by_side_is_one_after_the_other(splits, tmp_path: Path, monkeypatch):
     config = dataclasses.replace(SMALL, num_epochs=1)
     alone = train_specs(config, SPECS, splits, tmp_path / "alone", jobs=1)
