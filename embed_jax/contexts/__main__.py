@@ -40,8 +40,9 @@ from embed_jax.output_file import check_output, open_output
 
 # Neighbours that the page knows of each context.
 NEAREST = 6
-# Contexts that every pair of is compared, in seconds and not in minutes.
-MOST_CONTEXTS = 20_000
+# Every two contexts are compared, in each layer, and all are drawn: with more the
+# command takes long, and the page moves in jerks.
+MOST_CONTEXTS = 5_000
 
 
 @dataclasses.dataclass(frozen=True)
