@@ -41,7 +41,8 @@ class Tagging:
       max_gradient_norm: a longer gradient is shortened.
       batch_words: of a batch, about.
       num_epochs: at most.
-      patience: epochs without a better dev score of any seed before training ends.
+      patience: epochs without a better dev score of any seed before training ends;
+        they count once a score is above zero.
       context: pieces of the neighbouring sentences that a sentence is shown, or
         "document", as many as the model reads.
       pool: how the pieces of a word become one vector.
@@ -168,7 +169,9 @@ def train_taggers(
         best = _where(better, training.state.params, best if epoch > 1 else None)
         best_scores = np.where(better, scores, best_scores)
         best_epochs = np.where(better, epoch, best_epochs)
-        if epoch - best_epochs.max() >= config.patience:
+        # Where names are rare, taggers at first say "O" of everything, for epochs.
+        has_begun = best_scores.max() > 0
+        if has_begun and epoch - best_epochs.max() >= config.patience:
             break
     predictions = test.predict(best)
     weights = best["params"]

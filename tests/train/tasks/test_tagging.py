@@ -60,6 +60,18 @@ def test_training_stops_when_dev_does_not_improve(splits):
     assert max(outcome.epochs) < 40
 
 
+def test_patience_begins_with_the_first_name_found(splits, monkeypatch):
+    scores = iter([0.0] * 6 + [1.0, 0.5, 0.5, 0.5])
+    monkeypatch.setattr(
+        "train.tasks.tagging._HeldOut.score", lambda self, found: [next(scores)] * 2
+    )
+    config = dataclasses.replace(SMALL, num_epochs=20, patience=2)
+    # Three dev scores after the six zeros, then one of test.
+    outcome = train_taggers(config, "last", splits)
+    assert outcome.epochs == (7, 7)
+    assert next(scores, None) is None
+
+
 def test_equal_work_is_one_program():
     assert needed_layers("last", 2)[1] == needed_layers("1", 2)[1]
     assert needed_layers("mix(last4)", 12) == (
