@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The taggers of several specs, trained side by side; what came of them is kept.
 
-Each is trained in a process of its own. Threads would not do: XLA's CPU client gives
-all computations of a process the same few threads, and two loops that wait there for
-their parts at the same time can wait for each other for ever.
+Each is trained in a process of its own: XLA's CPU client gives all computations of a
+process the same few threads.
 """
 
 import dataclasses
