@@ -3,7 +3,7 @@
 
 Command: python -m train.ner ner_small --model MODEL --data DATA
 Hardware: two cores of an EPYC with AVX-512.
-Time: WNUT-17, vectors of 384: features 40 s, the table of six rows 155 s.
+Time: WNUT-17, vectors of 384: the table of six rows 155 s once features are cached.
 Score: docs/results/README.md; all-MiniLM-L6-v2, mix(blocks), test F1 41.6 on WNUT-17.
 """
 

@@ -49,7 +49,6 @@ def exportable(params: ElmoParams, spec: LayerSpec, dtype: jnp.dtype) -> Exporta
     constraints = ["B >= 1", "T >= 1", "U >= 2"]
     if config.char_cnn:
         text["max_characters"] = config.char_cnn.max_characters
-        text["max_width"] = config.char_cnn.max_width
         constraints.append(f"C >= {config.char_cnn.max_width}")
     return Exportable(
         function=function,

@@ -204,14 +204,19 @@ def _batches(lines: Iterable[str]) -> Iterator[list[list[str]]]:
         yield batch
 
 
-def main() -> None:
-    """Embed the lines of the standard input."""
-    served = Served(Path(__file__).parent)
-    for batch in _batches(sys.stdin):
-        for words, vectors in zip(batch, served.embed(batch), strict=True):
-            line = {"words": words, "vectors": vectors.round(7).tolist()}
-            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+def main() -> int:
+    """Embed the lines of the standard input; return the exit status."""
+    try:
+        served = Served(Path(__file__).parent)
+        for batch in _batches(sys.stdin):
+            for words, vectors in zip(batch, served.embed(batch), strict=True):
+                line = {"words": words, "vectors": vectors.round(7).tolist()}
+                sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+    except ValueError as error:
+        sys.stderr.write(f"serve: {' '.join(str(error).split())}\n")
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

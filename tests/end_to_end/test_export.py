@@ -174,3 +174,13 @@ def test_what_serving_refuses(tmp_path: Path):
         Served(tmp_path / "artefact")
     with pytest.raises(ValueError, match="no exported embedder"):
         Served(tmp_path / "absent")
+    ran = subprocess.run(
+        [sys.executable, "-I", str(tmp_path / "artefact/serve.py")],
+        input="we\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert len(ran.stderr.splitlines()) == 1
+    assert "no exported embedder, or damaged" in ran.stderr

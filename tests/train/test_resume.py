@@ -23,6 +23,7 @@ from tests.train.experiments import (
 )
 from train.log import METRICS
 from train.pretrain import pretrain
+from train.sharding import training_mesh
 
 REPOSITORY = Path(__file__).parents[2]
 NUM_STEPS = 60
@@ -139,6 +140,27 @@ def test_a_stopped_run_goes_on(folder, tmp_path, capsys, kind, num_devices):
     assert "going on from the checkpoint of step 7" in capsys.readouterr().err
     assert [line["step"] for line in losses(whole)] == [5, 6, 10, 11]
     check_same(broken, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_goes_on_on_another_mesh(folder, tmp_path, kind):
+    """The same batches and, but for rounding, the same losses."""
+    experiment = make_experiment(kind, folder, num_steps=9)
+    whole, moved = tmp_path / "whole", tmp_path / "moved"
+    pretrain(experiment, whole, mesh=training_mesh(1, jax.devices()[:1]))
+    # No two in a row divide the weights alike.
+    for fsdp, num_devices, steps in ((2, 4, 3), (1, 2, 3), (4, 4, 3)):
+        mesh = training_mesh(fsdp, jax.devices()[:num_devices])
+        pretrain(experiment, moved, mesh=mesh, stop=stop_after(steps))
+    assert [line["step"] for line in losses(moved)] == [
+        line["step"] for line in losses(whole)
+    ]
+    for ours, theirs in zip(losses(moved), losses(whole), strict=True):
+        named = [name for name in theirs if name.endswith("loss")]
+        assert named
+        for name in named:
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-5), name
 
 
 def test_a_finished_run_is_left_as_it_is(folder, tmp_path):
