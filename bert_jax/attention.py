@@ -2,16 +2,46 @@
 """Self-attention over a batch of padded rows."""
 
 import flax.linen as nn
+import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
+from bert_jax import fused_attention as fused
 from bert_jax.config import BertConfig
 from bert_jax.dense import Dense
+from bert_jax.dropout import Dropout, row_seeds
 from embed_jax.precision import precision
+from embed_jax.spread import mesh_of_rows
+from embed_jax.target import target_platform
 
-# Finite, so that a row of nothing but padding yields no NaN; exp() of it is zero.
-MASKED = -1e30
+
+class Seen(flax.struct.PyTreeNode):
+    """Which tokens see which.
+
+    Attributes:
+      sequences: 0 at padding; in packed rows the number of each token's text.
+      bias: 0 where a query sees a key and `MASKED` elsewhere, float32. One row for all
+        queries, or one for each where they do not see the same keys.
+      packed: whether tokens see those of their own text only.
+    """
+
+    sequences: Int[Array, "B T"]
+    bias: Float[Array, "B 1 #T S"]
+    packed: bool = flax.struct.field(pytree_node=False)
+
+
+def who_sees(mask: Bool[Array, "B T"], sequences: Int[Array, "B T"] | None) -> Seen:
+    """Let tokens see the real ones of their row, or of their own text in it."""
+    seen = mask[:, None, None]
+    if sequences is None:
+        numbers = mask.astype(jnp.int32)
+    else:
+        numbers = jnp.where(mask, sequences, 0)
+        alike = sequences[:, :, None] == sequences[:, None, :]
+        seen = seen & alike[:, None]
+    bias = jnp.where(seen, jnp.float32(0), jnp.float32(fused.MASKED))
+    return Seen(numbers, bias, sequences is not None)
 
 
 class SelfAttention(nn.Module):
@@ -28,27 +58,51 @@ class SelfAttention(nn.Module):
     def __call__(
         self,
         states: Float[Array, "B T D"],
-        key_bias: Float[Array, "B 1 #T S"],
+        seen: Seen,
         deterministic: bool = True,
     ) -> Float[Array, "B T D"]:
         """Attend.
 
         Args:
           states: the layer below.
-          key_bias: 0 at real keys, `MASKED` at padding, float32. One row for all
-            queries, or one for each where they do not see the same keys.
+          seen: which tokens see which.
           deterministic: False draws dropout from the "dropout" stream.
 
         Returns:
           The output product, before dropout and residual.
         """
         query, key, value = (
-            _split_heads(Dense(self.config, name=name, dtype=self.dtype)(states), self)
+            Dense(self.config, name=name, dtype=self.dtype)(states)
             for name in ("query", "key", "value")
         )
-        context = self.attend(query, key, value, key_bias, deterministic)
-        merged = context.transpose(0, 2, 1, 3).reshape(states.shape)
+        if self._has_kernel(states):
+            merged = self._attend_fused(query, key, value, seen, deterministic)
+        else:
+            query, key, value = map(self._split_heads, (query, key, value))
+            context = self.attend(query, key, value, seen.bias, deterministic)
+            merged = context.transpose(0, 2, 1, 3).reshape(states.shape)
         return Dense(self.config, name="out", dtype=self.dtype)(merged)
+
+    def _has_kernel(self, states: Float[Array, "B T D"]) -> bool:
+        """Tell whether the kernel takes these; float32 is for the exact form."""
+        mesh = mesh_of_rows()
+        knows_devices = mesh is not None or jax.device_count() == 1
+        return (
+            target_platform() == "tpu"
+            and knows_devices
+            and self.dtype == jnp.bfloat16
+            and fused.fits(states.shape[1], states.shape[2], self.config.head_dim)
+        )
+
+    def _attend_fused(
+        self, query: Array, key: Array, value: Array, seen: Seen, deterministic: bool
+    ) -> Float[Array, "B T D"]:
+        rate = 0.0 if deterministic else self.config.attention_dropout_rate
+        seeds = jnp.zeros((len(query), 2), jnp.uint32)
+        if rate:
+            seeds = row_seeds(self.make_rng("dropout"), len(query))
+        form = fused.Form(self.config.head_dim, seen.packed, rate)
+        return fused.fused_attention(query, key, value, seen.sequences, seeds, form)
 
     def attend(
         self,
@@ -73,10 +127,9 @@ class SelfAttention(nn.Module):
         # sum, and 5 to 20 % of the time of short rows on CPU.
         unnormalised = jnp.exp(scores)
         total = unnormalised.sum(axis=-1, keepdims=True)
-        # Each probability has its own coin: one mask for all heads, Linen's default
-        # elsewhere, would not be the published model.
-        dropped = nn.Dropout(self.config.attention_dropout_rate)(
-            unnormalised, deterministic=deterministic
+        # Each probability has its own coin, for every head: so it was published.
+        dropped = Dropout(self.config.attention_dropout_rate)(
+            unnormalised, deterministic
         )
         context = jnp.einsum(
             "BNTS,BNSK->BNTK",
@@ -87,9 +140,6 @@ class SelfAttention(nn.Module):
         )
         return (context / total).astype(self.dtype)
 
-
-def _split_heads(
-    states: Float[Array, "B T D"], module: SelfAttention
-) -> Float[Array, "B N T K"]:
-    heads = (module.config.num_heads, module.config.head_dim)
-    return states.reshape(*states.shape[:2], *heads).transpose(0, 2, 1, 3)
+    def _split_heads(self, states: Float[Array, "B T D"]) -> Float[Array, "B N T K"]:
+        heads = (self.config.num_heads, self.config.head_dim)
+        return states.reshape(*states.shape[:2], *heads).transpose(0, 2, 1, 3)

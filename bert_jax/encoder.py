@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from bert_jax.attention import MASKED, SelfAttention
+from bert_jax.attention import Seen, SelfAttention, who_sees
 from bert_jax.config import BertConfig
 from bert_jax.dense import ACTIVATIONS, Dense, LayerNorm, published_init
+from bert_jax.dropout import Dropout
 
 
 class Embeddings(nn.Module):
@@ -36,7 +37,7 @@ class Embeddings(nn.Module):
         else:
             states = states + position(positions)
         states = LayerNorm(self.config, name="norm", dtype=self.dtype)(states)
-        return nn.Dropout(self.config.dropout_rate)(states, deterministic=deterministic)
+        return Dropout(self.config.dropout_rate)(states, deterministic)
 
     def _table(self, name: str, rows: int) -> nn.Embed:
         init = published_init(self.config)
@@ -53,8 +54,15 @@ class Mlp(nn.Module):
     def __call__(self, states: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """Apply to every token alone."""
         up = Dense(self.config, self.config.mlp_dim, name="up", dtype=self.dtype)
-        hidden = ACTIVATIONS[self.config.hidden_act](up(states))
-        return Dense(self.config, name="down", dtype=self.dtype)(hidden)
+        activate = ACTIVATIONS[self.config.hidden_act]
+
+        def narrow(down: nn.Module, hidden: Float[Array, "B T H"]) -> Array:
+            return down(activate(hidden))
+
+        # The widest array of a block is kept once, before the activation, and not also
+        # after it and with its derivative.
+        down = Dense(self.config, name="down", dtype=self.dtype)
+        return nn.remat(narrow)(down, up(states))
 
 
 class Block(nn.Module):
@@ -67,15 +75,16 @@ class Block(nn.Module):
     def __call__(
         self,
         states: Float[Array, "B T D"],
-        key_bias: Float[Array, "B 1 #T S"],
+        seen: Seen,
         deterministic: bool = True,
     ) -> Float[Array, "B T D"]:
         """Attend and add; feed forward and add."""
-        dropout = nn.Dropout(self.config.dropout_rate, deterministic=deterministic)
+        dropout = Dropout(self.config.dropout_rate)
         attention = SelfAttention(self.config, self.dtype, name="attention")
-        update = dropout(attention(states, key_bias, deterministic))
+        update = dropout(attention(states, seen, deterministic), deterministic)
         states = self._normalise(states + update, "attention_norm")
-        update = dropout(Mlp(self.config, self.dtype, name="mlp")(states))
+        update = Mlp(self.config, self.dtype, name="mlp")(states)
+        update = dropout(update, deterministic)
         return self._normalise(states + update, "mlp_norm")
 
     def _normalise(
@@ -129,16 +138,12 @@ class Encoder(nn.Module):
         """
         embeddings = Embeddings(self.config, self.dtype, name="embeddings")
         states = embeddings(ids, segment_ids, positions, deterministic)
-        seen = mask[:, None, None]
-        if sequences is not None:
-            alike = sequences[:, :, None] == sequences[:, None, :]
-            seen = seen & alike[:, None]
-        key_bias = jnp.where(seen, jnp.float32(0), jnp.float32(MASKED))
+        seen = who_sees(mask, sequences)
         layers = [states]
         block_class = nn.remat(Block, static_argnums=(3,)) if self.remat else Block
         # Initialisation visits every block, whatever is asked of it.
         last = self.config.num_blocks if highest_layer is None else highest_layer
         for index in range(self.config.num_blocks if self.is_initializing() else last):
             block = block_class(self.config, self.dtype, name=f"layer_{index}")
-            layers.append(block(layers[-1], key_bias, deterministic))
+            layers.append(block(layers[-1], seen, deterministic))
         return tuple(layers)

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from bert_jax.config import BertConfig
 from bert_jax.dense import ACTIVATIONS, Dense, LayerNorm, published_init
+from bert_jax.dropout import Dropout
 from embed_jax.precision import precision
 
 
@@ -83,7 +84,7 @@ class Classifier(nn.Module):
         """Score the labels."""
         rate = self.config.classifier_dropout_rate
         rate = self.config.dropout_rate if rate is None else rate
-        states = nn.Dropout(rate)(states, deterministic=deterministic)
+        states = Dropout(rate)(states, deterministic)
         num_labels = len(self.config.labels)
         return Dense(self.config, num_labels, name="dense", dtype=self.dtype)(states)
 

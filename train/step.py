@@ -11,6 +11,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
+from embed_jax.spread import rows_spread_over
 from train.objectives.objective import Batch, Carry, Mean, Means, Objective, Params
 from train.read_rows import put_rows, take_rows
 from train.sharding import FSDP, GATHERED, gather_weights
@@ -68,7 +69,11 @@ def make_step(
       by_rows: whether tables of which a batch reads few rows are updated there alone;
         the same for an optimiser that keeps what has no gradient as it is.
     """
-    loss = objective.loss
+
+    def loss(*operands: Any) -> Any:
+        with rows_spread_over(mesh):
+            return objective.loss(*operands)
+
     if mesh is not None and mesh.shape.get(FSDP, 1) > 1:
         loss = _with_gathered_weights(loss, mesh)
 

@@ -19,6 +19,7 @@ from bert_jax.encoder import Encoder
 from bert_jax.heads import MlmHead, NspHead, Pooler
 from bert_jax.params import BertParams
 from train.data.masked_lm_batches import MaskedLmBatch, MaskedLmBatches, MaskedLmConfig
+from train.objectives.cross_entropy import cross_entropy
 from train.objectives.objective import Batch, Mean, Means, perplexity_of
 from train.read_rows import Rows
 
@@ -120,7 +121,7 @@ class MaskedLmObjective:
         hidden = jnp.take_along_axis(last, rows.predicted[..., None], axis=1)
         mlm = MlmHead(self.config, self.dtype)
         logits = mlm.apply({"params": params.heads["mlm"]}, hidden, table)
-        tokens = _cross_entropy(cast(Array, logits), rows.targets, rows.weights)
+        tokens = _sums_of(cast(Array, logits), rows.targets, rows.weights)
         if self.data.pairs == "none":
             return _Sums(*tokens, *tokens)
         first = jnp.take_along_axis(last, rows.heads[..., None], axis=1)
@@ -130,7 +131,7 @@ class MaskedLmObjective:
         nsp = NspHead(self.config, self.dtype)
         logits = nsp.apply({"params": params.heads["nsp"]}, pooled)
         logits = cast(Array, logits).reshape(*rows.labels.shape, 2)
-        pairs = _cross_entropy(logits, rows.labels, rows.label_weights)
+        pairs = _sums_of(logits, rows.labels, rows.label_weights)
         return _Sums(*tokens, *pairs)
 
     def measure(
@@ -193,17 +194,13 @@ def _measure_batch(
     return jnp.stack([jnp.stack(mean) for mean in sums])
 
 
-def _cross_entropy(
+def _sums_of(
     logits: Float[Array, "B M Y"], targets: Array, weights: Float[Array, "B M"]
 ) -> tuple[Mean, Mean]:
     """Return loss and accuracy as sums with their weight."""
-    highest = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
-    shifted = logits - highest
-    chosen = jnp.take_along_axis(shifted, targets[..., None], axis=-1)[..., 0]
-    losses = jnp.log(jnp.exp(shifted).sum(axis=-1)) - chosen
+    choice = cross_entropy(logits, targets)
     weight = jnp.sum(weights)
-    hits = (chosen >= 0).astype(jnp.float32)
     return (
-        Mean(jnp.sum(losses * weights), weight),
-        Mean(jnp.sum(hits * weights), weight),
+        Mean(jnp.sum(choice.losses * weights), weight),
+        Mean(jnp.sum(choice.hits.astype(jnp.float32) * weights), weight),
     )

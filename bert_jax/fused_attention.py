@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention of short rows as one TPU kernel: scores never leave the chip's own memory.
+
+Written out, attention moves the scores of every pair of tokens to memory and back some
+eight times a step, more than all else together in rows of 512. A row of BERT is short
+enough for all its scores to be held at once, so that no running softmax is needed, as
+longer rows do (Dao et al. 2022). The backward pass computes them again.
+
+Operands stay `[B, T, D]`, heads side by side as the products before and after have
+them; a program of the grid takes some rows and as many heads as fill the 128 lanes.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+from jax.sharding import PartitionSpec
+from jaxtyping import Array, Float, Int, UInt
+
+from bert_jax.dropout import keeps
+from embed_jax.precision import precision
+from embed_jax.spread import mesh_of_rows
+
+# Finite, so that a row of nothing but padding yields no NaN; exp() of it is zero.
+MASKED = -1e30
+
+LANES = 128
+LONGEST = 512
+"""Of rows; scores of longer ones do not fit beside each other."""
+# Tokens of a program: enough work to hide what starting one costs.
+_TOKENS = 1024
+
+
+class Form(NamedTuple):
+    """What a kernel is made for.
+
+    Attributes:
+      head_dim: columns of a head.
+      packed: whether a row holds several texts, that do not see each other.
+      rate: of dropout.
+      interpret: run as plain operations, on any device, for tests.
+    """
+
+    head_dim: int
+    packed: bool
+    rate: float
+    interpret: bool = False
+
+
+def fits(length: int, width: int, head_dim: int) -> bool:
+    """Tell whether there is a kernel for rows of this length and width.
+
+    Example:
+      >>> fits(128, 768, 64), fits(100, 768, 64), fits(1024, 768, 64)
+      (True, False, False)
+    """
+    return (
+        length % LANES == 0
+        and length <= LONGEST
+        and width % LANES == 0
+        and (LANES % head_dim == 0 or head_dim % LANES == 0)
+    )
+
+
+def fused_attention(
+    query: Float[Array, "B T D"],
+    key: Float[Array, "B T D"],
+    value: Float[Array, "B T D"],
+    sequences: Int[Array, "B T"],
+    seeds: UInt[Array, "B 2"],
+    form: Form,
+) -> Float[Array, "B T D"]:
+    """Attend, with all heads side by side.
+
+    Args:
+      query: of every token; not scaled.
+      key: likewise.
+      value: likewise.
+      sequences: 0 at padding, which no token sees; where the form is packed, tokens see
+        those of their own number only.
+      seeds: of dropout, see `bert_jax.dropout`.
+      form: what the kernel is made for; its head_dim must fit, see `fits`.
+
+    Returns:
+      The average of the values, as `SelfAttention.attend` computes it, of their type.
+    """
+    mesh = mesh_of_rows()
+    attend = partial(_attend, form)
+    if mesh is not None and mesh.size > 1:
+        rows = PartitionSpec(mesh.axis_names)
+        attend = jax.shard_map(
+            attend, mesh=mesh, in_specs=rows, out_specs=rows, check_vma=False
+        )
+    return attend(query, key, value, sequences, seeds.view(jnp.int32))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _attend(
+    form: Form, query: Array, key: Array, value: Array, sequences: Array, seeds: Array
+) -> Array:
+    call = _call(_forward, form, query, num_inputs=3, num_outputs=1, num_products=2)
+    return call(seeds.reshape(-1), sequences[:, None], query, key, value)[0]
+
+
+def _attend_forward(form: Form, *operands: Array) -> tuple[Array, tuple]:
+    return _attend(form, *operands), operands
+
+
+def _attend_backward(form: Form, operands: tuple, change: Array) -> tuple:
+    query, key, value, sequences, seeds = operands
+    call = _call(_backward, form, query, num_inputs=4, num_outputs=3, num_products=5)
+    changes = call(seeds.reshape(-1), sequences[:, None], query, key, value, change)
+    # Integers have no gradient.
+    nothing = [np.zeros(x.shape, jax.dtypes.float0) for x in (sequences, seeds)]
+    return *changes, *nothing
+
+
+_attend.defvjp(_attend_forward, _attend_backward)
+
+
+def _call(
+    kernel: Any,
+    form: Form,
+    like: Array,
+    *,
+    num_inputs: int,
+    num_outputs: int,
+    num_products: int,
+) -> Any:
+    """Make the call of a kernel for operands of a shape."""
+    B, T, D = like.shape
+    columns = max(form.head_dim, LANES)
+    rows = max(count for count in range(1, B + 1) if B % count == 0 and _few(count, T))
+    block = pl.BlockSpec((rows, T, columns), lambda row, head, _: (row, 0, head))
+    of_row = pl.BlockSpec((rows, 1, T), lambda row, *_: (row, 0, 0))
+    pairs = B * (D // form.head_dim) * T * T
+    return pl.pallas_call(
+        partial(kernel, form),
+        grid_spec=pltpu.PrefetchScalarGridSpec(
+            num_scalar_prefetch=1,  # the seeds
+            grid=(B // rows, D // columns),
+            in_specs=[of_row] + [block] * num_inputs,
+            out_specs=[block] * num_outputs,
+        ),
+        out_shape=[jax.ShapeDtypeStruct(like.shape, like.dtype)] * num_outputs,
+        compiler_params=pltpu.CompilerParams(
+            dimension_semantics=("parallel", "parallel")
+        ),
+        # The compiler cannot see into a kernel; this is what it is told.
+        cost_estimate=pl.CostEstimate(
+            flops=2 * num_products * pairs * form.head_dim,
+            bytes_accessed=(num_inputs + num_outputs) * like.size * like.dtype.itemsize,
+            transcendentals=pairs,
+        ),
+        interpret=form.interpret,
+    )
+
+
+def _few(rows: int, length: int) -> bool:
+    return rows == 1 or rows * length <= _TOKENS
+
+
+def _forward(form: Form, seeds: Any, sequences: Any, *blocks: Any) -> None:
+    """Attend within the rows and heads of a program's blocks."""
+    *inputs, output = blocks
+    coins_of = _coins_of(form, seeds, output.shape)
+
+    def of_row(row: Any, _: None) -> None:
+        seen = _seen(form, sequences[row])
+        heads = []
+        for number, (query, key, value) in _heads(form, row, inputs):
+            softmax = _softmax(form, query, key, seen, coins_of(row, number))
+            product = _product(softmax.dropped.astype(value.dtype), value, (1, 0))
+            heads.append(product / softmax.total)
+        output[row] = jnp.concatenate(heads, axis=1).astype(output.dtype)
+
+    jax.lax.fori_loop(0, output.shape[0], of_row, None)
+
+
+def _backward(form: Form, seeds: Any, sequences: Any, *blocks: Any) -> None:
+    """Compute the gradients of queries, keys and values from that of the result."""
+    inputs, outputs = blocks[:4], blocks[4:]
+    coins_of = _coins_of(form, seeds, outputs[0].shape)
+    scale = form.head_dim**-0.5
+
+    def of_row(row: Any, _: None) -> None:
+        seen = _seen(form, sequences[row])
+        heads = []
+        for number, (query, key, value, change) in _heads(form, row, inputs):
+            dtype, coins = value.dtype, coins_of(row, number)
+            softmax = _softmax(form, query, key, seen, coins)
+            change = change.astype(jnp.float32) / softmax.total
+            of_value = _product(
+                softmax.dropped.astype(dtype), change.astype(dtype), (0, 0)
+            )
+            of_dropped = _product(change.astype(dtype), value, (1, 1))
+            along = jnp.sum(softmax.dropped * of_dropped, axis=1, keepdims=True)
+            of_unnormalised = _drop(form, of_dropped, coins) - along / softmax.total
+            of_scores = softmax.unnormalised * of_unnormalised
+            of_scores = of_scores.astype(dtype)
+            of_query = _product(of_scores, key, (1, 0)) * scale
+            of_key = _product(of_scores, query * scale, (0, 0))
+            heads.append((of_query, of_key, of_value))
+        for output, parts in zip(outputs, zip(*heads, strict=True), strict=True):
+            output[row] = jnp.concatenate(parts, axis=1).astype(output.dtype)
+
+    jax.lax.fori_loop(0, outputs[0].shape[0], of_row, None)
+
+
+class _Softmax(NamedTuple):
+    """Of one head of one row.
+
+    Attributes:
+      unnormalised: exponentials of the scores `[T, T]`.
+      dropped: the same after dropout.
+      total: their sum, before dropout `[T, 1]`.
+    """
+
+    unnormalised: Array
+    dropped: Array
+    total: Array
+
+
+def _softmax(
+    form: Form, query: Array, key: Array, seen: Array, coins: Array | None
+) -> _Softmax:
+    scores = _product(query * form.head_dim**-0.5, key, (1, 1))
+    scores = jnp.where(seen, scores, MASKED)
+    unnormalised = jnp.exp(scores - scores.max(axis=1, keepdims=True))
+    total = unnormalised.sum(axis=1, keepdims=True)
+    return _Softmax(unnormalised, _drop(form, unnormalised, coins), total)
+
+
+def _drop(form: Form, values: Array, coins: Array | None) -> Array:
+    return values if coins is None else jnp.where(coins, values / (1 - form.rate), 0.0)
+
+
+def _heads(form: Form, row: Any, blocks: Sequence[Any]) -> Any:
+    """Yield the heads of a row of a program's blocks, with their numbers there."""
+    columns = blocks[0].shape[-1]
+    whole = [block[row] for block in blocks]
+    for number in range(columns // form.head_dim):
+        part = slice(number * form.head_dim, (number + 1) * form.head_dim)
+        yield number, [block[:, part] for block in whole]
+
+
+def _seen(form: Form, sequences: Array) -> Array:
+    """Tell which keys `[T]` each query `[T]` sees."""
+    length = sequences.shape[-1]
+    of_key = jnp.broadcast_to(sequences, (length, length))
+    seen = of_key > 0
+    return seen & (of_key == of_key.T) if form.packed else seen
+
+
+def _coins_of(form: Form, seeds: Any, shape: tuple[int, ...]) -> Any:
+    """Return what tosses the coins of a row and head, as `bert_jax.dropout.drop` does.
+
+    That of scores `[B, N, T, T]`, whose rows have these seeds.
+    """
+    rows, length, columns = shape
+    first_row = pl.program_id(0) * rows
+    first_head = pl.program_id(1) * (columns // form.head_dim)
+
+    def coins(row: Any, number: int) -> Array | None:
+        if not form.rate:
+            return None
+        at = 2 * (first_row + row)
+        seed = seeds[at].astype(jnp.uint32), seeds[at + 1].astype(jnp.uint32)
+        pair = (length, length)
+        query = jax.lax.broadcasted_iota(jnp.int32, pair, 0)
+        key = jax.lax.broadcasted_iota(jnp.int32, pair, 1)
+        place = ((first_head + number) * length + query) * length + key
+        return keeps(seed, place.astype(jnp.uint32), form.rate)
+
+    return coins
+
+
+def _product(left: Array, right: Array, contracted: tuple[int, int]) -> Array:
+    return jax.lax.dot_general(
+        left,
+        right,
+        (((contracted[0],), (contracted[1],)), ((), ())),
+        precision=precision(left.dtype),
+        preferred_element_type=jnp.float32,
+    )

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The attention kernel, run as plain operations, against the written-out form."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+from bert_jax.attention import SelfAttention, who_sees
+from bert_jax.config import BertConfig
+from bert_jax.dropout import row_seeds
+from bert_jax.fused_attention import Form, fits, fused_attention
+from embed_jax.mesh import data_mesh, shard_rows
+from embed_jax.spread import rows_spread_over
+
+B, T, RATE = 4, 128, 0.3
+CONFIG = BertConfig(
+    vocab_size=10,
+    layer_dim=256,
+    num_heads=4,
+    num_blocks=1,
+    mlp_dim=8,
+    attention_dropout_rate=RATE,
+)
+KEY = jax.random.key(5)
+
+
+def make_sequences(packed):
+    """Rows with padding; one is full, one is nothing but padding."""
+    rng = np.random.default_rng(0)
+    sequences = np.sort(rng.integers(1, 4, (B, T)), axis=1)
+    for row, length in enumerate((T, 100, 1, 0)):
+        sequences[row, length:] = 0
+    return jnp.asarray(sequences if packed else np.minimum(sequences, 1), jnp.int32)
+
+
+def make_operands(width=CONFIG.layer_dim):
+    keys = jax.random.split(jax.random.key(0), 4)
+    return [jax.random.normal(key, (B, T, width)) for key in keys]
+
+
+def written_out(config, packed, rate):
+    """Return the plain form as a function of unsplit operands, with KEY's coins."""
+    config = dataclasses.replace(config, attention_dropout_rate=rate)
+
+    def attend(query, key, value, sequences):
+        class Probe(SelfAttention):
+            @nn.compact
+            def __call__(self):
+                seen = who_sees(sequences > 0, sequences if packed else None)
+                split = map(self._split_heads, (query, key, value))
+                context = self.attend(*split, seen.bias, deterministic=not rate)
+                return context.transpose(0, 2, 1, 3).reshape(query.shape)
+
+        return Probe(config, jnp.dtype("float32")).apply({}, rngs={"dropout": KEY})
+
+    return attend
+
+
+def seeds_of(rate):
+    """The seeds that the plain form draws from KEY, seen from the outside."""
+
+    class Probe(nn.Module):
+        @nn.compact
+        def __call__(self):
+            return Inner(name="Dropout_0")()
+
+    class Inner(nn.Module):
+        @nn.compact
+        def __call__(self):
+            return row_seeds(self.make_rng("dropout"), B)
+
+    return Probe().apply({}, rngs={"dropout": KEY})
+
+
+@pytest.mark.parametrize("rate", [0.0, RATE])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("num_heads", [4, 2, 1])
+def test_the_kernel_is_the_written_out_form(packed, rate, num_heads):
+    config = dataclasses.replace(CONFIG, num_heads=num_heads)
+    *operands, change = make_operands()
+    sequences = make_sequences(packed)
+    form = Form(config.head_dim, packed, rate, interpret=True)
+
+    def fused(query, key, value):
+        return fused_attention(query, key, value, sequences, seeds_of(rate), form)
+
+    def plain(query, key, value):
+        return written_out(config, packed, rate)(query, key, value, sequences)
+
+    ours, back = jax.vjp(fused, *operands)
+    theirs, back_theirs = jax.vjp(plain, *operands)
+    np.testing.assert_allclose(ours, theirs, atol=2e-6)
+    for our, their in zip(back(change), back_theirs(change), strict=True):
+        largest = float(jnp.abs(their).max())
+        np.testing.assert_allclose(our, their, atol=1e-5 * largest)
+    assert float(jnp.abs(ours).max()) > 0.1
+
+
+def test_rows_spread_over_devices_give_the_same():
+    *operands, change = make_operands()
+    sequences = make_sequences(packed=True)
+    seeds = row_seeds(KEY, B)
+    form = Form(64, True, RATE, interpret=True)
+    mesh = data_mesh(jax.devices()[:4])
+
+    def attend(mesh, *operands):
+        def fused(query, key, value):
+            return fused_attention(query, key, value, *operands[3:5], form)
+
+        with rows_spread_over(mesh):
+            value, back = jax.vjp(fused, *operands[:3])
+        return value, back(operands[5])
+
+    arguments = (*operands, sequences, seeds, change)
+    alone = jax.jit(lambda *a: attend(None, *a))(*arguments)
+    spread = jax.jit(lambda *a: attend(mesh, *a))(*shard_rows(arguments, mesh))
+    jax.tree.map(
+        lambda ours, theirs: np.testing.assert_allclose(ours, theirs, atol=1e-6),
+        spread,
+        alone,
+    )
+    assert spread[0].sharding.spec == PartitionSpec("data")
+
+
+def test_what_has_no_kernel_is_written_out():
+    assert fits(512, 1024, 64)
+    assert not fits(640, 768, 64)  # too long
+    assert not fits(64, 768, 64)  # not whole lanes
+    assert not fits(128, 960, 96)  # heads that do not fill lanes
+    assert not fits(128, 192, 64)
