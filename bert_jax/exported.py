@@ -14,6 +14,7 @@ from bert_jax.tokenizer import Tokenizer
 from bert_jax.tokens import BertTokens
 from embed_jax.exportable import Exportable
 from embed_jax.layer_spec import LayerSpec
+from embed_jax.target import tracing_for
 
 
 def exportable(params: BertParams, spec: LayerSpec, dtype: jnp.dtype) -> Exportable:
@@ -33,7 +34,9 @@ def exportable(params: BertParams, spec: LayerSpec, dtype: jnp.dtype) -> Exporta
         # What only pooling reads has no part in the vectors.
         tokens = BertTokens(inputs["ids"], inputs["segment_ids"], mask, mask, mask)
         model = BertParams(encoder=encoder, heads={}, config=config)
-        return compute_vectors(model, tokens, (spec,), (None,), dtype)[0]
+        # One program for all platforms: the form that none of them lacks.
+        with tracing_for("cpu"):
+            return compute_vectors(model, tokens, (spec,), (None,), dtype)[0]
 
     return Exportable(
         function=function,

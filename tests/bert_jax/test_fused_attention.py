@@ -40,7 +40,7 @@ def make_sequences(packed):
 
 def make_operands(width=CONFIG.layer_dim):
     keys = jax.random.split(jax.random.key(0), 4)
-    return [jax.random.normal(key, (B, T, width)) for key in keys]
+    return [0.5 * jax.random.normal(key, (B, T, width)) for key in keys]
 
 
 def written_out(config, packed, rate):
