@@ -5,7 +5,7 @@ import math
 import re
 from typing import NamedTuple
 
-import jax.numpy as jnp
+from train.program import Shape, axes_in, read_instruction
 
 KINDS = (
     "all-gather",
@@ -16,28 +16,6 @@ KINDS = (
     "collective-broadcast",
     "ragged-all-to-all",
 )
-_INSTRUCTION = re.compile(
-    rf"= (?P<result>\(.*?\)|\S+) (?P<kind>{'|'.join(KINDS)})(?P<start>-start)?\("
-)
-_ARRAY = re.compile(r"\b(?P<type>pred|[a-z]+\d+[a-z0-9]*)\[(?P<axes>[\d,]*)\]")
-_NAMES = {"pred": "bool", "s": "int", "u": "uint", "f": "float", "c": "complex"}
-
-
-class Shape(NamedTuple):
-    """An array of a program.
-
-    Attributes:
-      dtype: as NumPy names it.
-      axes: lengths.
-    """
-
-    dtype: str
-    axes: tuple[int, ...]
-
-    @property
-    def num_bytes(self) -> int:
-        """Return its size."""
-        return math.prod(self.axes) * jnp.dtype(self.dtype).itemsize
 
 
 class Collective(NamedTuple):
@@ -68,47 +46,30 @@ def collectives_of(text: str) -> list[Collective]:
       text: of `compiled.as_text()`.
 
     Example:
-      >>> line = "%a = f32[8,4]{1,0} all-gather(%x), replica_groups={{0,1}}, x=1"
+      >>> line = "  %a = f32[8,4]{1,0} all-gather(%x), replica_groups={{0,1}}, x=1"
       >>> collectives_of(line)[0].num_bytes, collectives_of(line)[0].group_size
       (128, 2)
     """
     found = []
     for line in text.splitlines():
-        match = _INSTRUCTION.search(line)
-        if not match:
+        instruction = read_instruction(line)
+        if instruction is None:
             continue
-        shapes = tuple(
-            Shape(_dtype(array["type"]), _axes(array["axes"]))
-            for array in _ARRAY.finditer(match["result"])
-        )
-        if match["start"] and match["kind"] in ("all-gather", "collective-permute"):
+        kind = instruction.kind.removesuffix("-start")
+        if kind not in KINDS:
+            continue
+        shapes = instruction.results
+        if kind != instruction.kind and kind in ("all-gather", "collective-permute"):
             # The first half are the operands, which such an instruction gives back.
             shapes = shapes[len(shapes) // 2 :]
-        source = re.search(r'op_name="([^"]*)"', line)
-        found.append(
-            Collective(
-                match["kind"], shapes, _group_size(line), source[1] if source else ""
-            )
-        )
+        found.append(Collective(kind, shapes, _group_size(line), instruction.source))
     return found
-
-
-def _dtype(name: str) -> str:
-    if name in _NAMES:
-        return _NAMES[name]
-    if name.startswith("bf"):
-        return "bfloat16"
-    return _NAMES[name[0]] + name[1:]
-
-
-def _axes(text: str) -> tuple[int, ...]:
-    return tuple(int(length) for length in text.split(",") if length)
 
 
 def _group_size(line: str) -> int:
     """Read one of the three forms in which XLA writes groups."""
     if listed := re.search(r"replica_groups=\{\{([\d,]*)\}", line):
-        return len(_axes(listed[1]))
+        return len(axes_in(listed[1]))
     if counted := re.search(r"replica_groups=\[(\d+),(\d+)\]", line):
         return int(counted[2])
     if named := re.search(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}", line):

@@ -36,6 +36,7 @@ from train.tpu_topology import topology_devices
 # Of a chip's memory; the runtime keeps a little for itself.
 USABLE = 0.97
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
+_PARTS_SHOWN = 6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         # Nothing runs; a TPU that is here is left alone, and none is looked for.
         jax.config.update("jax_platforms", "cpu")
-        plans = plan(experiment, options)
+        plans = plan(given[0], experiment, options)
         sys.stdout.write("\n".join(map(describe, plans)))
         if options.output:
             with open_output(options.output) as file:
@@ -79,8 +80,13 @@ def main(arguments: list[str] | None = None) -> int:
     return exit_status("train.plan", action, "nothing was written")
 
 
-def plan(experiment: Experiment, options: Options) -> list[dict[str, Any]]:
+def plan(name: str, experiment: Experiment, options: Options) -> list[dict[str, Any]]:
     """Compile and read; with `options.largest` for one batch size after the other.
+
+    Args:
+      name: of the configuration, for whoever reads the plan.
+      experiment: the configuration.
+      options: what is planned for what.
 
     Returns:
       What JSON can hold, for each batch size that was tried.
@@ -94,17 +100,17 @@ def plan(experiment: Experiment, options: Options) -> list[dict[str, Any]]:
     chip = chip_of(devices[0].device_kind)
     if chip is None:
         raise ValueError(f"nothing is known of a {devices[0].device_kind}")
-    plans = [_plan_one(experiment, options, devices, chip)]
+    plans = [_plan_one(name, experiment, options, devices, chip)]
     while options.largest and plans[-1]["fits"]:
         experiment = dataclasses.replace(
             experiment, batch_size=2 * experiment.batch_size
         )
-        plans.append(_plan_one(experiment, options, devices, chip))
+        plans.append(_plan_one(name, experiment, options, devices, chip))
     return plans
 
 
 def _plan_one(
-    experiment: Experiment, options: Options, devices: Any, chip: Chip
+    name: str, experiment: Experiment, options: Options, devices: Any, chip: Chip
 ) -> dict[str, Any]:
     mesh = training_mesh(options.fsdp, devices)
     dtype = jnp.dtype("bfloat16" if experiment.dtype == "auto" else experiment.dtype)
@@ -114,7 +120,7 @@ def _plan_one(
     else:
         what = abstract_step(experiment, mesh, dtype)
     facts: dict[str, Any] = {
-        "config": experiment.kind,
+        "config": name,
         "for": options.purpose,
         "topology": options.topology,
         "chip": devices[0].device_kind,
@@ -136,17 +142,24 @@ def _plan_one(
     memory = _memory(program, what, mesh.size)
     line = roofline_of(program, chip)
     tokens = experiment.batch_size * what.row_length
+    products = what.model_flops / mesh.size
     facts |= {
         "memory": memory,
         "memory_of_chip": chip.memory,
         "fits": memory["together"] <= USABLE * chip.memory,
         "flops": line.flops,
-        "model_flops": what.model_flops / mesh.size,
-        "bytes": line.num_bytes,
+        "model_flops": products,
+        "bytes": {
+            "moved": line.traffic.num_bytes,
+            "of_memory": line.traffic.of_memory,
+            "compiler": line.counted_bytes,
+        },
+        "moved_by": line.traffic.by_part(),
         "collectives": _grouped(line),
         "seconds": {**line.seconds, "step": line.step_seconds},
         "bound": line.bound,
-        "utilisation": line.utilisation(what.model_flops / mesh.size, chip),
+        "utilisation": line.utilisation(products, chip),
+        "utilisation_by_compiler": line.utilisation(products, chip, line.counted_bytes),
         "tokens_per_second": tokens / line.step_seconds,
         "compiler_seconds": _sane((program.cost_analysis() or {}), line),
     }
@@ -220,6 +233,10 @@ def describe(facts: dict[str, Any]) -> str:
         f"{group['number']:g} {name}: {_gb(group['bytes'])}"
         for name, group in facts["collectives"].items()
     )
+    parts_moved = ", ".join(
+        f"{part} {size / facts['bytes']['moved']:.0%}"
+        for part, size in list(facts["moved_by"].items())[:_PARTS_SHOWN]
+    )
     seconds = facts["seconds"]
     times = " · ".join(
         f"{name} {1e3 * value:.2f} ms" for name, value in seconds.items()
@@ -231,11 +248,14 @@ def describe(facts: dict[str, Any]) -> str:
         f"                  together {_gb(memory['together'])} of "
         f"{_gb(facts['memory_of_chip'])}: {verdict}",
         f"  a chip computes {facts['flops'] / 1e12:.2f} TFLOP, "
-        f"{facts['model_flops'] / 1e12:.2f} of them the model's products, and moves "
-        f"{_gb(facts['bytes'])}",
+        f"{facts['model_flops'] / 1e12:.2f} of them the model's products",
+        f"  and moves       {_gb(facts['bytes']['moved'])}: {parts_moved}",
+        f"                  {_gb(facts['bytes']['of_memory'])} of it to and from the "
+        f"large memory; the compiler counts {_gb(facts['bytes']['compiler'])}",
         f"  chips send      {sent or 'nothing'}",
         f"  at least        {times}, bound by {facts['bound']}",
-        f"  utilisation     at most {facts['utilisation']:.1%} of the peak; "
+        f"  utilisation     at most {facts['utilisation']:.1%} of the peak, "
+        f"{facts['utilisation_by_compiler']:.1%} with the compiler's bytes; "
         f"{facts['tokens_per_second']:,.0f} tokens/s",
     ]
     if facts["compiler_seconds"]:

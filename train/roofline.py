@@ -12,6 +12,8 @@ from typing import Any
 
 from train.collectives import Collective, collectives_of
 from train.hardware import Chip
+from train.program import read_program
+from train.traffic import Traffic, traffic_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,13 +23,15 @@ class Roofline:
     Attributes:
       flops: operations that the compiler counted; those of kernels it cannot see into
         are not among them.
-      num_bytes: read from and written to the chip's memory, as the compiler counts.
+      traffic: what instructions read and write, see `train.traffic`.
+      counted_bytes: the same as the compiler counts it.
       collectives: what is sent.
       seconds: the times, by name: "compute", "memory", "interconnect".
     """
 
     flops: float
-    num_bytes: float
+    traffic: Traffic
+    counted_bytes: float
     collectives: Sequence[Collective]
     seconds: dict[str, float]
 
@@ -41,29 +45,38 @@ class Roofline:
         """Return the time of a step, at least."""
         return self.seconds[self.bound]
 
-    def utilisation(self, model_flops: float, chip: Chip) -> float:
+    def utilisation(
+        self, model_flops: float, chip: Chip, num_bytes: float | None = None
+    ) -> float:
         """Return the part of the peak that the model's own products can make use of.
 
         Args:
           model_flops: a chip's share of the products of a step, nothing twice.
           chip: whose peak.
+          num_bytes: that are moved instead of those of `traffic`.
         """
-        return model_flops / chip.flops / self.step_seconds
+        seconds = self.step_seconds
+        if num_bytes is not None:
+            times = self.seconds | {"memory": num_bytes / chip.bandwidth}
+            seconds = max(times.values())
+        return model_flops / chip.flops / seconds
 
 
 def roofline_of(program: Any, chip: Chip) -> Roofline:
     """Read a compiled program."""
     costs = program.cost_analysis() or {}
-    flops, num_bytes = costs.get("flops", 0.0), costs.get("bytes accessed", 0.0)
-    collectives = collectives_of(program.as_text())
+    flops = costs.get("flops", 0.0)
+    text = program.as_text()
+    traffic, collectives = traffic_of(read_program(text)), collectives_of(text)
     received = sum(map(bytes_received, collectives))
     return Roofline(
         flops,
-        num_bytes,
+        traffic,
+        costs.get("bytes accessed", 0.0),
         collectives,
         {
             "compute": flops / chip.flops,
-            "memory": num_bytes / chip.bandwidth,
+            "memory": traffic.num_bytes / chip.bandwidth,
             "interconnect": received / chip.interconnect,
         },
     )
@@ -73,7 +86,7 @@ def bytes_received(collective: Collective) -> float:
     """Return what a chip must receive, at least, for a collective to be done.
 
     Example:
-      >>> line = "%a = f32[8]{0} all-reduce(%x), replica_groups={{0,1,2,3}}, x=1"
+      >>> line = "  %a = f32[8]{0} all-reduce(%x), replica_groups={{0,1,2,3}}, x=1"
       >>> bytes_received(collectives_of(line)[0])
       48.0
     """

@@ -21,20 +21,25 @@ from train.sharding import training_mesh
 CHIP = Chip(flops=1e12, memory=1e9, bandwidth=1e10, interconnect=1e9)
 
 
-def program_of(flops: float, num_bytes: float, text: str = "") -> Any:
-    costs = {"flops": flops, "bytes accessed": num_bytes}
+def program_of(flops: float, counted_bytes: float, *lines: str) -> Any:
+    costs = {"flops": flops, "bytes accessed": counted_bytes}
+    text = "\n".join(["ENTRY %main () -> f32[] {", *lines, "}"])
     return SimpleNamespace(cost_analysis=lambda: costs, as_text=lambda: text)
 
 
 def test_the_longest_of_three_times():
-    gather = "%a = f32[1000]{0} all-gather(%x), replica_groups={{0,1,2,3}}, x=1"
-    scatter = "%b = f32[250]{0} reduce-scatter(%y), replica_groups={{0,1,2,3}}, y=1"
-    line = roofline_of(program_of(2e9, 5e7, f"{gather}\n{scatter}"), CHIP)
+    product = "  %c = f32[6250000]{0} add(%p, %p)"
+    read = "  %p = f32[3125000]{0} parameter(0)"
+    gather = "  %a = f32[1000]{0} all-gather(%x), replica_groups={{0,1,2,3}}, x=1"
+    scatter = "  %b = f32[250]{0} reduce-scatter(%y), replica_groups={{0,1,2,3}}, y=1"
+    program = program_of(2e9, 1e8, read, product, gather, scatter)
+    line = roofline_of(program, CHIP)
     expected = {"compute": 2e-3, "memory": 5e-3, "interconnect": 6e-6}
-    assert line.seconds == pytest.approx(expected)
-    assert (line.bound, line.step_seconds) == ("memory", pytest.approx(5e-3))
+    assert line.seconds == pytest.approx(expected, rel=1e-3)
+    assert (line.bound, line.step_seconds) == ("memory", line.seconds["memory"])
     # A quarter of the time, of which half are the model's own products.
-    assert line.utilisation(1e9, CHIP) == pytest.approx(0.2)
+    assert line.utilisation(1e9, CHIP) == pytest.approx(0.2, rel=1e-3)
+    assert line.utilisation(1e9, CHIP, line.counted_bytes) == pytest.approx(0.1)
 
 
 def test_a_longer_name_is_another_chip():
@@ -102,4 +107,4 @@ def test_a_small_slice_is_compiled_for(name: str, tmp_path: Path):
     assert facts["flops"] > facts["model_flops"]
     # Weights are gathered by twos, gradients summed over all.
     assert "all-gather of 2" in facts["collectives"]
-    assert f"{name.split('_')[0]}, train on v5e:2x2: 4 x TPU v5 lite" in ran.stdout
+    assert f"{name}, train on v5e:2x2: 4 x TPU v5 lite" in ran.stdout

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a compiled program moves, instruction by instruction.
+
+A compiler's own sum cannot be taken as it is. Where it fetches an array into the chip's
+small memory ahead of time, it counts the fetching, the joining of the pieces and the
+reading, up to five times the array; of a table that is read or updated at some rows it
+counts the whole. Here every instruction reads its operands and writes its results once,
+what lies on the chip included, and of a table the rows that are read.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from train.program import Instruction, Program, Shape
+
+# They name what is there, or end what another instruction counts.
+_FREE = {
+    "parameter",
+    "constant",
+    "tuple",
+    "get-tuple-element",
+    "bitcast",
+    "after-all",
+    "partition-id",
+    "replica-id",
+    "opt-barrier",
+}
+_RENAMING = {"bitcast", "reshape", "copy", "convert", "transpose"}
+_FETCHING = {"copy-start", "slice-start"}
+# Calls of the compiler's own that move nothing.
+_NOTES = (
+    "AllocateBuffer",
+    "AssumeGatherIndicesInBound",
+    "ConcatBitcast",
+    "PrepareAsyncCallDone",
+    "PrepareAsyncCallStart",
+)
+
+
+class Traffic(NamedTuple):
+    """Bytes that a program moves.
+
+    Attributes:
+      num_bytes: read and written by its instructions.
+      of_memory: those of them that lie in the chip's large memory, and what is fetched
+        from there.
+      by_source: `num_bytes` by where in the program they come from, as jax names it.
+    """
+
+    num_bytes: int
+    of_memory: int
+    by_source: Counter[str]
+
+    def by_part(self) -> dict[str, int]:
+        """Add up by the first two names of a source, the largest sum first.
+
+        Both ways through a part and all layers of a kind are one.
+        """
+        parts: Counter[str] = Counter()
+        for source, num_bytes in self.by_source.items():
+            parts[_part(source)] += num_bytes
+        return dict(parts.most_common())
+
+
+def traffic_of(program: Program) -> Traffic:
+    """Add up what a program moves; loops as often as they run."""
+    counter = _Count(program)
+    counter.add(program.entry, 1)
+    by_source = counter.by_source
+    return Traffic(sum(by_source.values()), counter.of_memory, by_source)
+
+
+def _part(source: str) -> str:
+    """Name the part of the model that a source is in.
+
+    Example:
+      >>> _part("jit(flat)/transpose(jvp(Encoder))/layer_3/mlp/up/dot_general")
+      'Encoder/layer/mlp'
+      >>> _part("jit(flat)/add")
+      'the rest'
+    """
+    names = [name for name in source.split("/")[1:-1] if "jit(" not in name]
+    plain = [re.sub(r"^(?:\w+\()*|\)*$|_\d+", "", name) for name in names]
+    named = [name for name in plain if name and not set(".>") & set(name)]
+    return "/".join(named[:3]) or "the rest"
+
+
+class _Count:
+    """Adds up one program."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self.by_source: Counter[str] = Counter()
+        self.of_memory = 0
+
+    def add(self, computation: str, times: int) -> None:
+        instructions = self._program.computations[computation]
+        by_name = {instruction.name: instruction for instruction in instructions}
+        for instruction in instructions:
+            kind = instruction.kind
+            if kind in _FREE or kind.endswith("-done") or _is_note(instruction):
+                continue
+            if kind == "while":
+                body, condition = (
+                    instruction.called(role) or "" for role in ("body", "condition")
+                )
+                self.add(body, times * self._num_turns(condition))
+            elif kind in ("call", "conditional", "async-start"):
+                for role in ("to_apply", "calls", "true_computation"):
+                    if called := instruction.called(role):
+                        self.add(called, times)
+            elif kind in _FETCHING:
+                self.of_memory += times * _fetched(instruction)
+            else:
+                self._note(instruction, by_name, times)
+
+    def _note(
+        self, instruction: Instruction, by_name: dict[str, Instruction], times: int
+    ) -> None:
+        for shape, moved in self._moved(instruction, by_name):
+            self.by_source[instruction.source] += times * moved
+            if not shape.on_chip:
+                self.of_memory += times * moved
+
+    def _moved(
+        self, instruction: Instruction, by_name: dict[str, Instruction]
+    ) -> Iterable[tuple[Shape, int]]:
+        """Yield the arrays that an instruction reads and writes, and how much of each.
+
+        Those of a tuple, such as a loop carries, are counted one by one where they are
+        taken from it.
+        """
+        read_of, written = self._parts(instruction)
+        for number, name in enumerate(instruction.operands):
+            shapes = by_name[name].results if name in by_name else ()
+            if len(shapes) == 1:
+                part = read_of(number)
+                yield shapes[0], shapes[0].num_bytes if part is None else part
+        for shape in instruction.results:
+            yield shape, shape.num_bytes if written is None else written
+
+    def _parts(
+        self, instruction: Instruction
+    ) -> tuple[Callable[[int], int | None], int | None]:
+        """Return what is read of each operand and written; None for the whole of it."""
+        size = sum(shape.num_bytes for shape in instruction.results)
+        match instruction.kind:
+            case "gather" | "dynamic-slice" | "slice":
+                return lambda number: size if number == 0 else None, None
+            case "fusion":
+                called = instruction.called("calls") or ""
+                return (
+                    lambda number: self._read_of_parameter(called, number),
+                    self._updated(called),
+                )
+        return lambda _: None, None
+
+    def _read_of_parameter(self, computation: str, number: int) -> int | None:
+        """Return the bytes that a fused computation reads of a parameter."""
+        instructions = self._program.computations[computation]
+        names = {
+            each.name
+            for each in instructions
+            if each.kind == "parameter" and each.value == str(number)
+        }
+        total = 0
+        for each in instructions:
+            places = [at for at, name in enumerate(each.operands) if name in names]
+            if not places:
+                continue
+            if each.kind in _RENAMING and not each.is_root:
+                names.add(each.name)
+                continue
+            part = self._read_by(each, places, instructions)
+            if part is None:
+                return None
+            total += part
+        return total
+
+    def _read_by(
+        self, each: Instruction, places: list[int], instructions: list[Instruction]
+    ) -> int | None:
+        if places != [0] and each.kind != "fusion":
+            return None
+        match each.kind:
+            case "gather" | "dynamic-slice" | "slice":
+                return sum(shape.num_bytes for shape in each.results)
+            case "scatter" | "dynamic-update-slice":
+                # In place: as much is read as is written over.
+                return _size_of(each.operands[_UPDATES[each.kind]], instructions)
+            case "fusion":
+                called = each.called("calls") or ""
+                parts = [self._read_of_parameter(called, at) for at in places]
+                known = [part for part in parts if part is not None]
+                return sum(known) if len(known) == len(parts) else None
+        return None
+
+    def _updated(self, computation: str) -> int | None:
+        """Return what is written where the result is an operand, updated in place."""
+        instructions = self._program.computations[computation]
+        root = next((each for each in instructions if each.is_root), None)
+        while root is not None and root.kind in _RENAMING and root.operands:
+            source = root.operands[0]
+            root = next((each for each in instructions if each.name == source), None)
+        if root is None:
+            return None
+        if root.kind in _UPDATES:
+            return _size_of(root.operands[_UPDATES[root.kind]], instructions)
+        if root.kind == "fusion":
+            return self._updated(root.called("calls") or "")
+        return None
+
+    def _num_turns(self, condition: str) -> int:
+        """Return how often a loop runs: the one number that its condition compares."""
+        numbers = set()
+        waiting = [condition]
+        while waiting:
+            for each in self._program.computations.get(waiting.pop(), ()):
+                if each.kind == "constant" and each.results[0].dtype == "int32":
+                    numbers.add(int(each.value))
+                if called := each.called("calls"):
+                    waiting.append(called)
+        return max(numbers, default=1)
+
+
+_UPDATES = {"scatter": 2, "dynamic-update-slice": 1}
+"""Which operand is put into the first."""
+
+
+def _is_note(instruction: Instruction) -> bool:
+    if instruction.kind != "custom-call":
+        return False
+    return any(f'"{name}"' in instruction.attributes for name in _NOTES)
+
+
+def _fetched(instruction: Instruction) -> int:
+    """Return the size of what is copied; the source is among the results too."""
+    return min(shape.num_bytes for shape in instruction.results if shape.axes)
+
+
+def _size_of(name: str, instructions: list[Instruction]) -> int | None:
+    for each in instructions:
+        if each.name == name:
+            return sum(shape.num_bytes for shape in each.results)
+    return None
