@@ -26,7 +26,11 @@ class Clips(NamedTuple):
 
 @no_type_check
 class _Saved(NamedTuple):
-    """What the way back needs of each position, time first."""
+    """What the way back needs of each position, time first.
+
+    The gates, four fifths of it, are of the products' type: what becomes of them goes
+    into products.
+    """
 
     gates: Float[Array, "T B H4"]  # after their non-linearities
     cells: Float[Array, "T B H"]  # before, and what a restart left of it
@@ -85,7 +89,9 @@ def _run(
         if projection is not None:
             new_cell, output = materialise((new_cell, output))
             output = clip(_dot(output, projection), clips.projection)
-        saved = _Saved(gates, cell, hidden, new_cell, output)
+        saved = _Saved(
+            gates.astype(from_hidden.dtype), cell, hidden, new_cell, output
+        )
         return (new_cell, output), saved
 
     (cell, hidden), saved = jax.lax.scan(step, (cell, hidden), (given, kept))
@@ -120,7 +126,8 @@ def _backward(clips: Clips, residuals: tuple, slopes: tuple) -> tuple:
         if to_state is not None:
             of_output = _pass(of_output, position.outputs, clips.projection)
             of_state = _dot(of_output, to_state)
-        enter, candidate, forget, leave = jnp.split(position.gates, 4, axis=-1)
+        gates = position.gates.astype(jnp.float32)
+        enter, candidate, forget, leave = jnp.split(gates, 4, axis=-1)
         squashed = jnp.tanh(position.new_cells)
         of_cell = of_cell + of_state * leave * (1 - squashed * squashed)
         of_cell = _pass(of_cell, position.new_cells, clips.cell)
@@ -133,7 +140,7 @@ def _backward(clips: Clips, residuals: tuple, slopes: tuple) -> tuple:
             ],
             axis=-1,
         )
-        of_gates = materialise(of_gates)
+        of_gates = materialise(of_gates.astype(from_hidden.dtype))
         of_hidden = _dot(of_gates, to_hidden) * kept_now[:, None]
         of_cell = of_cell * forget * kept_now[:, None]
         return (of_cell, of_hidden), (of_gates, of_output)
@@ -144,10 +151,11 @@ def _backward(clips: Clips, residuals: tuple, slopes: tuple) -> tuple:
     of_weights = _sum_of_products(saved.hiddens, of_gates, from_hidden.dtype)
     of_projection = None
     if projection is not None:
-        leave = jnp.split(saved.gates, 4, axis=-1)[3]
+        leave = jnp.split(saved.gates, 4, axis=-1)[3].astype(jnp.float32)
         states = leave * jnp.tanh(saved.new_cells)
         of_projection = _sum_of_products(states, of_projected, projection.dtype)
-    return (of_gates, of_cell, of_hidden, None, of_weights, of_projection)
+    of_given = of_gates.astype(jnp.float32)
+    return (of_given, of_cell, of_hidden, None, of_weights, of_projection)
 
 
 read_in_order.defvjp(_forward, _backward)
