@@ -5,6 +5,7 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
 from bert_jax import fused_attention as fused
@@ -14,6 +15,9 @@ from bert_jax.dropout import Dropout, row_seeds
 from embed_jax.precision import precision
 from embed_jax.spread import mesh_of_rows
 from embed_jax.target import target_platform
+
+ATTENDED = "attended"
+"""The name by which `jax.checkpoint` knows what attention gives."""
 
 
 class Seen(flax.struct.PyTreeNode):
@@ -81,6 +85,7 @@ class SelfAttention(nn.Module):
             query, key, value = map(self._split_heads, (query, key, value))
             context = self.attend(query, key, value, seen.bias, deterministic)
             merged = context.transpose(0, 2, 1, 3).reshape(states.shape)
+        merged = checkpoint_name(merged, ATTENDED)
         return Dense(self.config, name="out", dtype=self.dtype)(merged)
 
     def _has_kernel(self, states: Float[Array, "B T D"]) -> bool:

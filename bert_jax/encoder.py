@@ -1,16 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """The encoder of Devlin et al. 2019: every layer it computes, in order."""
 
+from typing import Literal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from bert_jax.attention import Seen, SelfAttention, who_sees
+from bert_jax.attention import ATTENDED, Seen, SelfAttention, who_sees
 from bert_jax.config import BertConfig
 from bert_jax.dense import ACTIVATIONS, Dense, LayerNorm, published_init
 from bert_jax.dropout import Dropout
 from embed_jax.target import target_platform
+
+Remat = Literal["none", "elementwise", "blocks"]
+"""What is computed twice: nothing; what lies between the products, and the scores of
+attention; or all of a block but its input. The less is kept, the more rows fit."""
+
+_KEEPS_PRODUCTS = jax.checkpoint_policies.save_from_both_policies(
+    jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    jax.checkpoint_policies.save_only_these_names(ATTENDED),
+)
 
 
 class Embeddings(nn.Module):
@@ -106,12 +117,12 @@ class Encoder(nn.Module):
     Attributes:
       config: the shape of the model.
       dtype: of the computation; parameters stay float32.
-      remat: whether blocks are computed again in the backward pass instead of kept.
+      remat: what is computed again in the backward pass instead of kept, see `Remat`.
     """
 
     config: BertConfig
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
-    remat: bool = False
+    remat: Remat = "none"
 
     @nn.compact
     def __call__(
@@ -143,7 +154,10 @@ class Encoder(nn.Module):
         states = embeddings(ids, segment_ids, positions, deterministic)
         seen = who_sees(mask, sequences)
         layers = [states]
-        block_class = nn.remat(Block, static_argnums=(3,)) if self.remat else Block
+        block_class = Block
+        if self.remat != "none":
+            policy = _KEEPS_PRODUCTS if self.remat == "elementwise" else None
+            block_class = nn.remat(Block, static_argnums=(3,), policy=policy)
         # Initialisation visits every block, whatever is asked of it.
         last = self.config.num_blocks if highest_layer is None else highest_layer
         for index in range(self.config.num_blocks if self.is_initializing() else last):

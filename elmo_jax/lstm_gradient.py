@@ -89,9 +89,7 @@ def _run(
         if projection is not None:
             new_cell, output = materialise((new_cell, output))
             output = clip(_dot(output, projection), clips.projection)
-        saved = _Saved(
-            gates.astype(from_hidden.dtype), cell, hidden, new_cell, output
-        )
+        saved = _Saved(gates.astype(from_hidden.dtype), cell, hidden, new_cell, output)
         return (new_cell, output), saved
 
     (cell, hidden), saved = jax.lax.scan(step, (cell, hidden), (given, kept))

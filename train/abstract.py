@@ -247,7 +247,7 @@ def _bilm(
         window=T,
         restarts=experiment.restarts,
         dtype=dtype,
-        remat=experiment.remat,
+        remat=experiment.remat != "none",
         num_negatives=experiment.num_negatives,
     )
     positions = jax.ShapeDtypeStruct((B, 2, T), jnp.int32)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, overload
 import tyro
 
 from bert_jax.config import BertConfig
+from bert_jax.encoder import Remat
 from elmo_jax.config import ElmoConfig
 from embed_jax.suggest import suggest
 from train.data.config import PieceData, WordData
@@ -33,8 +34,8 @@ class Pretraining:
       num_parts: parts of a batch that are run one after the other, for want of memory.
       dtype: of products; auto is bfloat16 on accelerators and float32 on CPU. Weights
         are float32.
-      remat: whether activations are computed again in the backward pass, for want of
-        memory.
+      remat: what is computed again in the backward pass, for want of memory: nothing,
+        what lies between the products (BERT alone), or whole blocks.
       init_from: a model or a run whose weights are the first ones.
       log_every: steps between two lines of figures.
       eval_every: steps between two measurements of held-out text; 0 for none.
@@ -51,7 +52,7 @@ class Pretraining:
     seed: int = 0
     num_parts: int = 1
     dtype: DType = "auto"
-    remat: bool = False
+    remat: Remat = "none"
     init_from: Path | None = None
     log_every: int = 10
     eval_every: int = 1000
@@ -104,6 +105,16 @@ class BilmPretraining(Pretraining):
     """
 
     kind: ClassVar[str] = "elmo"
+
+    def __post_init__(self) -> None:
+        """Refuse what a biLM has no form of.
+
+        Raises:
+          ValueError: names the field.
+        """
+        super().__post_init__()
+        if self.remat == "elementwise":
+            raise ValueError('remat "elementwise" is of BERT; a biLM takes "blocks"')
 
     model: ElmoConfig
     data: WordData

@@ -117,7 +117,7 @@ def _set_up_bilm(experiment: BilmPretraining) -> Setup:
         window=experiment.window,
         restarts=experiment.restarts,
         dtype=compute_dtype(experiment.dtype),
-        remat=experiment.remat,
+        remat=experiment.remat != "none",
         held_out_batches=experiment.eval_batches,
         num_negatives=experiment.num_negatives,
     )

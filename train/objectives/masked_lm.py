@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bert_jax.config import BertConfig
-from bert_jax.encoder import Encoder
+from bert_jax.encoder import Encoder, Remat
 from bert_jax.heads import MlmHead, NspHead, Pooler
 from bert_jax.params import BertParams
 from train.data.masked_lm_batches import MaskedLmBatch, MaskedLmBatches, MaskedLmConfig
@@ -38,7 +38,7 @@ class MaskedLmObjective:
       held_out: of the text that is measured, unshuffled; None for none.
       batch_size: rows of a batch, over all devices.
       dtype: of the computation.
-      remat: whether blocks are computed again in the backward pass.
+      remat: what is computed again in the backward pass.
       held_out_batches: at most so many are measured; all where None.
     """
 
@@ -48,7 +48,7 @@ class MaskedLmObjective:
     held_out: MaskedLmBatches | None
     batch_size: int
     dtype: jnp.dtype
-    remat: bool = False
+    remat: Remat = "none"
     held_out_batches: int | None = None
 
     @property

@@ -8,6 +8,7 @@ import pytest
 
 import bert_jax
 from bert_jax.config import BertConfig
+from bert_jax.encoder import Remat
 from bert_jax.weights import disassemble
 from tests.oracles.optimizers import warmup_linear_decay
 from tests.train.stores import PIECES, draw_pieces, piece_store
@@ -37,7 +38,7 @@ CONFIG = BertConfig(
 )
 
 
-def make_objective(batch_size: int = 4, remat: bool = False, **data):
+def make_objective(batch_size: int = 4, remat: Remat = "none", **data):
     config = MaskedLmConfig(**{"length": 24} | data)
     return MaskedLmObjective(
         config=CONFIG,
@@ -200,5 +201,25 @@ def test_packed_rows_give_what_single_ones_give():
     expected = loss_and_gradient(make_objective(length=60), unpacked(packed, 16))
     ours = loss_and_gradient(packing, packed)
     assert_same(ours, expected, 1e-5)
-    again = make_objective(**settings, remat=True)
-    assert_same(loss_and_gradient(again, packed), ours, 1e-6)
+    for remat in ("elementwise", "blocks"):
+        again = make_objective(**settings, remat=remat)
+        assert_same(loss_and_gradient(again, packed), ours, 1e-6)
+
+
+def test_the_more_is_computed_again_the_less_is_kept():
+    def kept(remat):
+        objective = make_objective(length=60, remat=remat)
+        batch = jax.tree.map(jnp.asarray, objective.batches[0])
+        params = bert_jax.init_params(
+            jax.random.key(0), CONFIG, ("pooler", "mlm", "nsp")
+        )
+
+        def forward(params):
+            weights = objective.weights_of(batch)
+            loss = objective.loss(params, (), batch, weights, jax.random.key(0))
+            return loss[0]
+
+        residuals = jax.eval_shape(lambda params: jax.vjp(forward, params)[1], params)
+        return sum(leaf.size for leaf in jax.tree.leaves(residuals))
+
+    assert kept("none") > kept("elementwise") > kept("blocks")
