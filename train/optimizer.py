@@ -110,22 +110,39 @@ def make_optimizer(
     Raises:
       ValueError: a warm-up that is longer than the run.
     """
+    schedule = schedule_of(config, num_steps)
+    return transformation_of(config, schedule), schedule
+
+
+def schedule_of(config: Optimizer, num_steps: int) -> Schedule:
+    """Return the learning rate of each of so many steps.
+
+    Raises:
+      ValueError: a warm-up that is longer.
+    """
     if isinstance(config, Adagrad):
-        schedule: Schedule = optax.constant_schedule(config.learning_rate)
         if config.decays:
-            schedule = optax.linear_schedule(config.learning_rate, 0.0, num_steps)
-        return optax.chain(
-            optax.scale(config.loss_factor),
-            optax.clip_by_global_norm(config.max_norm),
-            optax.scale_by_rss(config.initial_accumulator, eps=0.0),
-            optax.scale_by_learning_rate(schedule),
-        ), schedule
+            return optax.linear_schedule(config.learning_rate, 0.0, num_steps)
+        return optax.constant_schedule(config.learning_rate)
     if config.warmup_steps > num_steps:
         raise ValueError(
             f"warmup_steps {config.warmup_steps} is above num_steps {num_steps}; the "
             "learning rate would never arrive"
         )
-    schedule = warm_up_and_decay(config.learning_rate, config.warmup_steps, num_steps)
+    return warm_up_and_decay(config.learning_rate, config.warmup_steps, num_steps)
+
+
+def transformation_of(
+    config: Optimizer, schedule: Schedule
+) -> optax.GradientTransformation:
+    """Build an optimiser with a learning rate of its own."""
+    if isinstance(config, Adagrad):
+        return optax.chain(
+            optax.scale(config.loss_factor),
+            optax.clip_by_global_norm(config.max_norm),
+            optax.scale_by_rss(config.initial_accumulator, eps=0.0),
+            optax.scale_by_learning_rate(schedule),
+        )
     decay = optax.add_decayed_weights(config.weight_decay, mask=decay_mask)
     adam = scale_by_bert_adam
     if isinstance(config, Lamb) or config.corrects_bias:
@@ -137,7 +154,7 @@ def make_optimizer(
     ]
     if isinstance(config, Lamb):
         parts.append(optax.scale_by_trust_ratio())
-    return optax.chain(*parts, optax.scale_by_learning_rate(schedule)), schedule
+    return optax.chain(*parts, optax.scale_by_learning_rate(schedule))
 
 
 def warm_up_and_decay(

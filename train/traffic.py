@@ -72,6 +72,10 @@ def traffic_of(program: Program) -> Traffic:
     return Traffic(sum(by_source.values()), counter.of_memory, by_source)
 
 
+# What jax puts around a part: computed again, divided over devices.
+_WRAPPERS = {"checkpoint", "rematted_computation", "shard_map"}
+
+
 def _part(source: str) -> str:
     """Name the part of the model that a source is in.
 
@@ -82,6 +86,7 @@ def _part(source: str) -> str:
       'the rest'
     """
     names = [name for name in source.split("/")[1:-1] if "jit(" not in name]
+    names = [name for name in names if name not in _WRAPPERS]
     plain = [re.sub(r"^(?:\w+\()*|\)*$|_\d+", "", name) for name in names]
     named = [name for name in plain if name and not set(".>") & set(name)]
     return "/".join(named[:3]) or "the rest"

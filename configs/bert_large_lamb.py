@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BERT-large with large batches, in two phases (You et al. 2020): 335 M parameters.
+
+Command: python -m train.prepare bert_large_lamb && python -m train.pretrain
+  bert_large_lamb --workdir runs/bert_large_lamb (needs a TFDS data set wikipedia)
+Hardware: published, 1024 TPUv3 chips. Not run by us; with fewer devices give num-parts
+  and longer-rows.num-parts, which change nothing but the time.
+Time: published, 76 minutes; 8,601 steps.
+Score: published, 90.58 F1 on SQuAD 1.1 after fine-tuning.
+"""
+
+import dataclasses
+
+from configs import bert_large
+from train.config import LongerRows, MaskedLmPretraining
+from train.optimizer import Lamb
+
+
+def config() -> MaskedLmPretraining:
+    """Return the batches of the paper, with rates that are in common use for them."""
+    return dataclasses.replace(
+        bert_large.config(),
+        optimizer=Lamb(learning_rate=6e-3, warmup_steps=2000),
+        batch_size=65_536,
+        num_steps=8601,
+        longer_rows=LongerRows(
+            num_steps=1563,
+            length=512,
+            batch_size=32_768,
+            learning_rate=4e-3,
+            warmup_steps=200,
+        ),
+        eval_every=500,
+        save_every=500,
+    )
