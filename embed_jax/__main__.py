@@ -7,6 +7,7 @@ python -m embed_jax MODEL corpus.txt vectors.h5 --layers "concat(last4)"
 import dataclasses
 import itertools
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -83,10 +84,19 @@ def main(arguments: list[str] | None = None) -> int:
     command = tyro.cli(Command, args=arguments, prog="python -m embed_jax")
     keep_compilations()
     return exit_status(
-        "embed_jax",
+        _speaker(command),
         partial(embed_corpus, command),
         f"what is done is kept beside {command.output}, add --resume to go on",
     )
+
+
+def _speaker(command: Command) -> str:
+    """Begin the line of an error: with the process, where there are several."""
+    with suppress(ValueError):
+        place = command.processes.place()
+        if place.num_processes > 1:
+            return f"embed_jax, process {place.process_id} of {place.num_processes}"
+    return "embed_jax"
 
 
 def embed_corpus(command: Command) -> None:

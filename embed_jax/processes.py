@@ -6,7 +6,6 @@ import os
 from typing import Annotated, NamedTuple
 
 import jax
-from jax._src.clusters import ClusterEnv
 from tyro.conf import arg
 
 # A process that is gone is missed after so long; the others then stop.
@@ -113,10 +112,10 @@ def _check_index(index: int, number: int) -> None:
 
 
 def _ask_cluster() -> tuple[int, int]:
-    """How many processes there are and which this is, by what jax knows of clusters.
+    """How many processes there are and which this is, by what jax knows of clusters."""
+    # The public function that asks would also wait for all processes.
+    from jax._src.clusters import ClusterEnv
 
-    jax has no public function for it but the one that also waits for all of them.
-    """
     # With an address given, none is looked for.
     _, number, index, devices = ClusterEnv.auto_detect_unset_distributed_params(
         "", None, None, None, None, None

@@ -118,11 +118,7 @@ class PartedStore:
 
     def name_of(self, index: int) -> str:
         """Name a part to the user; the only one by the store's name."""
-        return (
-            self.path.name
-            if self.count == 1
-            else f"{self.path.name} {self.label(index)}"
-        )
+        return str(self.path) if self.count == 1 else f"{self.path} {self.label(index)}"
 
     def writer(self, index: int, share: range) -> StoreWriter | None:
         """Open the writer of a part, or return None where it is finished already.
@@ -142,13 +138,17 @@ class PartedStore:
         metadata = self._whole.metadata | {
             "share": {"part": self.label(index), "sentences": [share.start, share.stop]}
         }
-        if self._resume and path.exists():
-            with open_store(path) as part:
-                held = part.contents
-            new = Journal(self._whole.dim, self._whole.dtype, metadata)
-            check_same(path, held, new)
-            return None
-        return self._open_writer(path, metadata)
+        if not path.exists() or (self._overwrite and not self._resume):
+            return self._open_writer(path, metadata)
+        if not self._resume:
+            raise FileExistsError(
+                f"{path} is complete: resume (--resume) keeps it and writes the other "
+                "parts, overwrite (--overwrite) writes it anew"
+            )
+        with open_store(path) as part:
+            held = part.contents
+        check_same(path, held, replace(self._whole, metadata=metadata))
+        return None
 
     def publish(self) -> list[int]:
         """Write the index as soon as all parts are there, and tidy up.
@@ -206,8 +206,14 @@ class PartedStore:
             raise FileExistsError(f"{self.path} exists: overwrite=True replaces it")
         with open_store(self.path) as finished:
             held = finished.contents
+            parts = finished.parts
         check_same(self.path, held, self._whole)
-        self.is_finished = True
+        if self._folder.exists():
+            # Whoever finished it may have been killed before he had tidied up.
+            with self._lock():
+                self._tidy(kept={Path(part.name).name for part in parts})
+        # A StoreWriter has its own word for a file that is whole.
+        self.is_finished = self.count > 1 or bool(parts)
 
     def _meet_unfinished(self) -> None:
         """Go on with an unfinished run, throw it away, or refuse to mix with it."""
@@ -292,9 +298,8 @@ class PartedStore:
                 held = part.contents
             share = held.metadata.get("share", {})
             end = first + held.num_sentences
-            if whole_of(held).identity() != self._whole.identity() or share.get(
-                "sentences"
-            ) != [first, end]:
+            is_ours = whole_of(held).identity() == self._whole.identity()
+            if not is_ours or share.get("sentences") != [first, end]:
                 raise ValueError(
                     f"{path} is not the part of {self.path} that follows the one "
                     "before it: write it again with resume=True and overwrite=True"
