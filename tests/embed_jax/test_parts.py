@@ -291,22 +291,17 @@ def test_two_unfinished_runs_are_not_mixed(tmp_path):
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_store_is_read_until_another_replaces_it(tmp_path, count):
-    """By who has opened it, and by who opens it meanwhile."""
     path = tmp_path / "s.h5"
     write(path, 3)
     other = METADATA | {"model": "elmo"}
-    with VectorStore(path) as early:
-        shared = open_parts(path, count, overwrite=True, metadata=other)
-        for index in range(count):
-            with shared.writer(index, share(index, count)) as writer:
-                check_corpus(path)
-                for number in share(index, count):
-                    vectors, words = sentence(number)
-                    writer.append(-vectors, words)
-        assert shared.publish() == []
-        for index, rows in enumerate(early):
-            np.testing.assert_array_equal(rows, sentence(index)[0])
-            assert early.words(index) == sentence(index)[1]
+    shared = open_parts(path, count, overwrite=True, metadata=other)
+    for index in range(count):
+        with shared.writer(index, share(index, count)) as writer:
+            for number in share(index, count):
+                vectors, words = sentence(number)
+                writer.append(-vectors, words)
+            check_corpus(path)
+    assert shared.publish() == []
     with VectorStore(path) as late:
         assert late.metadata == other
         np.testing.assert_array_equal(late[13], -sentence(13)[0])
@@ -314,6 +309,17 @@ def test_a_store_is_read_until_another_replaces_it(tmp_path, count):
         assert names_in(tmp_path) == ["s.h5"]
     else:
         assert len(names_in(parts_of(path))) == count
+
+
+def test_a_reader_that_has_begun_outlives_the_parts(tmp_path):
+    path = tmp_path / "s.h5"
+    write(path, 3)
+    with VectorStore(path) as early:
+        write(path, 2, overwrite=True, metadata=METADATA | {"model": "elmo"})
+        assert len(names_in(parts_of(path))) == 2
+        for index, rows in enumerate(early):
+            np.testing.assert_array_equal(rows, sentence(index)[0])
+            assert early.words(index) == sentence(index)[1]
 
 
 def test_overwriting_spares_what_another_writes(tmp_path):
@@ -346,6 +352,9 @@ def test_tidying_up_spares_what_another_writes(tmp_path):
         assert shared.publish() == []
         assert used.exists()
     assert len(names_in(parts_of(path))) == 3
+    # What is left is removed by whoever comes next.
+    assert open_parts(path, 2, resume=True).is_finished
+    assert len(names_in(parts_of(path))) == 2
 
 
 def test_a_full_disk_leaves_the_parts(tmp_path, monkeypatch):
