@@ -165,7 +165,7 @@ class PartedStore:
         if self.count == 1:
             if self._folder.exists():
                 with self._lock():
-                    self._tidy(kept=set())
+                    self._tidy()
                     remove_locked(self._folder)
             return []
         with self._lock():
@@ -180,7 +180,7 @@ class PartedStore:
                 parts = self._list_parts()
                 if _listed_in(self.path) != parts:
                     self._write_index(parts)
-                self._tidy(kept={Path(part.name).name for part in parts})
+                self._tidy()
         return missing
 
     def _lock(self) -> IO[bytes]:
@@ -206,14 +206,13 @@ class PartedStore:
             raise FileExistsError(f"{self.path} exists: overwrite=True replaces it")
         with open_store(self.path) as finished:
             held = finished.contents
-            parts = finished.parts
         check_same(self.path, held, self._whole)
         if self._folder.exists():
             # Whoever finished it may have been killed before he had tidied up.
             with self._lock():
-                self._tidy(kept={Path(part.name).name for part in parts})
+                self._tidy()
         # A StoreWriter has its own word for a file that is whole.
-        self.is_finished = self.count > 1 or bool(parts)
+        self.is_finished = self.count > 1 or bool(_listed_in(self.path))
 
     def _meet_unfinished(self) -> None:
         """Go on with an unfinished run, throw it away, or refuse to mix with it."""
@@ -280,13 +279,17 @@ class PartedStore:
 
     def _unfinished(self) -> dict[Path, _Name]:
         """All parts, finished or not, that no finished store consists of."""
-        kept = {Path(part.name).name for part in _listed_in(self.path)}
+        kept = self._kept()
         found = {}
         for path in sorted(self._folder.iterdir()):
             match = _NAME.fullmatch(path.name.removesuffix(_PARTIAL))
             if match and path.name not in kept:
                 found[path] = _Name(match[1], int(match[2]), int(match[3]))
         return found
+
+    def _kept(self) -> set[str]:
+        """Names of the parts that the finished store consists of, if there is one."""
+        return {Path(part.name).name for part in _listed_in(self.path)}
 
     def _list_parts(self) -> tuple[ListedPart, ...]:
         """Open every part; see that each begins where the one before it ends."""
@@ -328,9 +331,9 @@ class PartedStore:
             raise
         sync(self.path.parent)
 
-    def _tidy(self, kept: set[str]) -> None:
+    def _tidy(self) -> None:
         """Remove what the finished store does not consist of, unless it is in use."""
-        names = set()
+        kept, names = self._kept(), set()
         for path in self._folder.iterdir():
             if path.name.endswith(_NEW):
                 path.unlink()

@@ -277,6 +277,21 @@ def test_several_go_on_with_the_file_of_one(tmp_path):
     assert names_in(tmp_path) == ["s.h5"]
 
 
+def test_who_has_nothing_to_do_takes_nothing_away(tmp_path):
+    """The parts of a store are read while one process writes the file to replace it."""
+    path = tmp_path / "s.h5"
+    write(path, 2)
+    write_part(open_parts(path, 1, overwrite=True), 0, 10)
+    idle = open_parts(path, 3, resume=True, overwrite=True)
+    assert idle.count == 1
+    idle.publish()
+    check_corpus(path)
+    write_part(open_parts(path, 3, resume=True, overwrite=True), 0)
+    idle.publish()
+    check_corpus(path)
+    assert names_in(tmp_path) == ["s.h5"]
+
+
 def test_two_unfinished_runs_are_not_mixed(tmp_path):
     path = tmp_path / "s.h5"
     write_part(open_parts(path, 4), 0, 5)
