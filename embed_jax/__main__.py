@@ -7,6 +7,7 @@ python -m embed_jax MODEL corpus.txt vectors.h5 --layers "concat(last4)"
 import dataclasses
 import itertools
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,9 +22,10 @@ from embed_jax.exit_status import exit_status
 from embed_jax.layer_spec import parse_layer_spec
 from embed_jax.output_file import check_output
 from embed_jax.pooling import SENTENCE_POOLS, WORD_POOLS
+from embed_jax.processes import Processes
 from embed_jax.progress import Progress
 from embed_jax.reading import Reading
-from embed_jax.store import StoreWriter
+from embed_jax.store import PartedStore, StoreWriter
 from embed_jax.text import Survey, read_lines, survey
 from embed_jax.unread import UnreadWords
 
@@ -37,6 +39,10 @@ class Command:
     The file appears when it is complete. A run that was stopped or killed goes on with
     the same command and --resume. Read it with embed_jax.store.VectorStore, or look
     into it with python -m embed_jax.nearest.
+
+    On several hosts, start the same command on each: every process embeds a share of
+    the sentences into a file of its own, in OUTPUT.parts, and the last that finishes
+    makes OUTPUT of them. They share a file system but never wait for each other.
     """
 
     model: Annotated[str, tyro.conf.Positional, arg(metavar="MODEL")]
@@ -57,6 +63,9 @@ class Command:
     reading: Annotated[Reading, arg(name="")] = dataclasses.field(
         default_factory=Reading
     )
+    processes: Annotated[Processes, arg(name="")] = dataclasses.field(
+        default_factory=Processes
+    )
     compression: Literal["gzip", "lzf", "none"] = "gzip"
     """Of the stored vectors."""
     resume: bool = False
@@ -75,27 +84,38 @@ def main(arguments: list[str] | None = None) -> int:
     command = tyro.cli(Command, args=arguments, prog="python -m embed_jax")
     keep_compilations()
     return exit_status(
-        "embed_jax",
+        _speaker(command),
         partial(embed_corpus, command),
         f"what is done is kept beside {command.output}, add --resume to go on",
     )
 
 
+def _speaker(command: Command) -> str:
+    """Begin the line of an error: with the process, where there are several."""
+    with suppress(ValueError):
+        place = command.processes.place()
+        if place.num_processes > 1:
+            return f"embed_jax, process {place.process_id} of {place.num_processes}"
+    return "embed_jax"
+
+
 def embed_corpus(command: Command) -> None:
-    """Embed `command.corpus` into `command.output`.
+    """Embed `command.corpus` into `command.output`, or this process's share of it.
 
     Raises:
       ValueError: anything about the arguments, the model or the corpus; the cheap
         checks come first.
       OSError: a file cannot be read or written, or exists already.
     """
+    place = command.processes.place()
     pool = _check(command)
     text = survey(command.corpus)
     encoder = find_encoder(command.model)
     params, tokenizer = encoder.load(command.model)
     width = encoder.vector_width(params, command.layers, pool)
-    writer = StoreWriter(
+    store = PartedStore(
         command.output,
+        count=place.num_processes,
         dim=width,
         dtype=command.dtype,
         # A run is resumed only where all of it is the same.
@@ -112,14 +132,28 @@ def embed_corpus(command: Command) -> None:
         overwrite=command.overwrite,
         compression=None if command.compression == "none" else command.compression,
     )
-    with writer:
-        unread = _fill(writer, command, pool, text, encoder, params, tokenizer)
-        # Compressing some gigabytes takes minutes; silence would look like a hang.
-        print(f"{command.output}: building the file", file=sys.stderr)
-    print(f"{command.output}: {text.num_lines:,} sentences, {width} wide")
-    if unread.count:
-        first = f"the first is {unread.first:.120}"
-        print(f"{unread.count:,} words have zero vectors; {first}")
+    if store.is_finished:
+        print(f"{command.output} is complete already")
+        return
+    # A run that is resumed keeps its shares, whatever the number of processes now.
+    for index in range(place.process_id, store.count, place.num_processes):
+        lines = text.marks.share(index, store.count)
+        name = store.name_of(index)
+        writer = store.writer(index, lines)
+        if writer is None:
+            print(f"{name} is complete already")
+            continue
+        with writer:
+            unread = _fill(
+                writer, command, pool, name, lines, encoder, params, tokenizer
+            )
+            # Compressing some gigabytes takes minutes; silence would look like a hang.
+            print(f"{name}: building the file", file=sys.stderr)
+        print(f"{name}: {len(lines):,} sentences, {width} wide")
+        if unread.count:
+            first = f"the first is {unread.first:.120}"
+            print(f"{name}: {unread.count:,} words have zero vectors; {first}")
+    _publish(store, text)
 
 
 def _check(command: Command) -> str:
@@ -140,19 +174,21 @@ def _fill(
     writer: StoreWriter,
     command: Command,
     pool: str,
-    text: Survey,
+    name: str,
+    lines: range,
     encoder: Encoder,
     params: Any,
     tokenizer: Any,
 ) -> UnreadWords:
-    """Append what the store lacks; return the words without a vector."""
-    done = writer.num_sentences
-    # A sentence shows at most so many pieces of those before it, and each of these has
-    # one at least: so far back must reading start for the same rows to come out.
+    """Append what a share of the lines lacks; return the words without a vector."""
+    begin = lines.start + writer.num_sentences
+    # A sentence shows at most so many pieces of those before it and after it, and each
+    # of these has one at least: so far reading must go for the same rows to come out.
     shows_context = command.reading.pieces_of_context != 0
-    first = max(done - tokenizer.max_length, 0) if shows_context else done
+    reach = tokenizer.max_length if shows_context else 0
+    first, stop = max(begin - reach, 0), lines.stop + reach
     unread = UnreadWords()
-    with Progress(command.output.name, text.num_lines, done) as progress:
+    with Progress(Path(name).name, len(lines), writer.num_sentences) as progress:
         vectors = command.reading.stream(
             encoder,
             params,
@@ -162,19 +198,32 @@ def _fill(
             level=command.level,
             pool=pool,
             first=first,
+            stop=stop,
             out_dtype=command.dtype,
             on_batch=progress.computed,
         )
-        lines = itertools.islice(read_lines(command.corpus), first, None)
-        both = zip(vectors, lines, strict=True)
-        for index, (embedded, line) in enumerate(both, start=first):
-            if index < done:
-                continue
+        texts = itertools.islice(read_lines(command.corpus), first, stop)
+        both = zip(vectors, texts, strict=True)
+        mine = itertools.islice(both, begin - first, lines.stop - first)
+        indices = range(begin, lines.stop)
+        for index, (embedded, text) in zip(indices, mine, strict=True):
             unread.note(index + 1, embedded)
-            texts = [line] if command.sentences else embedded.words
-            writer.append(np.asarray(embedded.vectors), texts)
+            words = [text] if command.sentences else embedded.words
+            writer.append(np.asarray(embedded.vectors), words)
             progress.written(len(embedded.words))
     return unread
+
+
+def _publish(store: PartedStore, text: Survey) -> None:
+    """Make one store of the parts, or say which of them are still missing."""
+    if missing := store.publish():
+        parts = ", ".join(map(store.label, missing[:8]))
+        print(
+            f"{store.path} waits for {len(missing)} of {store.count} parts: {parts}"
+            + (", …" if len(missing) > 8 else "")
+        )
+    elif store.count > 1:
+        print(f"{store.path}: {text.num_lines:,} sentences in {store.count} parts")
 
 
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

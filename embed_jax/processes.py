@@ -3,13 +3,25 @@
 
 import dataclasses
 import os
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import jax
 from tyro.conf import arg
 
 # A process that is gone is missed after so long; the others then stop.
 HEARTBEAT_SECONDS = 30
+
+
+class Place(NamedTuple):
+    """Which of the processes of one command this is.
+
+    Attributes:
+      process_id: from 0.
+      num_processes: how many there are.
+    """
+
+    process_id: int
+    num_processes: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,9 +49,7 @@ class Processes:
           ValueError: the three are not given together, or make no sense.
           RuntimeError: the others did not come.
         """
-        coordinator = self.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
-        number = _given(self.num_processes, "JAX_NUM_PROCESSES")
-        index = _given(self.process_id, "JAX_PROCESS_ID")
+        coordinator, number, index = self._given()
         if coordinator == "auto":
             jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
             return
@@ -50,8 +60,7 @@ class Processes:
                 "--coordinator, --num-processes and --process-id belong together; "
                 'give all three, or --coordinator "auto"'
             )
-        if not 0 <= index < number:
-            raise ValueError(f"--process-id {index} is not one of 0 to {number - 1}")
+        _check_index(index, number)
         jax.distributed.initialize(
             coordinator,
             number,
@@ -60,13 +69,70 @@ class Processes:
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
 
+    def place(self) -> Place:
+        """Tell which process this is, without waiting for the others.
+
+        For work that needs nothing of them: each keeps its own devices, and outlives
+        the others. The coordinator's address is not needed; "auto" asks as `join` does
+        and, like it, leaves a process that shares its host one device.
+        To be called before anything asks jax for a device.
+
+        Raises:
+          ValueError: the numbers are not given together, or make no sense.
+        """
+        coordinator, number, index = self._given()
+        if coordinator == "auto" and (number is None or index is None):
+            number, index = _ask_cluster()
+        if number is None and index is None:
+            return Place(0, 1)
+        if number is None or index is None:
+            raise ValueError(
+                "--num-processes and --process-id belong together; "
+                'give both, or --coordinator "auto"'
+            )
+        _check_index(index, number)
+        return Place(index, number)
+
+    def _given(self) -> tuple[str | None, int | None, int | None]:
+        return (
+            self.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS"),
+            _number(self.num_processes, "JAX_NUM_PROCESSES"),
+            _number(self.process_id, "JAX_PROCESS_ID"),
+        )
+
 
 def is_first() -> bool:
     """Tell whether this process is the one that speaks and writes for all."""
     return jax.process_index() == 0
 
 
-def _given(value: int | None, variable: str) -> int | None:
+def _check_index(index: int, number: int) -> None:
+    if not 0 <= index < number:
+        raise ValueError(f"--process-id {index} is not one of 0 to {number - 1}")
+
+
+def _ask_cluster() -> tuple[int, int]:
+    """How many processes there are and which this is, by what jax knows of clusters."""
+    # The public function that asks would also wait for all processes.
+    from jax._src.clusters import ClusterEnv
+
+    # With an address given, none is looked for.
+    _, number, index, devices = ClusterEnv.auto_detect_unset_distributed_params(
+        "", None, None, None, None, None
+    )
+    if number is None or index is None:
+        raise ValueError(
+            "--coordinator auto: this is no cluster that jax knows; give "
+            "--num-processes and --process-id"
+        )
+    if devices is not None:
+        visible = ",".join(map(str, devices))
+        jax.config.update("jax_cuda_visible_devices", visible)
+        jax.config.update("jax_rocm_visible_devices", visible)
+    return number, index
+
+
+def _number(value: int | None, variable: str) -> int | None:
     if value is not None or variable not in os.environ:
         return value
     text = os.environ[variable]

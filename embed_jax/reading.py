@@ -36,7 +36,7 @@ class Reading:
     token_budget: int | None = None
     """Positions a batch; lower it when memory runs out."""
     devices: int | None = None
-    """How many devices to use; by default all of them."""
+    """How many devices of this host to use; by default all of them."""
 
     def check(self) -> None:
         """Refuse what can be refused without a model.
@@ -46,8 +46,9 @@ class Reading:
         """
         if self.context != "document" and not self.context.isdecimal():
             raise ValueError(f'--context {self.context}: a number, or "document"')
-        if self.devices is not None and not 1 <= self.devices <= jax.device_count():
-            raise ValueError(f"--devices {self.devices}: here are {jax.device_count()}")
+        here = jax.local_device_count()
+        if self.devices is not None and not 1 <= self.devices <= here:
+            raise ValueError(f"--devices {self.devices}: here are {here}")
 
     @property
     def pieces_of_context(self) -> int | str:
@@ -65,20 +66,21 @@ class Reading:
         level: Literal["words", "sentences"],
         pool: str,
         first: int = 0,
+        stop: int | None = None,
         out_dtype: str = "float32",
         on_batch: Callable[[int], None] | None = None,
     ) -> Iterator[Embedded]:
-        """Embed the lines of a file, from line `first` (counted from 0) on.
+        """Embed the lines of a file, from line `first` (counted from 0) to `stop`.
 
         Raises:
           ValueError: an option that the model cannot have; at once.
         """
-        devices = jax.devices()[: self.devices]
+        devices = jax.local_devices()[: self.devices]
         stream = {"words": encoder.stream_words, "sentences": encoder.stream_sentences}
         return stream[level](
             params,
             tokenizer,
-            itertools.islice(self._sentences(corpus), first, None),
+            itertools.islice(self._sentences(corpus), first, stop),
             layers,
             pool=pool,
             long=self.long,

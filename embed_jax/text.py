@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
+from embed_jax.shares import LineMarks
+
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -18,11 +20,13 @@ class Survey(NamedTuple):
       num_lines: lines, blank ones included.
       num_bytes: bytes of text, line ends included, uncompressed.
       digest: SHA-256 of the text.
+      marks: where its lines begin, to divide it.
     """
 
     num_lines: int
     num_bytes: int
     digest: str
+    marks: LineMarks
 
 
 def survey(path: Path) -> Survey:
@@ -33,12 +37,14 @@ def survey(path: Path) -> Survey:
       OSError: the file cannot be read.
     """
     digest = hashlib.sha256()
+    marks = LineMarks()
     num_lines = num_bytes = 0
     for num_lines, line in enumerate(_raw_lines(path), start=1):
         _decode(line, path, num_lines)
         digest.update(line)
+        marks.add(len(line))
         num_bytes += len(line)
-    return Survey(num_lines, num_bytes, digest.hexdigest())
+    return Survey(num_lines, num_bytes, digest.hexdigest(), marks)
 
 
 def read_lines(path: Path) -> Iterator[str]:

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A text in shares of lines that hold about as many bytes each."""
+
+# How finely a long text is divided: so many marks at least, and at most twice as many.
+_MARKS = 1 << 15
+
+
+class LineMarks:
+    """Where the lines of a text begin, roughly: enough to divide it.
+
+    Mark k is the first line that begins at byte `k * grain` or later. When there are
+    too many marks every other one is dropped and the grain doubles, so a text of any
+    size is marked in one pass and bounded memory, to one part in 32,768.
+
+    Example:
+      >>> marks = LineMarks()
+      >>> for length in (10, 2, 8, 4, 6):
+      ...     marks.add(length)
+      >>> marks.share(0, 2), marks.share(1, 2)
+      (range(0, 3), range(3, 5))
+    """
+
+    def __init__(self) -> None:
+        self._grain = 1
+        self._marks: list[int] = []
+        self._num_lines = 0
+        self._num_bytes = 0
+
+    def add(self, length: int) -> None:
+        """Note the next line, of `length` bytes with its end."""
+        while len(self._marks) * self._grain <= self._num_bytes:
+            self._marks.append(self._num_lines)
+            if len(self._marks) > 2 * _MARKS:
+                self._marks = self._marks[::2]
+                self._grain *= 2
+        self._num_lines += 1
+        self._num_bytes += length
+
+    def share(self, index: int, count: int) -> range:
+        """Return the lines of share `index` of `count`, a block of them.
+
+        The shares are a function of the text and of `count` alone. Together they are
+        all lines, in order, each once. No share has more bytes than an equal one and
+        its last line, but for a grain; where lines are few, some shares are empty.
+
+        Raises:
+          ValueError: there is no such share.
+        """
+        if not 0 <= index < count:
+            raise ValueError(f"share {index} is not one of 0 to {count - 1}")
+        return range(self._boundary(index, count), self._boundary(index + 1, count))
+
+    def _boundary(self, index: int, count: int) -> int:
+        """The first line that begins at `index / count` of the bytes or later."""
+        mark = -(-self._num_bytes * index // (count * self._grain))
+        return self._marks[mark] if mark < len(self._marks) else self._num_lines

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HDF5 file of a store, built from raw files a block at a time."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from embed_jax.store.journal import Journal
+from embed_jax.store.layout import ARRAYS, BLOCK_BYTES, CHUNK_BYTES, FORMAT
+
+
+def build_file(
+    partial: Path, target: Path, journal: Journal, compression: str | None
+) -> None:
+    """Write the HDF5 file from the raw ones, a block at a time."""
+    target.write_bytes(format_header(journal))
+    reserve_room(target, sum(map(journal.size_of, ARRAYS)))
+    with h5py.File(target, "r+") as file:
+        for array in ARRAYS:
+            shape, dtype = journal.shape_of(array), journal.dtype_of(array)
+            # Text and offsets are a few per cent of a store and shrink well.
+            chosen = compression if array == "vectors" else "gzip"
+            dataset = file.create_dataset(
+                array, shape, dtype, **filter_options(shape, dtype, chosen)
+            )
+            _fill_dataset(dataset, partial / array)
+
+
+def format_header(journal: Journal) -> bytes:
+    """An HDF5 file that has no arrays yet."""
+    with h5py.File("unnamed", "w", driver="core", backing_store=False) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["dtype"] = journal.dtype
+        file.attrs["metadata"] = json.dumps(journal.metadata)
+        file.flush()
+        return file.id.get_file_image()
+
+
+def reserve_room(target: Path, size: int) -> None:
+    """Lengthen an HDF5 file, as far as it could grow; closing it cuts off the rest.
+
+    HDF5 cannot close a file that it cannot write to: were the disk to fill up while it
+    writes, h5py would print errors that nobody can catch and then crash the process.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    # For chunk indices and for what does not compress.
+    margin = (1 << 20) + size // 128
+    with target.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), target.stat().st_size, size + margin)
+
+
+def filter_options(
+    shape: tuple[int, ...], dtype: np.dtype, compression: str | None
+) -> dict[str, Any]:
+    """How `create_dataset` cuts an array into chunks and compresses them."""
+    # HDF5 refuses chunks larger than the array, hence any chunk of an empty one.
+    if compression is None or shape[0] == 0:
+        return {}
+    row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+    chunk_rows = min(shape[0], max(1, CHUNK_BYTES // row_bytes))
+    return {
+        "chunks": (chunk_rows, *shape[1:]),
+        "shuffle": True,
+        "compression": compression,
+        "compression_opts": 1 if compression == "gzip" else None,
+    }
+
+
+def _fill_dataset(dataset: h5py.Dataset, raw: Path) -> None:
+    row_shape = dataset.shape[1:]
+    width = int(np.prod(row_shape, dtype=np.int64))
+    # Whole chunks, so that each is compressed once.
+    step = dataset.chunks[0] if dataset.chunks else 1
+    step *= max(1, BLOCK_BYTES // (step * width * dataset.dtype.itemsize))
+    with raw.open("rb") as file:
+        for start in range(0, dataset.shape[0], step):
+            stop = min(start + step, dataset.shape[0])
+            block = np.fromfile(file, dataset.dtype, (stop - start) * width)
+            dataset[start:stop] = block.reshape(stop - start, *row_shape)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file that makes several parts one store.
+
+Vectors and words stay where they are, as HDF5 virtual datasets that name the parts by
+their path from the index: any HDF5 reader sees one array, and both can be moved
+together. Offsets count from the first part on, so they are written anew.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Int
+
+from embed_jax.store.build import filter_options, format_header, reserve_room
+from embed_jax.store.checked import ListedPart, open_store
+from embed_jax.store.journal import Journal
+from embed_jax.store.layout import BLOCK_BYTES, OFFSET
+
+
+def write_index(
+    target: Path, folder: Path, contents: Journal, parts: Sequence[ListedPart]
+) -> None:
+    """Write an index, to be renamed to a file of `folder`.
+
+    Args:
+      target: the file to write.
+      folder: where the paths of the parts begin.
+      contents: what all parts hold together.
+      parts: in the order of the sentences.
+
+    Raises:
+      OSError: the disk is full or fails.
+    """
+    target.write_bytes(format_header(contents))
+    offsets = ("offsets", "word_offsets")
+    reserve_room(target, sum(map(contents.size_of, offsets)))
+    with h5py.File(target, "r+") as file:
+        file.attrs["parts"] = json.dumps(parts)
+        for array in ("vectors", "words"):
+            _lay_out(file, array, contents, parts)
+        for array in offsets:
+            shape = contents.shape_of(array)
+            options = filter_options(shape, OFFSET, "gzip")
+            dataset = file.create_dataset(array, shape, OFFSET, **options)
+            start = 1
+            for block in _offset_blocks(folder, array, parts):
+                dataset[start : start + len(block)] = block
+                start += len(block)
+
+
+def _lay_out(
+    file: h5py.File, array: str, contents: Journal, parts: Sequence[ListedPart]
+) -> None:
+    """Make an array of those of the parts, laid end to end."""
+    shape, dtype = contents.shape_of(array), contents.dtype_of(array)
+    layout = h5py.VirtualLayout(shape, dtype)
+    start = 0
+    for part in parts:
+        length = part.num_rows if array == "vectors" else part.num_bytes
+        if length:
+            # HDF5 would put a number in the place of %b.
+            name = part.name.replace("%", "%%")
+            source = h5py.VirtualSource(name, array, (length, *shape[1:]), dtype)
+            layout[start : start + length] = source
+        start += length
+    if start:
+        file.create_virtual_dataset(array, layout)
+    else:
+        file.create_dataset(array, shape, dtype)
+
+
+def _offset_blocks(
+    folder: Path, array: str, parts: Sequence[ListedPart]
+) -> Iterator[Int[np.ndarray, " boundaries"]]:
+    """All ends, counted from the first part on."""
+    begin = 0
+    for listed in parts:
+        with open_store(folder / listed.name) as part:
+            ends = part.arrays[array]
+            step = BLOCK_BYTES // OFFSET.itemsize
+            for start in range(1, len(ends), step):
+                yield ends[start : start + step] + begin
+            begin += int(ends[-1])

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a store is, how much of it there is, and the small file that says so."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embed_jax.store.layout import FORMAT, OFFSET, STORED_DTYPES
+from embed_jax.store.partial import sync
+
+
+@dataclass(frozen=True)
+class Journal:
+    """What a partial store is, and how much of its raw files is committed."""
+
+    dim: int
+    dtype: str
+    metadata: dict[str, Any]
+    num_sentences: int = 0
+    num_rows: int = 0
+    num_bytes: int = 0
+
+    def shape_of(self, array: str) -> tuple[int, ...]:
+        """Shape of an array of the HDF5 file."""
+        return {
+            "vectors": (self.num_rows, self.dim),
+            "offsets": (self.num_sentences + 1,),
+            "words": (self.num_bytes,),
+            "word_offsets": (self.num_rows + 1,),
+        }[array]
+
+    def dtype_of(self, array: str) -> np.dtype:
+        """Dtype of an array, in the raw file and in HDF5 alike."""
+        return {
+            "vectors": STORED_DTYPES[self.dtype],
+            "words": np.dtype(np.uint8),
+        }.get(array, OFFSET)
+
+    def size_of(self, array: str) -> int:
+        """Bytes of the raw file."""
+        count = int(np.prod(self.shape_of(array), dtype=np.int64))
+        return count * self.dtype_of(array).itemsize
+
+    def identity(self) -> dict[str, str]:
+        """What must not change between two runs, each value as JSON."""
+        values = {"dim": self.dim, "dtype": self.dtype} | {
+            f"metadata[{key!r}]": value for key, value in self.metadata.items()
+        }
+        return {key: json.dumps(value, sort_keys=True) for key, value in values.items()}
+
+
+def parse_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What reading the metadata back will give: a tuple becomes a list."""
+    return json.loads(json.dumps(dict(metadata or {}), allow_nan=False))
+
+
+def write_journal(partial: Path, journal: Journal) -> None:
+    """Replace the journal of a partial store, atomically and for good."""
+    new = partial / "journal.new"
+    with new.open("w", encoding="utf-8") as file:
+        json.dump({"format": FORMAT} | asdict(journal), file)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(partial / "journal.json")
+    sync(partial)
+
+
+def read_journal(partial: Path) -> Journal | None:
+    """The last commit, or None where there never was one.
+
+    Raises:
+      ValueError: the journal is of another format, or damaged.
+    """
+    try:
+        text = (partial / "journal.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        fields = json.loads(text)
+        if fields.pop("format") == FORMAT:
+            return Journal(**fields)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        pass
+    raise ValueError(
+        f"{partial} is no partial store of format {FORMAT}: "
+        "resume with the version that began it, or start over with overwrite=True"
+    )
+
+
+def check_same(path: Path, held: Journal, new: Journal) -> None:
+    """Refuse to mix vectors of two runs that are not the same.
+
+    Raises:
+      ValueError: width, dtype or metadata differ; the first difference is named.
+    """
+    before, now = held.identity(), new.identity()
+    for key in before | now:
+        if before.get(key) != now.get(key):
+            raise ValueError(
+                f"{path} was written with {key} = {before.get(key, 'absent')}, this "
+                f"run has {now.get(key, 'absent')}: make them agree, or start over "
+                "with overwrite=True"
+            )

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the file of a store is made of, and how it is cut up."""
+
+import ml_dtypes
+import numpy as np
+
+FORMAT = 1
+DTYPES = {
+    "float32": np.dtype("<f4"),
+    "float16": np.dtype("<f2"),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+}
+# HDF5 knows no bfloat16: its bit patterns are stored.
+STORED_DTYPES = DTYPES | {"bfloat16": np.dtype("<u2")}
+OFFSET = np.dtype("<i8")
+ARRAYS = ("vectors", "offsets", "words", "word_offsets")
+
+BLOCK_BYTES = 8 << 20
+CHUNK_BYTES = 256 << 10
+# A sequential reader of a compressed store must not unpack a chunk once per sentence.
+CHUNK_CACHE_BYTES = 16 << 20

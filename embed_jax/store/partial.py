@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder in which a store grows: locked, emptied, removed."""
+
+import fcntl
+import os
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import IO
+
+from embed_jax.store.layout import ARRAYS
+
+
+def partial_of(path: Path) -> Path:
+    """Where the store grows that will be `path`."""
+    return path.with_name(path.name + ".partial")
+
+
+def parts_of(path: Path) -> Path:
+    """Where the parts lie of a store that several processes write."""
+    return path.with_name(path.name + ".parts")
+
+
+def lock_folder(folder: Path, *, wait: bool = False) -> IO[bytes]:
+    """Create a folder and lock it against other writers until the file is closed.
+
+    Raises:
+      BlockingIOError: another writer holds it, and `wait` is False.
+    """
+    while True:
+        folder.mkdir(exist_ok=True)
+        # A finishing writer may remove the folder, or the lock, in between.
+        with suppress(FileNotFoundError), ExitStack() as on_failure:
+            lock = folder / "lock"
+            file = on_failure.enter_context(lock.open("ab"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                raise BlockingIOError(
+                    error.errno, f"another writer is at work on {folder}"
+                ) from None
+            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                on_failure.pop_all()
+                return file
+
+
+def clear_partial(partial: Path) -> None:
+    """Remove what a writer wrote, but not its lock."""
+    # Without its journal the rest is worthless, so that goes first.
+    for name in ("journal.json", "journal.new", "finished.h5", *ARRAYS):
+        (partial / name).unlink(missing_ok=True)
+
+
+def remove_partial(partial: Path) -> None:
+    """Remove the folder of a writer that holds its lock."""
+    clear_partial(partial)
+    remove_locked(partial)
+
+
+def remove_locked(folder: Path) -> None:
+    """Remove a folder that holds nothing any more but the lock of this process."""
+    (folder / "lock").unlink(missing_ok=True)
+    # The next writer may have come as soon as the lock was gone.
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, would survive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

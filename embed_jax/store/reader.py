@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a finished store."""
+
+import operator
+import os
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, SupportsIndex, overload
+
+import h5py
+import numpy as np
+from jaxtyping import Float, Int
+
+from embed_jax.store.checked import open_store
+from embed_jax.store.layout import BLOCK_BYTES, DTYPES
+
+
+class VectorStore:
+    """Reads a finished store; only offsets are held in memory.
+
+    `store[i]` is the [words, D] array of sentence i and `store[a:b]` a list of them,
+    as in a list of arrays; iterating reads ahead in blocks.
+
+    Attributes:
+      path: the file, or the index of several.
+      metadata: what the writer was given.
+      dtype: of the arrays returned, bfloat16 included.
+      dim: width of the vectors.
+      offsets: int64, the row where each sentence begins, and the number of rows.
+
+    Raises:
+      FileNotFoundError: there is no such file, only a partial store, or an index one
+        of whose parts is missing.
+      ValueError: the file is truncated, no store, or of another format version; or a
+        part is not the one that the index was made of.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        self._opened = open_store(self.path)
+        try:
+            self._arrays = self._opened.arrays
+            contents = self._opened.contents
+            self.metadata: dict[str, Any] = contents.metadata
+            self.dtype = DTYPES[contents.dtype]
+            self.dim: int = contents.dim
+            self.offsets: Int[np.ndarray, " boundaries"] = self._arrays["offsets"][:]
+        except BaseException:
+            self._opened.close()
+            raise
+
+    @property
+    def vectors(self) -> h5py.Dataset:
+        """All rows as HDF5 holds them, unread; bfloat16 as uint16 bit patterns."""
+        return self._arrays["vectors"]
+
+    def read_rows(self, start: int, stop: int) -> Float[np.ndarray, "W D"]:
+        """Read rows `start` to `stop` of all sentences' rows, laid end to end."""
+        return self.vectors[start:stop].view(self.dtype)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[np.ndarray]: ...
+    def __getitem__(
+        self, index: SupportsIndex | slice
+    ) -> np.ndarray | list[np.ndarray]:
+        if not isinstance(index, slice):
+            return self.read_rows(*self._rows_of(index))
+        indices = range(len(self))[index]
+        if len(indices) == 0 or indices.step != 1:
+            return [self[i] for i in indices]
+        bounds = self.offsets[indices.start : indices.stop + 1]
+        rows = self.read_rows(int(bounds[0]), int(bounds[-1]))
+        return np.split(rows, bounds[1:-1] - bounds[0])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for block in self._blocks():
+            for vectors in self[block]:
+                # A caller who keeps one sentence must not keep its whole block.
+                yield vectors.copy()
+
+    @overload
+    def words(self, index: SupportsIndex) -> list[str]: ...
+    @overload
+    def words(self, index: slice) -> list[list[str]]: ...
+    def words(self, index: SupportsIndex | slice) -> list[str] | list[list[str]]:
+        """Read the words of a sentence, or of each sentence of a slice.
+
+        Raises:
+          IndexError: there is no such sentence.
+        """
+        if not isinstance(index, slice):
+            return self._read_texts(*self._rows_of(index))
+        indices = range(len(self))[index]
+        if len(indices) == 0 or indices.step != 1:
+            return [self.words(i) for i in indices]
+        bounds = self.offsets[indices.start : indices.stop + 1].tolist()
+        texts = self._read_texts(bounds[0], bounds[-1])
+        return [
+            texts[start - bounds[0] : stop - bounds[0]]
+            for start, stop in pairwise(bounds)
+        ]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._opened.close()
+
+    def __enter__(self) -> "VectorStore":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _rows_of(self, index: SupportsIndex) -> tuple[int, int]:
+        try:
+            sentence = range(len(self))[operator.index(index)]
+        except IndexError:
+            raise IndexError(
+                f"sentence {index} of the {len(self)} in {self.path}"
+            ) from None
+        return int(self.offsets[sentence]), int(self.offsets[sentence + 1])
+
+    def _read_texts(self, start: int, stop: int) -> list[str]:
+        bounds = self._arrays["word_offsets"][start : stop + 1]
+        text = self._arrays["words"][bounds[0] : bounds[-1]].tobytes()
+        ends = (bounds - bounds[0]).tolist()
+        return [
+            text[first:last].decode("utf-8", "surrogatepass")
+            for first, last in pairwise(ends)
+        ]
+
+    def _blocks(self) -> Iterator[slice]:
+        """Consecutive runs of sentences, each read at once."""
+        block_rows = BLOCK_BYTES // (self.dim * self.dtype.itemsize)
+        first = 0
+        while first < len(self):
+            limit = self.offsets[first] + block_rows
+            fitting = int(np.searchsorted(self.offsets, limit, side="right")) - 1
+            last = max(fitting, first + 1)
+            yield slice(first, last)
+            first = last

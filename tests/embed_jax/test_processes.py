@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which process this is, told by options, by the environment or by a cluster."""
+
+import os
+
+import jax
+import pytest
+
+from embed_jax.processes import Place, Processes
+
+SLURM = {
+    "SLURM_JOB_ID": "7",
+    "SLURM_STEP_NODELIST": "node[001-004]",
+    "SLURM_NTASKS": "8",
+    "SLURM_PROCID": "5",
+    "SLURM_LOCALID": "1",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith(("JAX_COORDINATOR", "JAX_NUM_PROC", "JAX_PROC", "SLURM_")):
+            monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def test_alone_by_default():
+    assert Processes().place() == Place(0, 1)
+
+
+def test_options_go_before_the_environment(environment):
+    assert Processes(num_processes=4, process_id=3).place() == Place(3, 4)
+    environment.setenv("JAX_NUM_PROCESSES", "8")
+    environment.setenv("JAX_PROCESS_ID", "2")
+    assert Processes().place() == Place(2, 8)
+    assert Processes(process_id=5).place() == Place(5, 8)
+    # Where the others are is of no importance.
+    assert Processes(coordinator="nowhere:1").place() == Place(2, 8)
+
+
+@pytest.mark.parametrize(
+    ("processes", "message"),
+    [
+        (Processes(num_processes=4), "belong together"),
+        (Processes(process_id=0), "belong together"),
+        (Processes(num_processes=4, process_id=4), "4 is not one of 0 to 3"),
+        (Processes(num_processes=4, process_id=-1), "-1 is not one of 0 to 3"),
+        (Processes(coordinator="auto"), "no cluster that jax knows"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(processes, message):
+    with pytest.raises(ValueError, match=message):
+        processes.place()
+
+
+def test_a_cluster_is_asked_and_nobody_waited_for(environment):
+    visible = "jax_cuda_visible_devices", "jax_rocm_visible_devices"
+    before = [jax.config.read(name) for name in visible]
+    for name, value in SLURM.items():
+        environment.setenv(name, value)
+    try:
+        assert Processes(coordinator="auto").place() == Place(5, 8)
+        # Two tasks share the host: each has the device of its number, as in training.
+        assert [jax.config.read(name) for name in visible] == ["1", "1"]
+    finally:
+        for name, value in zip(visible, before, strict=True):
+            jax.config.update(name, value)
+    told = Processes(coordinator="auto", num_processes=2, process_id=1)
+    assert told.place() == Place(1, 2)
