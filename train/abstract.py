@@ -16,6 +16,7 @@ import elmo_jax
 from bert_jax.embed import compute_vectors as bert_vectors
 from elmo_jax.embed import compute_vectors as elmo_vectors
 from embed_jax.layer_spec import parse_layer_spec
+from embed_jax.spread import rows_spread_over
 from train.compiled import CompiledStep
 from train.config import BilmPretraining, Experiment, MaskedLmPretraining
 from train.data.bilm_batches import BilmBatch, BilmRows, round_up
@@ -97,7 +98,7 @@ def abstract_step(experiment: Experiment, mesh: Mesh, dtype: jnp.dtype) -> Abstr
             "optimiser": state.moments,
             "batch": (batch, state.carry),
         },
-        kept_bytes=lambda: _kept_bytes(objective, state, batch),
+        kept_bytes=lambda: _kept_bytes(objective, state, batch, mesh),
         model_flops=objective.flops_per_batch,
         row_length=_row_length(experiment),
     )
@@ -164,7 +165,9 @@ def _row_length(experiment: Experiment) -> int:
     return experiment.objective.length
 
 
-def _kept_bytes(objective: Objective, state: TrainState, batch: Batch) -> int:
+def _kept_bytes(
+    objective: Objective, state: TrainState, batch: Batch, mesh: Mesh
+) -> int:
     """Add up what differentiation keeps, the weights themselves left out."""
 
     def forward(params: Any, carry: Any, batch: Batch) -> Any:
@@ -174,7 +177,8 @@ def _kept_bytes(objective: Objective, state: TrainState, batch: Batch) -> int:
             lambda params: objective.loss(params, carry, batch, weights, key)[0], params
         )[1]
 
-    kept = jax.eval_shape(forward, state.params, state.carry, batch)
+    with rows_spread_over(mesh):
+        kept = jax.eval_shape(forward, state.params, state.carry, batch)
     total = sum(map(_num_bytes, jax.tree.leaves(kept)))
     return max(total - sum(map(_num_bytes, jax.tree.leaves(state.params))), 0)
 

@@ -134,12 +134,12 @@ def _plan_one(
     try:
         with tracing_for("tpu"):
             program = what.compile()
+            memory = _memory(program, what, mesh.size)
     except Exception as error:  # what the compiler raises is of no public class
         if OUT_OF_MEMORY not in str(error):
             raise
         reason = " ".join(str(error).split())[:300]
         return {**facts, "fits": False, "compiler": reason}
-    memory = _memory(program, what, mesh.size)
     line = roofline_of(program, chip)
     tokens = experiment.batch_size * what.row_length
     products = what.model_flops / mesh.size
