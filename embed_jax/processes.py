@@ -10,6 +10,8 @@ from tyro.conf import arg
 
 # A process that is gone is missed after so long; the others then stop.
 HEARTBEAT_SECONDS = 30
+# So long a process that has ended waits for the others to end.
+SHUTDOWN_SECONDS = 60
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,8 +42,13 @@ class Processes:
         coordinator = self.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
         number = _given(self.num_processes, "JAX_NUM_PROCESSES")
         index = _given(self.process_id, "JAX_PROCESS_ID")
+        # SIGTERM stays what the command makes of it.
+        jax.config.update("jax_enable_preemption_service", False)
         if coordinator == "auto":
-            jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
+            jax.distributed.initialize(
+                heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+                shutdown_timeout_seconds=SHUTDOWN_SECONDS,
+            )
             return
         if coordinator is None and number is None and index is None:
             return
@@ -58,6 +65,7 @@ class Processes:
             index,
             cluster_detection_method="deactivate",
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=SHUTDOWN_SECONDS,
         )
 
 
