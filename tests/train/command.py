@@ -3,7 +3,7 @@
 
     python -m tests.train.command KIND FOLDER CHANGES ROWS --workdir RUN …
 
-CHANGES are fields of the experiment, as JSON. For every step a line is appended to ROWS:
+CHANGES are fields of the experiment, as JSON. For every step ROWS gets a line more:
 digests of the rows of the batch that lie on this process's devices.
 """
 
@@ -52,6 +52,7 @@ class Command:
             "PYTHONPATH": str(REPOSITORY),
             "JAX_NUM_CPU_DEVICES": str(num_devices),
             "JAX_COMPILATION_CACHE_DIR": str(self._compilations),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         }
         return subprocess.Popen(
@@ -143,18 +144,20 @@ def main() -> int:
     import train.config
     import train.pretrain
     from tests.train.experiments import make_experiment
+    from train.compiled import CompiledStep
 
     experiment = make_experiment(kind, Path(folder), **json.loads(changes))
     train.config.experiment_named = lambda name, kind: experiment
-    place_batch = train.pretrain.place_batch
 
-    def place_and_write(batch: Any, mesh: Any) -> Any:
-        placed = place_batch(batch, mesh)
-        with Path(rows).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row_digests(placed.rows)) + "\n")
-        return placed
+    class WritingStep(CompiledStep):
+        def __call__(self, state: Any, batch: Any, say: Any) -> Any:
+            with Path(rows).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row_digests(batch.rows)) + "\n")
+            return super().__call__(state, batch, say)
 
-    train.pretrain.place_batch = place_and_write
+    train.pretrain.CompiledStep = WritingStep
+    train.pretrain._SECONDS_TO_BE_SEEN = 2
+    train.pretrain.keep_compilations = lambda: None  # the smallest are kept too
     return train.pretrain.main([f"{kind}_tiny", *arguments])
 
 

@@ -25,6 +25,7 @@ from embed_jax.run_directory import (
 )
 from tests.train.experiments import (
     KINDS,
+    copy_until,
     losses,
     make_experiment,
     one_device,
@@ -54,15 +55,6 @@ def whole(experiment, tmp_path_factory) -> Path:
     pretrain(experiment, path, mesh=one_device())
     assert saved_steps(path) == [3, 6, 9, 12]
     return path
-
-
-def copy_until(whole: Path, run: Path, step: int) -> Path:
-    """Copy a run as if it had been killed at its checkpoint of a step."""
-    shutil.copytree(whole, run)
-    for later in saved_steps(run):
-        if later > step:
-            shutil.rmtree(run / CHECKPOINTS / str(later))
-    return run
 
 
 def contents(directory: Path) -> dict[Path, bytes]:
