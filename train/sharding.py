@@ -54,25 +54,34 @@ def training_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) ->
       >>> dict(training_mesh(1, jax.devices()[:1]).shape)
       {'data': 1, 'fsdp': 1}
     """
-    # Host by host, so that a host's rows of a batch lie on its own devices: TPU numbers
-    # them across hosts.
-    found = np.array(
-        sorted(
-            jax.devices() if devices is None else devices,
-            key=lambda device: (device.process_index, device.id),
-        )
-    )
-    _, numbers = np.unique(
-        [device.process_index for device in found], return_counts=True
-    )
-    if len(set(numbers.tolist())) > 1:
-        raise ValueError(
-            f"hosts have {', '.join(map(str, numbers))} devices; all need equally many"
-        )
+    found = host_by_host(jax.devices() if devices is None else devices)
     if fsdp < 1 or found.size % fsdp:
         raise ValueError(f"fsdp {fsdp} does not divide the {found.size} devices")
     # Neighbours share weights: what is gathered most often has the shortest way.
     return Mesh(found.reshape(-1, fsdp), (DATA, FSDP))
+
+
+def host_by_host(devices: Sequence[Any]) -> np.ndarray:
+    """Sort devices so that the rows of a host, in order, lie on its own devices.
+
+    TPU numbers the chips of a slice across its hosts.
+
+    Args:
+      devices: each with its `id` and the `process_index` of its host.
+
+    Raises:
+      ValueError: a host has more of them than another.
+    """
+    ordered = sorted(devices, key=lambda device: (device.process_index, device.id))
+    hosts = [device.process_index for device in ordered]
+    _, numbers = np.unique(hosts, return_counts=True)
+    if len(set(numbers.tolist())) > 1:
+        raise ValueError(
+            f"hosts have {', '.join(map(str, numbers))} devices; all need equally many"
+        )
+    found = np.empty(len(ordered), object)
+    found[:] = ordered
+    return found
 
 
 def spec_of(name: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
