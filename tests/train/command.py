@@ -26,6 +26,7 @@ class Command:
     def __init__(self, folder: Path, compilations: Path) -> None:
         """Take a prepared corpus and a folder of compiled programs."""
         self._folder, self._compilations = folder, compilations
+        self._started: list[subprocess.Popen] = []
 
     def start(
         self,
@@ -55,12 +56,14 @@ class Command:
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         }
-        return subprocess.Popen(
+        process = subprocess.Popen(
             list(map(str, line)),
             env=os.environ | environment,
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
 
     def start_all(
         self,
@@ -96,10 +99,17 @@ class Command:
             for index, run in enumerate(of_each)
         ]
 
+    def end(self) -> None:
+        """Kill what a test that failed has left."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+
 
 def finish(*processes: subprocess.Popen) -> str:
     """Let processes come to their end; return what the first one said."""
-    said = [process.communicate()[1] for process in processes]
+    said = [process.communicate(timeout=300)[1] for process in processes]
     for process, error in zip(processes, said, strict=True):
         assert process.returncode == 0, error
     return said[0]

@@ -4,6 +4,7 @@
 import json
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from subprocess import Popen
 
@@ -35,8 +36,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def command(folder, compilations) -> Command:
-    return Command(folder, compilations)
+def command(folder, compilations) -> Iterator[Command]:
+    command = Command(folder, compilations)
+    yield command
+    command.end()
 
 
 @pytest.fixture(scope="module")

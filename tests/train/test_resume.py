@@ -44,7 +44,8 @@ def start(folder, compilations):
             save_every=3,
         )
 
-    return start
+    yield start
+    command.end()
 
 
 @pytest.fixture(scope="module")
