@@ -54,6 +54,8 @@ class Command:
             "JAX_NUM_CPU_DEVICES": str(num_devices),
             "JAX_COMPILATION_CACHE_DIR": str(self._compilations),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            # Its mode depends on the process, and the key of a program on its mode.
+            "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         }
         process = subprocess.Popen(

@@ -230,6 +230,23 @@ def test_the_command_fails_in_one_line(tmp_path, capsys):
     assert "is not prepared" in error
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--num-processes", "2"], "--num-processes and --process-id belong together"),
+        (
+            ["--coordinator", "a:1", "--num-processes", "2", "--process-id", "2"],
+            "--process-id 2 is not one of 0 to 1",
+        ),
+    ],
+)
+def test_processes_that_are_badly_named(tmp_path, capsys, options, text):
+    assert main(["elmo_tiny", "--workdir", str(tmp_path / "run"), *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("train.pretrain: ")
+    assert text in error
+
+
 def test_a_directory_of_something_else_is_left_alone(experiment, tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ValueError, match="is no run and not empty"):
