@@ -6,6 +6,7 @@ forward, `</S> wn … w1 </S> …` backward. Every position predicts the one aft
 parameters are those of `elmo_jax.bilm`, which serves them.
 """
 
+from collections.abc import Callable
 from typing import cast
 
 import flax.linen as nn
@@ -31,12 +32,14 @@ class StreamedBiLm(nn.Module):
       restarts: whether a boundary is read from zeros, as `elmo_jax.embed` does, or from
         the state that the sentence before it left, as bilm-tf does.
       remat: whether the gates are computed again in the backward pass.
+      gather: brings the words' vectors together, where each device spells some words.
     """
 
     config: ElmoConfig
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
     restarts: bool = False
     remat: bool = False
+    gather: Callable[[Array], Array] | None = None
 
     @nn.compact
     def __call__(
@@ -58,6 +61,8 @@ class StreamedBiLm(nn.Module):
           What the top layer says after each position, and the states after the window.
         """
         vectors = self._word_vectors(types)
+        if self.gather:
+            vectors = self.gather(vectors)
         tops, states = [], []
         for direction, name in enumerate(("forward", "backward")):
             top, state = self._read(

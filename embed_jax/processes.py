@@ -10,6 +10,8 @@ from tyro.conf import arg
 
 # A process that is gone is missed after so long; the others then stop.
 HEARTBEAT_SECONDS = 30
+# So long a process that has ended waits for the others to end.
+SHUTDOWN_SECONDS = 60
 
 
 class Place(NamedTuple):
@@ -50,8 +52,13 @@ class Processes:
           RuntimeError: the others did not come.
         """
         coordinator, number, index = self._given()
+        # SIGTERM stays what the command makes of it.
+        jax.config.update("jax_enable_preemption_service", False)
         if coordinator == "auto":
-            jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
+            jax.distributed.initialize(
+                heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+                shutdown_timeout_seconds=SHUTDOWN_SECONDS,
+            )
             return
         if coordinator is None and number is None and index is None:
             return
@@ -67,6 +74,7 @@ class Processes:
             index,
             cluster_detection_method="deactivate",
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=SHUTDOWN_SECONDS,
         )
 
     def place(self) -> Place:

@@ -27,7 +27,7 @@ from train.objectives.masked_lm import MaskedLmObjective
 from train.objectives.objective import Batch, Objective
 from train.optimizer import make_optimizer
 from train.setup import HEADS
-from train.sharding import shardings_of
+from train.sharding import shardings_of, shardings_of_batch
 from train.step import TrainState, init_state, make_step
 
 
@@ -69,6 +69,8 @@ def abstract_step(experiment: Experiment, mesh: Mesh, dtype: jnp.dtype) -> Abstr
         )
     make = _bilm if isinstance(experiment, BilmPretraining) else _masked_lm
     objective, init, batch = make(cast(Any, experiment), dtype)
+    if isinstance(objective, BilmObjective):
+        objective = dataclasses.replace(objective, mesh=mesh)
     optimizer, _ = make_optimizer(experiment.optimizer, experiment.num_steps)
 
     def first_state() -> TrainState:
@@ -76,12 +78,10 @@ def abstract_step(experiment: Experiment, mesh: Mesh, dtype: jnp.dtype) -> Abstr
 
     state = jax.eval_shape(first_state)
     rows = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
-    whole = NamedSharding(mesh, PartitionSpec())
     leaves, tree = jax.tree.flatten(state)
     places = shardings_of(state, mesh)
     state = jax.tree.unflatten(tree, map(_placed, leaves, places))
     state = state.replace(carry=_all_placed(state.carry, rows))
-    shared = _all_placed(batch._replace(rows=()), whole)
     step = make_step(
         objective,
         optimizer,
@@ -90,7 +90,7 @@ def abstract_step(experiment: Experiment, mesh: Mesh, dtype: jnp.dtype) -> Abstr
         mesh=mesh,
         by_rows=experiment.optimizer.keeps_unread_rows,
     )
-    batch = shared._replace(rows=_all_placed(batch.rows, rows))
+    batch = jax.tree.map(_placed, batch, shardings_of_batch(batch, mesh))
     return Abstract(
         compile=lambda: CompiledStep(step, state).compile(state, batch),
         held={

@@ -13,10 +13,13 @@ from types import TracebackType
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
+from embed_jax.agreement import from_first
 from embed_jax.run_directory import CHECKPOINTS, FIGURES, PARAMS, SEPARATOR
+from train.placement import place_whole
 from train.step import TrainState
 
 # A checkpoint takes this many bytes of disk for each of the state's, at most.
@@ -129,8 +132,8 @@ class Checkpoints:
             name: _like(getattr(state, name), restored[name])
             for name in ("params", "moments", "carry")
         }
-        count = jax.device_put(
-            jax.numpy.asarray(position["step"], state.step.dtype), state.step.sharding
+        count = place_whole(
+            np.asarray(position["step"], state.step.dtype), state.step.sharding
         )
         return TrainState(step=count, **fields), position
 
@@ -160,13 +163,15 @@ class Checkpoints:
         traceback: TracebackType | None,
     ) -> None:
         """Close, after what is being written is there."""
-        del kind, error, traceback
-        self._manager.close()
+        del kind, traceback
+        # To close is to wait for all processes, of which one may be gone.
+        if error is None or jax.process_count() == 1:
+            self._manager.close()
 
     def _check_room(self, state: TrainState) -> None:
         needed = _ROOM * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         free = shutil.disk_usage(self._directory).free
-        if free < needed:
+        if from_first(int(free < needed)):
             raise OSError(
                 f"{self._directory}: a checkpoint needs {needed / 1e6:.0f} MB and the "
                 f"disk has {free / 1e6:.0f} MB; make room and start the run again, it "
@@ -181,7 +186,7 @@ def _plain(tree: Any) -> dict[str, Any]:
     """
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     named = {_name(path): leaf for path, leaf in leaves}
-    return named or {"empty": jax.numpy.zeros(())}
+    return named or {"empty": np.zeros(())}
 
 
 def _like(tree: Any, named: Mapping[str, Any]) -> Any:

@@ -91,6 +91,22 @@ class RunLog:
             file.write("".join(kept).encode("utf-8"))
 
 
+class SilentLog(RunLog):
+    """What the other processes of a run write and say: nothing, the first one does."""
+
+    def __init__(self) -> None:
+        """Open nothing."""
+
+    def write(self, step: int, figures: Mapping[str, float], *, kind: str) -> None:
+        """Write nothing."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
 def read_metrics(run: Path, kind: str) -> list[dict[str, Any]]:
     """Return a run's lines of one kind, "train" or "held_out"."""
     path = run / METRICS

@@ -1,25 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts a state and its batches where `train.sharding` says that they lie."""
+"""Puts a state and its batches where `train.sharding` says that they lie.
+
+Several hosts have all devices together: each places its part of an array on its own.
+"""
+
+from typing import Any
 
 import jax
-from jax.sharding import Mesh
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from embed_jax.mesh import replicate, shard_rows
 from train.objectives.objective import Batch
-from train.sharding import shardings_of
+from train.sharding import shardings_of, shardings_of_batch
 from train.step import TrainState
 
 
+def share_of_host() -> tuple[int, int]:
+    """Return this host's index and the number of hosts, as batches take them."""
+    return jax.process_index(), jax.process_count()
+
+
 def place_state(state: TrainState, mesh: Mesh) -> TrainState:
-    """Divide weights and moments as the rules say; spread what rows carry."""
+    """Divide weights and moments as the rules say; spread what rows carry.
+
+    Args:
+      state: the whole of it, the same on every host.
+      mesh: the devices of all hosts.
+    """
     weights = state.replace(carry=())
     leaves, tree = jax.tree.flatten(weights)
-    placed = jax.device_put(leaves, shardings_of(weights, mesh))
-    carry = shard_rows(state.carry, mesh)
+    placed = place_whole(leaves, shardings_of(weights, mesh))
+    spread = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    carry = place_whole(state.carry, jax.tree.map(lambda _: spread, state.carry))
     return jax.tree.unflatten(tree, placed).replace(carry=carry)
 
 
 def place_batch(batch: Batch, mesh: Mesh) -> Batch:
-    """Spread a batch's rows; repeat what all rows share."""
-    shared = replicate(batch._replace(rows=()), mesh)
-    return shared._replace(rows=shard_rows(batch.rows, mesh))
+    """Spread a batch's rows and its types; repeat what all rows share.
+
+    Args:
+      batch: this host's share of the rows, see `share_of_host`, and all of the rest.
+      mesh: the devices of all hosts.
+    """
+    places = shardings_of_batch(batch, mesh)
+    rows = jax.make_array_from_process_local_data(places.rows[0], batch.rows)
+    shared = batch._replace(rows=())
+    return place_whole(shared, places._replace(rows=()))._replace(rows=rows)
+
+
+def place_whole(tree: Any, places: Any) -> Any:
+    """Place arrays of which every host has the whole.
+
+    Args:
+      tree: arrays.
+      places: a sharding for each.
+    """
+    if jax.process_count() == 1:
+        return jax.device_put(tree, places)
+
+    def place(leaf: Any, sharding: NamedSharding) -> jax.Array:
+        # Unlike `device_put` this does not send all of it to all hosts, to compare it.
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
+
+    return jax.tree.map(place, tree, places)

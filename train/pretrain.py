@@ -7,37 +7,61 @@
 Any field of the configuration can be changed on the command line; `--help` after the
 name lists them. A run that was stopped or killed goes on when the same command is given
 again, as if nothing had happened. While it runs, `load(RUN)` gives its latest weights.
+
+On several hosts the same command is given on each, with RUN and the prepared text where
+all see them:
+
+    python -m train.pretrain bert_base --workdir RUN --coordinator HOST0:8476 \
+      --num-processes 4 --process-id 0    # on the next host 1, and so on
 """
 
 import dataclasses
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
+import jax
 import tyro
 from jax.sharding import Mesh
 
+from embed_jax.agreement import all_or_none
 from embed_jax.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
+from embed_jax.lost_process import (
+    REMEDY,
+    last_words,
+    leave,
+    noticing_lost_processes,
+)
 from embed_jax.output_file import open_output
+from embed_jax.processes import Processes, is_first
 from embed_jax.run_directory import EXPERIMENT, MODEL
+from train.agreed_setup import check_agreed, check_seen, not_shared
 from train.checkpoint import Checkpoints
 from train.compiled import CompiledStep
 from train.config import Experiment, check_same, read_command, to_json
 from train.data.loader import load_batches
-from train.log import RunLog
+from train.log import RunLog, SilentLog
 from train.optimizer import make_optimizer
 from train.placement import place_batch, place_state
 from train.progress import Progress, is_due
 from train.setup import set_up, write_model
 from train.sharding import training_mesh
 from train.step import TrainState, init_state, make_step
+from train.stopping import AgreedStop, stop_signal
+
+# So long a host may take to see what another one wrote.
+_SECONDS_TO_BE_SEEN = 30
+
+_LAST_WORDS = (
+    "this process was ended, by jax if another one is gone; the last checkpoint is "
+    f"whole: {REMEDY}"
+)
 
 
 def pretrain(
@@ -49,11 +73,14 @@ def pretrain(
 ) -> TrainState:
     """Train until the last step, or until it is told to stop.
 
+    Several processes call it together, each with the devices of all.
+
     Args:
       experiment: the configuration.
       run: the directory of the run; if it holds a checkpoint, the run goes on from it.
       mesh: the devices; by default all.
-      stop: asked after every step; True saves and returns.
+      stop: asked after every step; True saves and returns. Where one of several
+        processes is told to stop, all stop after the next step.
 
     Returns:
       The last state.
@@ -61,8 +88,16 @@ def pretrain(
     Raises:
       ValueError: data, configuration and run do not belong together; or the loss is no
         longer a number, and the message says where.
-      OSError: a file cannot be written; the last checkpoint is whole.
+      OSError: a file cannot be written, or another process is gone; the last checkpoint
+        is whole.
     """
+    with noticing_lost_processes():
+        return _pretrain(experiment, run, mesh, stop)
+
+
+def _pretrain(
+    experiment: Experiment, run: Path, mesh: Mesh | None, stop: Callable[[], bool]
+) -> TrainState:
     mesh = training_mesh() if mesh is None else mesh
     if experiment.batch_size % (mesh.size * experiment.num_parts):
         raise ValueError(
@@ -70,9 +105,15 @@ def pretrain(
             f"devices times num_parts {experiment.num_parts}"
         )
     optimizer, rate = make_optimizer(experiment.optimizer, experiment.num_steps)
-    _check_run(experiment, run)
-    objective, params, tokenizer = set_up(experiment)
-    _begin_run(experiment, run, params, tokenizer)
+    with all_or_none():
+        _check_run(experiment, run)
+        objective, params, tokenizer = set_up(experiment, mesh)
+    check_agreed(experiment, params, mesh)
+    with all_or_none():
+        if is_first():
+            _begin_run(experiment, run, params, tokenizer)
+    with all_or_none():
+        _wait_for(run / EXPERIMENT)
     state = place_state(init_state(objective, params, optimizer), mesh)
     step_function = CompiledStep(
         make_step(
@@ -88,10 +129,12 @@ def pretrain(
 
     with Checkpoints(run, keep_last=experiment.keep_last) as checkpoints:
         position: dict[str, Any] = {"step": 0, "interval": {}}
+        check_seen(run, checkpoints.latest())
         if checkpoints.latest() is not None:
             state, position = checkpoints.restore(state)
         first = int(position["step"])
-        log = RunLog(run, first)
+        log = RunLog(run, first) if is_first() else SilentLog()
+        stops = AgreedStop(stop, mesh)
         try:
             if first:
                 log.say(f"going on from the checkpoint of step {first}")
@@ -106,7 +149,7 @@ def pretrain(
                 progress.note(step, means, float(rate(step - 1)))
 
                 is_last = step == experiment.num_steps
-                stopping = stop()
+                stopping = stops()
                 measures = is_due(step, experiment.eval_every) or is_last
                 if measures or stopping or is_due(step, experiment.save_every):
                     # Only a state whose loss is a number is worth keeping.
@@ -126,6 +169,7 @@ def pretrain(
                     break
             checkpoints.wait()
         except FloatingPointError as error:
+            checkpoints.wait()
             kept = checkpoints.latest()
             raise ValueError(
                 f"{error}; the checkpoint of step {kept} is kept. Lower the learning "
@@ -158,26 +202,13 @@ def _begin_run(experiment: Experiment, run: Path, params: Any, tokenizer: Any) -
             file.write(text.encode("utf-8"))
 
 
-@contextmanager
-def stop_signal() -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether SIGTERM or Ctrl-C has come."""
-    received: list[int] = []
-
-    def note(signum: int, frame: FrameType | None) -> None:
-        del frame
-        if received:
-            raise KeyboardInterrupt  # a second one does not wait for the save
-        received.append(signum)
-
-    before = {number: signal.signal(number, note) for number in _SIGNALS}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+def _wait_for(path: Path) -> None:
+    """Wait until this host sees what the first process has written."""
+    deadline = time.monotonic() + _SECONDS_TO_BE_SEEN
+    while not path.is_file():
+        if time.monotonic() > deadline:
+            raise not_shared(path.parent)
+        time.sleep(0.1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -186,6 +217,7 @@ class Options:
 
     workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """The directory of the run: checkpoints, figures, curves."""
+    processes: Annotated[Processes, tyro.conf.arg(name="")]
     fsdp: int = 1
     """Devices that share one copy of the weights; may change when a run goes on."""
 
@@ -193,18 +225,25 @@ class Options:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    prog = "python -m train.pretrain"
+    name = "train.pretrain"
+    prog = f"python -m {name}"
+    to_the_end = ExitStack()
 
     def action() -> None:
         options, experiment = read_command(given, prog, Options, __doc__ or "")
+        options.processes.join()
+        if jax.process_count() > 1:
+            to_the_end.enter_context(last_words(f"{name}: {_LAST_WORDS}"))
         keep_compilations()
         with stop_signal() as stop:
             mesh = training_mesh(options.fsdp)
             pretrain(experiment, options.workdir, mesh=mesh, stop=stop)
 
-    return exit_status(
-        "train.pretrain", action, "the same command goes on from the last checkpoint"
-    )
+    with to_the_end:
+        status = exit_status(
+            name, action, "the same command goes on from the last checkpoint"
+        )
+    return leave(status)
 
 
 if __name__ == "__main__":

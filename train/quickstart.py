@@ -30,8 +30,9 @@ from train.config import Experiment, experiment_named
 from train.export import export
 from train.log import duration
 from train.prepare import prepare
-from train.pretrain import pretrain, stop_signal
+from train.pretrain import pretrain
 from train.senses import draw_contexts
+from train.stopping import stop_signal
 
 SENTENCES = {
     "string": (

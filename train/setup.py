@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 import bert_jax
 import elmo_jax
@@ -25,6 +26,7 @@ from train.data.words import WordStore
 from train.objectives.bilm import BilmObjective
 from train.objectives.masked_lm import MaskedLmObjective
 from train.objectives.objective import Objective, Params
+from train.placement import share_of_host
 
 HELD_OUT_SEED = 0
 HEADS = ("pooler", "mlm", "nsp")
@@ -44,18 +46,19 @@ class Setup(NamedTuple):
     tokenizer: Any
 
 
-def set_up(experiment: Experiment) -> Setup:
+def set_up(experiment: Experiment, mesh: Mesh | None = None) -> Setup:
     """Open the data and draw or load the first weights.
 
     Args:
       experiment: the configuration.
+      mesh: the devices of all hosts; by default one is enough.
 
     Raises:
       ValueError: the data is not prepared, or the weights do not fit.
     """
     check_prepared(experiment.data)
     if isinstance(experiment, BilmPretraining):
-        return _set_up_bilm(experiment)
+        return _set_up_bilm(experiment, mesh)
     return _set_up_masked_lm(experiment)
 
 
@@ -80,7 +83,7 @@ def write_model(directory: Path, params: Params, tokenizer: Any) -> None:
     (directory / name).write_text(text, encoding="utf-8")
 
 
-def _set_up_bilm(experiment: BilmPretraining) -> Setup:
+def _set_up_bilm(experiment: BilmPretraining, mesh: Mesh | None) -> Setup:
     config, data = experiment.model, experiment.data
     train = WordStore.open(data.directory / TRAIN)
     words = train.vocabulary
@@ -98,6 +101,7 @@ def _set_up_bilm(experiment: BilmPretraining) -> Setup:
         seed=experiment.seed,
         num_negatives=experiment.num_negatives,
         widest_filter=widest_filter,
+        share=share_of_host(),
     )
     held_out = None
     if data.held_out_every and experiment.eval_every:
@@ -107,6 +111,7 @@ def _set_up_bilm(experiment: BilmPretraining) -> Setup:
             window=experiment.window,
             shuffled=False,
             widest_filter=widest_filter,
+            share=share_of_host(),
         )
     objective = BilmObjective(
         config=config,
@@ -120,6 +125,7 @@ def _set_up_bilm(experiment: BilmPretraining) -> Setup:
         remat=experiment.remat != "none",
         held_out_batches=experiment.eval_batches,
         num_negatives=experiment.num_negatives,
+        mesh=mesh,
     )
     key = jax.random.key(experiment.seed)
     params = elmo_jax.init_params(key, config, len(words))
@@ -141,6 +147,7 @@ def _set_up_masked_lm(experiment: MaskedLmPretraining) -> Setup:
         experiment.objective,
         batch_size=experiment.batch_size,
         seed=experiment.seed,
+        share=share_of_host(),
     )
     held_out = None
     if data.held_out_every and experiment.eval_every:
@@ -151,6 +158,7 @@ def _set_up_masked_lm(experiment: MaskedLmPretraining) -> Setup:
             seed=HELD_OUT_SEED,
             shuffled=False,
             masking_rate=EVALUATION_RATE,
+            share=share_of_host(),
         )
     objective = MaskedLmObjective(
         config=config,

@@ -16,6 +16,8 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from train.objectives.objective import Batch
+
 DATA, FSDP = "data", "fsdp"
 GATHERED = "gathered weight"
 """The name under which a whole weight is known to `jax.checkpoint`."""
@@ -45,17 +47,41 @@ def training_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) ->
       devices: by default all.
 
     Raises:
-      ValueError: the devices are not a multiple of it.
+      ValueError: the devices are not a multiple of it, or a host has more of them than
+        another.
 
     Example:
       >>> dict(training_mesh(1, jax.devices()[:1]).shape)
       {'data': 1, 'fsdp': 1}
     """
-    found = np.array(jax.devices() if devices is None else devices)
+    found = host_by_host(jax.devices() if devices is None else devices)
     if fsdp < 1 or found.size % fsdp:
         raise ValueError(f"fsdp {fsdp} does not divide the {found.size} devices")
     # Neighbours share weights: what is gathered most often has the shortest way.
     return Mesh(found.reshape(-1, fsdp), (DATA, FSDP))
+
+
+def host_by_host(devices: Sequence[Any]) -> np.ndarray:
+    """Sort devices so that the rows of a host, in order, lie on its own devices.
+
+    TPU numbers the chips of a slice across its hosts.
+
+    Args:
+      devices: each with its `id` and the `process_index` of its host.
+
+    Raises:
+      ValueError: a host has more of them than another.
+    """
+    ordered = sorted(devices, key=lambda device: (device.process_index, device.id))
+    hosts = [device.process_index for device in ordered]
+    _, numbers = np.unique(hosts, return_counts=True)
+    if len(set(numbers.tolist())) > 1:
+        raise ValueError(
+            f"hosts have {', '.join(map(str, numbers))} devices; all need equally many"
+        )
+    found = np.empty(len(ordered), object)
+    found[:] = ordered
+    return found
 
 
 def spec_of(name: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
@@ -94,6 +120,24 @@ def _name(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
+def shardings_of_batch(batch: Batch, mesh: Mesh) -> Batch:
+    """Return where each array of a batch lies, in the form of the batch.
+
+    Its rows are spread over all devices, and so are its types where they are a multiple
+    of the devices; each device has the whole of everything else.
+    """
+    spread = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    whole = NamedSharding(mesh, PartitionSpec())
+
+    def place(name: str, field: Any) -> Any:
+        if name == "types" and len(field) % mesh.size == 0:
+            return spread
+        return jax.tree.map(lambda _: spread if name == "rows" else whole, field)
+
+    fields = zip(batch._fields, batch, strict=True)
+    return type(batch)(*(place(name, field) for name, field in fields))
+
+
 def gather_weights(params: Any, mesh: Mesh) -> Any:
     """Return whole weights inside a step; their gradients go back divided.
 
@@ -101,23 +145,24 @@ def gather_weights(params: Any, mesh: Mesh) -> Any:
     the forward pass and gather it again for the backward pass.
     """
 
-    def gather(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
+    def gathered(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
         if sharding.is_fully_replicated:
             return leaf
-        return checkpoint_name(_gather(sharding, leaf), GATHERED)
+        return checkpoint_name(gather(sharding, leaf), GATHERED)
 
     leaves, tree = jax.tree.flatten(params)
-    return jax.tree.unflatten(tree, map(gather, leaves, shardings_of(params, mesh)))
+    return jax.tree.unflatten(tree, map(gathered, leaves, shardings_of(params, mesh)))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _gather(sharding: NamedSharding, leaf: jax.Array) -> jax.Array:
+def gather(sharding: NamedSharding, leaf: jax.Array) -> jax.Array:
+    """Return the whole of an array that is divided so, inside a step."""
     whole = NamedSharding(sharding.mesh, PartitionSpec())
     return jax.lax.with_sharding_constraint(leaf, whole)
 
 
 def _gather_forward(sharding: NamedSharding, leaf: jax.Array) -> tuple:
-    return _gather(sharding, leaf), None
+    return gather(sharding, leaf), None
 
 
 def _gather_backward(sharding: NamedSharding, _: None, change: jax.Array) -> tuple:
@@ -128,4 +173,4 @@ def _gather_backward(sharding: NamedSharding, _: None, change: jax.Array) -> tup
     return (jax.lax.with_sharding_constraint(change, sharding),)
 
 
-_gather.defvjp(_gather_forward, _gather_backward)
+gather.defvjp(_gather_forward, _gather_backward)

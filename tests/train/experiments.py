@@ -3,18 +3,21 @@
 
 import json
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
 from bert_jax.config import BertConfig
 from elmo_jax.config import CharCnnConfig, ElmoConfig
 from embed_jax.mesh import data_mesh
+from embed_jax.run_directory import CHECKPOINTS, read_weights, saved_steps
 from train.config import BilmPretraining, Experiment, MaskedLmPretraining
 from train.data.config import PieceData, WordData
 from train.data.masked_lm_batches import MaskedLmConfig
@@ -112,6 +115,50 @@ def losses(run: Path) -> list[dict[str, Any]]:
     """Return every line of figures of a run, in order."""
     text = (run / METRICS).read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
+
+
+def check_same(run: Path, whole: Path) -> None:
+    """Every figure of every step, and the weights at the end, to the last bit."""
+    assert losses(run) == losses(whole)
+    assert {line["kind"] for line in losses(run)} == {"train", "held_out"}
+    assert saved_steps(run)[-1] == saved_steps(whole)[-1]
+    weights, _ = read_weights(run)
+    expected, _ = read_weights(whole)
+    jax.tree.map(np.testing.assert_array_equal, weights, expected)
+
+
+def check_close(run: Path, whole: Path) -> None:
+    """Every loss of every step, but for rounding."""
+    ours, theirs = losses(run), losses(whole)
+    assert [line["step"] for line in ours] == [line["step"] for line in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        named = [name for name in other if name.endswith("loss")]
+        assert named
+        for name in named:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-5, err_msg=name)
+
+
+def copy_until(whole: Path, run: Path, step: int) -> Path:
+    """Copy a run as if it had been killed at its checkpoint of a step."""
+    shutil.copytree(whole, run)
+    for later in saved_steps(run):
+        if later > step:
+            shutil.rmtree(run / CHECKPOINTS / str(later))
+    return run
+
+
+def num_lines(run: Path) -> int:
+    """Count the lines of figures that a run has written."""
+    path = run / METRICS
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def is_saving(run: Path) -> bool:
+    """Tell whether a checkpoint is being written."""
+    path = run / CHECKPOINTS
+    return path.is_dir() and any(
+        entry.name.endswith(".orbax-checkpoint-tmp") for entry in path.iterdir()
+    )
 
 
 def stop_after(num_steps: int) -> Callable[[], bool]:

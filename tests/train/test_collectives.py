@@ -1,5 +1,6 @@
 """What devices send each other in a step is what the table of rules makes them send."""
 
+import dataclasses
 import math
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import bert_jax
 import elmo_jax
 from bert_jax.config import BertConfig
-from elmo_jax.config import CharCnnConfig, ElmoConfig
+from elmo_jax.config import NUM_CHARACTERS, CharCnnConfig, ElmoConfig
 from tests.train.experiments import KINDS
 from tests.train.stores import PIECES, draw_pieces, draw_words, piece_store, word_store
 from train.collectives import collectives_of
@@ -28,6 +29,8 @@ from train.step import init_state, make_step
 B, T, K, NUM_WORDS = 24, 20, 12, 1501
 NUM_READ = 2 * B * T + 2 * K
 """Rows of the softmax that a batch reads, at most."""
+NUM_TYPES = 128
+"""Distinct words of a batch, padding included."""
 
 
 def make_elmo() -> tuple[Any, Any, Any]:
@@ -81,6 +84,8 @@ def compile_step(kind: str, num_devices: int, fsdp: int) -> tuple[Any, Any, Any]
     objective, params, config = {"elmo": make_elmo, "bert": make_bert}[kind]()
     optimizer, _ = make_optimizer(config, 100)
     mesh = training_mesh(fsdp, jax.devices()[:num_devices])
+    if kind == "elmo":
+        objective = dataclasses.replace(objective, mesh=mesh)
     state = place_state(init_state(objective, params, optimizer), mesh)
     batch = place_batch(objective.batches[0], mesh)
     step = make_step(
@@ -105,28 +110,38 @@ def sizes_explained(kind: str, params: Any) -> dict[str, set[int]]:
             gathered.add(NUM_READ * width)
         for number in (NUM_READ, B * T, K):
             summed |= {number, number * width}
+        # Each device spells some of the distinct words, and all have their vectors.
+        gathered = gathered | {NUM_TYPES * width}
+        characters = NUM_CHARACTERS + 1  # 0 is the absence of a word
+        summed |= {
+            NUM_TYPES * width,
+            characters * params.config.char_cnn.embedding_dim,
+        }
     return {"all-gather": gathered, "all-reduce": summed}
 
 
 @pytest.mark.parametrize(("num_devices", "fsdp"), [(8, 1), (4, 2), (8, 8)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_collective_without_a_rule(kind: str, num_devices: int, fsdp: int):
-    program, state, _ = compile_step(kind, num_devices, fsdp)
+    program, state, batch = compile_step(kind, num_devices, fsdp)
     explained = sizes_explained(kind, state.params)
     found = collectives_of(program.as_text())
-    weights_gathered = 0
+    gathered = []
     for each in found:
         for shape in each.results:
             size = math.prod(shape.axes)
             if shape.dtype.startswith("float"):
                 assert size in explained[each.kind], each
-                weights_gathered += each.kind == "all-gather"
+                gathered += [size] if each.kind == "all-gather" else []
             else:  # Which rows of the softmax are read, every device knows.
                 assert kind == "elmo"
                 assert size in (NUM_READ, 2 * B * T, 1), each
     leaves = jax.tree.leaves(state.params)
     divided = sum(not leaf.sharding.is_fully_replicated for leaf in leaves)
-    assert weights_gathered == divided
+    if kind == "elmo":
+        assert len(batch.types) == NUM_TYPES
+        gathered.remove(NUM_TYPES * state.params.config.projection_dim)
+    assert len(gathered) == divided
     assert bool(divided) == (fsdp > 1)
     assert any(each.kind == "all-reduce" for each in found)
 

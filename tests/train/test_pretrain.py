@@ -2,6 +2,7 @@
 """The loop where something goes wrong, and what it leaves on the disk."""
 
 import dataclasses
+import gc
 import resource
 import shutil
 import signal
@@ -25,6 +26,7 @@ from embed_jax.run_directory import (
 )
 from tests.train.experiments import (
     KINDS,
+    copy_until,
     losses,
     make_experiment,
     one_device,
@@ -54,15 +56,6 @@ def whole(experiment, tmp_path_factory) -> Path:
     pretrain(experiment, path, mesh=one_device())
     assert saved_steps(path) == [3, 6, 9, 12]
     return path
-
-
-def copy_until(whole: Path, run: Path, step: int) -> Path:
-    """Copy a run as if it had been killed at its checkpoint of a step."""
-    shutil.copytree(whole, run)
-    for later in saved_steps(run):
-        if later > step:
-            shutil.rmtree(run / CHECKPOINTS / str(later))
-    return run
 
 
 def contents(directory: Path) -> dict[Path, bytes]:
@@ -237,6 +230,23 @@ def test_the_command_fails_in_one_line(tmp_path, capsys):
     assert "is not prepared" in error
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--num-processes", "2"], "--num-processes and --process-id belong together"),
+        (
+            ["--coordinator", "a:1", "--num-processes", "2", "--process-id", "2"],
+            "--process-id 2 is not one of 0 to 1",
+        ),
+    ],
+)
+def test_processes_that_are_badly_named(tmp_path, capsys, options, text):
+    assert main(["elmo_tiny", "--workdir", str(tmp_path / "run"), *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("train.pretrain: ")
+    assert text in error
+
+
 def test_a_directory_of_something_else_is_left_alone(experiment, tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ValueError, match="is no run and not empty"):
@@ -271,6 +281,7 @@ def test_a_damaged_checkpoint_is_named(experiment, whole, tmp_path):
         pretrain(experiment, run, mesh=one_device())
     with pytest.raises(ValueError, match="checkpoints/9/params is damaged"):
         elmo_jax.load(run)
+    gc.collect()  # what Orbax leaves behind is found here, and not in a later test
     shutil.rmtree(run / CHECKPOINTS / "9")
     pretrain(experiment, run, mesh=one_device())
     check_same(run, whole)

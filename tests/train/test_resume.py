@@ -1,81 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run that is stopped or killed anywhere ends with the numbers of one that is not."""
 
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
 
 from embed_jax.mesh import data_mesh
-from embed_jax.run_directory import CHECKPOINTS, read_weights, saved_steps
+from embed_jax.run_directory import saved_steps
+from tests.train.command import Command, finish
 from tests.train.experiments import (
     KINDS,
+    check_close,
+    check_same,
+    is_saving,
     losses,
     make_experiment,
+    num_lines,
     stop_after,
 )
-from train.log import METRICS
 from train.pretrain import pretrain
 from train.sharding import training_mesh
 
-REPOSITORY = Path(__file__).parents[2]
 NUM_STEPS = 60
-
-# The command itself, on an experiment that configs/ does not have.
-# tensorboardX imports torch where it can, which costs seconds a process.
-DRIVER = f"""
-import sys
-from pathlib import Path
-
-class WithoutTorch:
-    def find_spec(self, name, path=None, target=None):
-        if name == "torch":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, WithoutTorch())
-
-import train.config
-from tests.train.experiments import make_experiment
-from train.pretrain import main
-
-kind, folder, run = sys.argv[1:]
-experiment = make_experiment(
-    kind, Path(folder), num_steps={NUM_STEPS}, eval_every=9, save_every=3
-)
-train.config.experiment_named = lambda name, kind: experiment
-sys.exit(main([kind + "_tiny", "--workdir", run]))
-"""
 
 
 @pytest.fixture(scope="module")
-def start(folder, compilations, tmp_path_factory):
+def start(folder, compilations):
     """Start the command in a process of its own."""
-    driver = tmp_path_factory.mktemp("driver") / "driver.py"
-    driver.write_text(DRIVER, encoding="utf-8")
+    command = Command(folder, compilations)
 
     def start(kind: str, run: Path, num_devices: int) -> subprocess.Popen:
-        line = [sys.executable, driver, kind, folder, run]
-        environment = {
-            "PYTHONPATH": str(REPOSITORY),
-            "JAX_NUM_CPU_DEVICES": str(num_devices),
-            "JAX_COMPILATION_CACHE_DIR": str(compilations),
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        }
-        return subprocess.Popen(
-            list(map(str, line)),
-            env=os.environ | environment,
-            stderr=subprocess.PIPE,
-            text=True,
+        return command.start(
+            kind,
+            run,
+            num_devices=num_devices,
+            num_steps=NUM_STEPS,
+            eval_every=9,
+            save_every=3,
         )
 
-    return start
+    yield start
+    command.end()
 
 
 @pytest.fixture(scope="module")
@@ -90,35 +60,6 @@ def whole_run(start, tmp_path_factory):
         return run
 
     return make
-
-
-def finish(process: subprocess.Popen) -> str:
-    """Let a run come to its end; return what it said."""
-    _, error = process.communicate()
-    assert process.returncode == 0, error
-    return error
-
-
-def check_same(run: Path, whole: Path) -> None:
-    """Every figure of every step, and the weights at the end, to the last bit."""
-    assert losses(run) == losses(whole)
-    assert {line["kind"] for line in losses(run)} == {"train", "held_out"}
-    assert saved_steps(run)[-1] == saved_steps(whole)[-1]
-    weights, _ = read_weights(run)
-    expected, _ = read_weights(whole)
-    jax.tree.map(np.testing.assert_array_equal, weights, expected)
-
-
-def num_lines(run: Path) -> int:
-    path = run / METRICS
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def is_saving(run: Path) -> bool:
-    path = run / CHECKPOINTS
-    return path.is_dir() and any(
-        entry.name.endswith(".orbax-checkpoint-tmp") for entry in path.iterdir()
-    )
 
 
 @pytest.mark.slow
@@ -153,14 +94,7 @@ def test_a_run_goes_on_on_another_mesh(folder, tmp_path, kind):
     for fsdp, num_devices, steps in ((2, 4, 3), (1, 2, 3), (4, 4, 3)):
         mesh = training_mesh(fsdp, jax.devices()[:num_devices])
         pretrain(experiment, moved, mesh=mesh, stop=stop_after(steps))
-    assert [line["step"] for line in losses(moved)] == [
-        line["step"] for line in losses(whole)
-    ]
-    for ours, theirs in zip(losses(moved), losses(whole), strict=True):
-        named = [name for name in theirs if name.endswith("loss")]
-        assert named
-        for name in named:
-            assert ours[name] == pytest.approx(theirs[name], rel=1e-5), name
+    check_close(moved, whole)
 
 
 def test_a_finished_run_is_left_as_it_is(folder, tmp_path):

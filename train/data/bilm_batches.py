@@ -57,7 +57,7 @@ class BilmBatch(NamedTuple):
     Attributes:
       rows: the text.
       types: the distinct words: characters `[U C]`, or rows of a word table `[U]`,
-        int32. `<S>` and `</S>` come first; every device has all of them.
+        int32. `<S>` and `</S>` come first; those of the rows of all hosts.
       negatives: the words that stand for the rest of the vocabulary, for each
         direction; None where the whole of it is scored.
       softmax_rows: the words whose rows of the softmax the weights hold, see
@@ -174,12 +174,12 @@ class BilmBatches:
         Raises:
           ValueError: nothing to read, or rows that hosts cannot share.
         """
-        rows = rows_of_host(store, batch_size, share)
+        self._share = rows_of_host(store, batch_size, share)
         self._store, self._widest_filter = store, widest_filter
         self._batch_size, self._window = batch_size, window
         self._seed, self._shuffled = seed, shuffled
         self.num_negatives = num_negatives
-        self._rows = np.arange(rows.start, rows.stop)
+        self._rows = np.arange(batch_size)
         self._lengths = np.diff(store.sentence_starts) + 1
         self._epochs = Epochs(self._lay_out, alike=not shuffled)
         self.num_targets = int(self._lengths.sum())
@@ -187,6 +187,8 @@ class BilmBatches:
     def __getitem__(self, number: int) -> BilmBatch:
         """Make the batch of a step."""
         layout, step = self._epochs.locate(number)
+        # Of all rows, whatever the share: so all hosts have the same types, at the same
+        # places, without telling each other.
         read, targets, weights = self._windows(layout, step)
         # The boundaries are types -2 and -1 in a window, so that they sort first.
         distinct, words = np.unique(
@@ -199,10 +201,10 @@ class BilmBatches:
             negatives = draw_negatives(rng, self.num_negatives, vocab_size)
         return BilmBatch(
             rows=BilmRows(
-                words=words[2:].reshape(read.shape).astype(np.int32),
-                targets=targets,
-                weights=weights,
-                fresh=np.full(len(self._rows), step == 0),
+                words=words[2:].reshape(read.shape)[self._share].astype(np.int32),
+                targets=targets[self._share],
+                weights=weights[self._share],
+                fresh=np.full(len(self._rows), step == 0)[self._share],
             ),
             types=self._spell(distinct[2:]),
             negatives=negatives,

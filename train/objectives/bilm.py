@@ -12,6 +12,7 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from elmo_jax.bilm import Carry
@@ -23,6 +24,7 @@ from train.data.bilm_batches import BilmBatch, BilmBatches, BilmRows
 from train.objectives.objective import Batch, Mean, Means, perplexity_of
 from train.objectives.sampled_softmax import sampled_softmax_losses
 from train.read_rows import Rows, unique_rows
+from train.sharding import gather, shardings_of_batch
 
 DIRECTIONS = ("forward", "backward")
 SOFTMAX_TABLES = ("heads.softmax.weights", "heads.softmax.bias")
@@ -44,6 +46,7 @@ class BilmObjective:
       remat: whether gates are computed again in the backward pass.
       held_out_batches: at most so many are measured; all where None.
       num_negatives: words that stand for the vocabulary, of each direction; 0 for none.
+      mesh: over whose devices a batch's types may be spread, see `train.sharding`.
     """
 
     config: ElmoConfig
@@ -57,6 +60,7 @@ class BilmObjective:
     remat: bool = False
     held_out_batches: int | None = None
     num_negatives: int = 0
+    mesh: Mesh | None = None
 
     @property
     def epoch_steps(self) -> int:
@@ -125,7 +129,13 @@ class BilmObjective:
     ) -> tuple[Float[Array, "B 2 T"], Carry]:
         """Return each position's loss and the states after the window."""
         carry = _start_anew(carry, batch.rows)
-        model = StreamedBiLm(self.config, self.dtype, self.restarts, self.remat)
+        model = StreamedBiLm(
+            self.config,
+            self.dtype,
+            self.restarts,
+            self.remat,
+            gather=self._gather_vectors(batch),
+        )
         tops, carry = cast(
             tuple[Array, Carry],
             model.apply(
@@ -163,6 +173,13 @@ class BilmObjective:
                 )
         return jnp.stack(losses, axis=1), carry
 
+    def _gather_vectors(self, batch: BilmBatch) -> Callable[[Array], Array] | None:
+        """Return what brings together vectors that each device has a share of."""
+        if self.mesh is None:
+            return None
+        place = shardings_of_batch(batch, self.mesh).types
+        return None if place.is_fully_replicated else partial(gather, place)
+
     def measure(
         self, params: ElmoParams, place: Callable[[Batch], Batch] = lambda batch: batch
     ) -> dict[str, float]:
@@ -173,7 +190,7 @@ class BilmObjective:
         """
         if self.held_out is None:
             return {}
-        carry = self.init_carry()
+        carry = None
         totals = np.zeros((2, 2))
         number = self.held_out.epoch_end(0)
         if self.held_out_batches is not None:
@@ -215,9 +232,17 @@ class BilmObjective:
 
 @partial(jax.jit, static_argnums=0)
 def _measure_batch(
-    objective: BilmObjective, params: ElmoParams, carry: Carry, batch: BilmBatch
+    objective: BilmObjective,
+    params: ElmoParams,
+    carry: Carry | None,
+    batch: BilmBatch,
 ) -> tuple[Float[Array, "2 2"], Carry]:
-    """Return for each direction the sum of the losses and their number."""
+    """Return for each direction the sum of the losses and their number.
+
+    Without a carry rows begin anew; so made, it lies on the devices of all hosts.
+    """
+    if carry is None:
+        carry = objective.init_carry()
     losses, carry = objective._losses(params, carry, batch)
     real = batch.rows.weights
     sums = jnp.sum(losses * real, axis=(0, 2)), jnp.sum(real, axis=(0, 2))

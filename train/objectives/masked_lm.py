@@ -61,7 +61,8 @@ class MaskedLmObjective:
         """Tokens of a batch without padding, specials included."""
         if self.batches is None:
             return 0.0
-        return float(np.count_nonzero(self.batches[0].rows.sequences))
+        sequences = self.batches[0].rows.sequences  # of this host's rows
+        return np.count_nonzero(sequences) * self.batch_size / len(sequences)
 
     def init_carry(self) -> tuple[()]:
         """Return nothing: rows have no past."""

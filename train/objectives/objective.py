@@ -17,8 +17,8 @@ Carry = Any
 """What a batch's rows hand on to the next batch's: LSTM states, or nothing."""
 
 Batch = Any
-"""A named tuple with `rows`, whose arrays begin with the batch axis; other fields are
-the same on every device."""
+"""A named tuple with `rows`, whose arrays begin with the batch axis. `types`, where
+there are any, may be spread over devices too; other fields are the same on each."""
 
 
 class Mean(NamedTuple):

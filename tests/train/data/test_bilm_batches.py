@@ -198,6 +198,8 @@ def test_shares_of_hosts_are_rows_of_the_whole_batch(count):
             joined = np.concatenate([getattr(part.rows, name) for part in parts])
             np.testing.assert_array_equal(getattr(batch.rows, name), joined)
         for part in parts:
+            # Ids of types mean the same on every host.
+            np.testing.assert_array_equal(batch.types, part.types)
             for ours, theirs in zip(batch.negatives, part.negatives, strict=True):
                 np.testing.assert_array_equal(ours, theirs)
 
