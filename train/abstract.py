@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A training step as shapes alone: no data, no weights, any devices."""
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -22,11 +21,15 @@ from train.config import BilmPretraining, Experiment, MaskedLmPretraining
 from train.data.bilm_batches import BilmBatch, BilmRows, round_up
 from train.data.masked_lm_batches import MaskedLmBatch, MaskedLmRows
 from train.data.negatives import Negatives
-from train.objectives.bilm import BilmObjective
-from train.objectives.masked_lm import MaskedLmObjective
+from train.objectives.build import (
+    bilm_objective,
+    heads_of,
+    masked_lm_objective,
+    with_vocabulary,
+)
 from train.objectives.objective import Batch, Objective
 from train.optimizer import make_optimizer
-from train.setup import HEADS
+from train.phases import check_shared
 from train.sharding import shardings_of, shardings_of_batch
 from train.step import TrainState, init_state, make_step
 
@@ -62,15 +65,9 @@ def abstract_step(experiment: Experiment, mesh: Mesh, dtype: jnp.dtype) -> Abstr
     Raises:
       ValueError: a batch that the devices cannot share.
     """
-    if experiment.batch_size % (mesh.size * experiment.num_parts):
-        raise ValueError(
-            f"batch_size {experiment.batch_size} is not a multiple of {mesh.size} "
-            f"devices times num_parts {experiment.num_parts}"
-        )
+    check_shared(experiment, mesh)
     make = _bilm if isinstance(experiment, BilmPretraining) else _masked_lm
-    objective, init, batch = make(cast(Any, experiment), dtype)
-    if isinstance(objective, BilmObjective):
-        objective = dataclasses.replace(objective, mesh=mesh)
+    objective, init, batch = make(cast(Any, experiment), dtype, mesh)
     optimizer, _ = make_optimizer(experiment.optimizer, experiment.num_steps)
 
     def first_state() -> TrainState:
@@ -130,7 +127,7 @@ def abstract_embedding(
     ids = jax.ShapeDtypeStruct((B, T), jnp.int32, sharding=rows)
     flags = jax.ShapeDtypeStruct((B, T), jnp.bool_, sharding=rows)
     make = _bilm if isinstance(experiment, BilmPretraining) else _masked_lm
-    objective, init, batch = make(cast(Any, experiment), dtype)
+    objective, init, batch = make(cast(Any, experiment), dtype, mesh)
     params = jax.eval_shape(init, jax.random.key(0)).replace(heads={})
     params = _all_placed(params, whole)
     tokens: Any
@@ -201,21 +198,14 @@ def distinct_words(num_words: int) -> int:
 
 
 def _masked_lm(
-    experiment: MaskedLmPretraining, dtype: jnp.dtype
+    experiment: MaskedLmPretraining, dtype: jnp.dtype, mesh: Mesh
 ) -> tuple[Objective, Any, MaskedLmBatch]:
-    config = dataclasses.replace(
-        experiment.model, vocab_size=experiment.data.vocab_size
+    del mesh
+    config = with_vocabulary(
+        experiment.model, experiment.data.vocab_size, experiment.model.pad_id
     )
+    objective = masked_lm_objective(experiment, dtype, config)
     data, B = experiment.objective, experiment.batch_size
-    objective = MaskedLmObjective(
-        config=config,
-        data=data,
-        batches=None,
-        held_out=None,
-        batch_size=B,
-        dtype=dtype,
-        remat=experiment.remat,
-    )
     T, M, instances = data.length, data.max_predictions, data.num_instances
     ids = jax.ShapeDtypeStruct((B, T), jnp.int32)
     predicted = jax.ShapeDtypeStruct((B, M), jnp.int32)
@@ -232,28 +222,17 @@ def _masked_lm(
         labels=heads,
         label_weights=jax.ShapeDtypeStruct((B, instances), jnp.float32),
     )
-    kept = HEADS if data.pairs != "none" else ("mlm",)
-    init = partial(bert_jax.init_params, config=config, heads=kept)
+    heads_trained = heads_of(experiment)
+    init = partial(bert_jax.init_params, config=config, heads=heads_trained)
     return objective, init, MaskedLmBatch(rows)
 
 
 def _bilm(
-    experiment: BilmPretraining, dtype: jnp.dtype
+    experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh
 ) -> tuple[Objective, Any, BilmBatch]:
     config, B, T = experiment.model, experiment.batch_size, experiment.window
     num_words = experiment.data.vocab_size
-    objective = BilmObjective(
-        config=config,
-        batches=None,
-        held_out=None,
-        num_words=num_words,
-        batch_size=B,
-        window=T,
-        restarts=experiment.restarts,
-        dtype=dtype,
-        remat=experiment.remat != "none",
-        num_negatives=experiment.num_negatives,
-    )
+    objective = bilm_objective(experiment, dtype, num_words, mesh=mesh)
     positions = jax.ShapeDtypeStruct((B, 2, T), jnp.int32)
     rows = BilmRows(
         words=positions,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from train.config import Experiment, MaskedLmPretraining
 from train.optimizer import Adagrad, Schedule, schedule_of, transformation_of
@@ -40,6 +41,23 @@ def phases_of(experiment: Experiment) -> list[Phase]:
     )
     middle = steps - longer.num_steps
     return [Phase(0, middle, short), Phase(middle, steps, long)]
+
+
+def check_shared(experiment: Experiment, mesh: Mesh) -> None:
+    """Refuse a batch that the devices cannot share.
+
+    Args:
+      experiment: of one phase.
+      mesh: the devices.
+
+    Raises:
+      ValueError: says what the batch must be a multiple of.
+    """
+    if experiment.batch_size % (mesh.size * experiment.num_parts):
+        raise ValueError(
+            f"batch_size {experiment.batch_size} is not a multiple of {mesh.size} "
+            f"devices times num_parts {experiment.num_parts}"
+        )
 
 
 def make_phased_optimizer(

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import jax
+import optax
 import tyro
 from jax.sharding import Mesh
 
@@ -47,7 +48,9 @@ from train.compiled import CompiledStep
 from train.config import Experiment, check_same, read_command, to_json
 from train.data.loader import load_batches
 from train.log import RunLog, SilentLog
-from train.optimizer import make_optimizer
+from train.objectives.objective import Objective
+from train.optimizer import Schedule
+from train.phases import Phase, check_shared, make_phased_optimizer, phases_of
 from train.placement import place_batch, place_state
 from train.progress import Progress, is_due
 from train.setup import set_up, write_model
@@ -99,33 +102,21 @@ def _pretrain(
     experiment: Experiment, run: Path, mesh: Mesh | None, stop: Callable[[], bool]
 ) -> TrainState:
     mesh = training_mesh() if mesh is None else mesh
-    if experiment.batch_size % (mesh.size * experiment.num_parts):
-        raise ValueError(
-            f"batch_size {experiment.batch_size} is not a multiple of {mesh.size} "
-            f"devices times num_parts {experiment.num_parts}"
-        )
-    optimizer, rate = make_optimizer(experiment.optimizer, experiment.num_steps)
+    phases = phases_of(experiment)
+    for phase in phases:
+        check_shared(phase.experiment, mesh)
+    optimizer, rate = make_phased_optimizer(experiment)
     with all_or_none():
         _check_run(experiment, run)
-        objective, params, tokenizer = set_up(experiment, mesh)
-    check_agreed(experiment, params, mesh)
+        setup = set_up(experiment, mesh)
+    check_agreed(experiment, setup.params, mesh)
     with all_or_none():
         if is_first():
-            _begin_run(experiment, run, params, tokenizer)
+            _begin_run(experiment, run, setup.params, setup.tokenizer)
     with all_or_none():
         _wait_for(run / EXPERIMENT)
-    state = place_state(init_state(objective, params, optimizer), mesh)
-    step_function = CompiledStep(
-        make_step(
-            objective,
-            optimizer,
-            seed=experiment.seed,
-            num_parts=experiment.num_parts,
-            mesh=mesh,
-            by_rows=experiment.optimizer.keeps_unread_rows,
-        ),
-        state,
-    )
+    state = init_state(setup.objectives[0], setup.params, optimizer)
+    state = place_state(state, mesh)
 
     with Checkpoints(run, keep_last=experiment.keep_last) as checkpoints:
         position: dict[str, Any] = {"step": 0, "interval": {}}
@@ -134,39 +125,14 @@ def _pretrain(
             state, position = checkpoints.restore(state)
         first = int(position["step"])
         log = RunLog(run, first) if is_first() else SilentLog()
-        stops = AgreedStop(stop, mesh)
+        progress = Progress(experiment, log, mesh, position["interval"])
+        loop = _Loop(optimizer, rate, mesh, checkpoints, log, progress, stop)
         try:
             if first:
                 log.say(f"going on from the checkpoint of step {first}")
-            progress = Progress(experiment, objective, log, mesh, position["interval"])
-            batches = load_batches(
-                objective.batches, first, experiment.num_steps, experiment.num_threads
-            )
-            step = first
-            for batch in batches:
-                state, means = step_function(state, place_batch(batch, mesh), log.say)
-                step += 1
-                progress.note(step, means, float(rate(step - 1)))
-
-                is_last = step == experiment.num_steps
-                stopping = stops()
-                measures = is_due(step, experiment.eval_every) or is_last
-                if measures or stopping or is_due(step, experiment.save_every):
-                    # Only a state whose loss is a number is worth keeping.
-                    progress.settle()
-                    figures = None
-                    if measures and experiment.eval_every:
-                        figures = objective.measure(
-                            state.params, partial(place_batch, mesh=mesh)
-                        )
-                        if figures:  # none where no text is held out
-                            progress.measured(step, figures)
-                    checkpoints.save(state, progress.position(step), figures)
-                    progress.pause()
-                if stopping and not is_last:
-                    checkpoints.wait()
-                    log.say(f"stopped and saved at step {step}")
-                    break
+            for phase, objective in zip(phases, setup.objectives, strict=True):
+                if first < phase.last and not loop.stopped:
+                    state = loop.run(phase, objective, state, max(first, phase.first))
             checkpoints.wait()
         except FloatingPointError as error:
             checkpoints.wait()
@@ -180,6 +146,75 @@ def _pretrain(
         finally:
             log.close()
     return state
+
+
+class _Loop:
+    """Makes the steps of a phase."""
+
+    def __init__(
+        self,
+        optimizer: optax.GradientTransformation,
+        rate: Schedule,
+        mesh: Mesh,
+        checkpoints: Checkpoints,
+        log: RunLog,
+        progress: Progress,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._optimizer, self._rate, self._mesh = optimizer, rate, mesh
+        self._checkpoints, self._log, self._progress = checkpoints, log, progress
+        self._stops = AgreedStop(stop, mesh)
+        self.stopped = False
+
+    def run(
+        self, phase: Phase, objective: Objective, state: TrainState, step: int
+    ) -> TrainState:
+        """Go on from a step to the end of its phase, or until told to stop."""
+        experiment, mesh = phase.experiment, self._mesh
+        step_function = CompiledStep(
+            make_step(
+                objective,
+                self._optimizer,
+                seed=experiment.seed,
+                num_parts=experiment.num_parts,
+                mesh=mesh,
+                by_rows=experiment.optimizer.keeps_unread_rows,
+            ),
+            state,
+        )
+        self._progress.begin(objective, phase.first)
+        batches = load_batches(
+            objective.batches,
+            step - phase.first,
+            phase.last - phase.first,
+            experiment.num_threads,
+        )
+        for batch in batches:
+            state, means = step_function(state, place_batch(batch, mesh), self._log.say)
+            step += 1
+            self._progress.note(step, means, float(self._rate(step - 1)))
+
+            is_last = step == experiment.num_steps
+            stopping = self._stops()
+            measures = is_due(step, experiment.eval_every) or is_last
+            if measures or stopping or is_due(step, experiment.save_every):
+                # Only a state whose loss is a number is worth keeping.
+                self._progress.settle()
+                figures = None
+                if measures and experiment.eval_every:
+                    figures = objective.measure(
+                        state.params, partial(place_batch, mesh=mesh)
+                    )
+                    if figures:  # none where no text is held out
+                        self._progress.measured(step, figures)
+                self._checkpoints.save(state, self._progress.position(step), figures)
+                self._progress.pause()
+            if stopping and not is_last:
+                self._checkpoints.wait()
+                self._log.say(f"stopped and saved at step {step}")
+                self.stopped = True
+                break
+        return state
 
 
 def _check_run(experiment: Experiment, run: Path) -> None:

@@ -21,19 +21,23 @@ class Progress:
     def __init__(
         self,
         experiment: Experiment,
-        objective: Objective,
         log: RunLog,
         mesh: Mesh,
         interval: Mapping[str, Sequence[float]],
     ) -> None:
         """Go on from the sums of an interval that a checkpoint holds."""
         self._every, self._num_steps = experiment.log_every, experiment.num_steps
-        # Read once: BERT's makes a batch of the first epoch, whose plan is forgotten.
-        self._tokens = objective.tokens_per_batch
-        self._objective, self._log = objective, log
+        self._log = log
         self._peak = peak_flops(list(mesh.devices.flat))
         self._interval, self._clock = Interval(interval), Clock()
         self._pending: tuple[int, Means, float] | None = None
+
+    def begin(self, objective: Objective, first: int) -> None:
+        """Begin a phase after so many steps, whose steps are those of an objective."""
+        self._clock.pause()
+        # Read once: BERT's makes a batch of the first epoch, whose plan is forgotten.
+        self._tokens = objective.tokens_per_batch
+        self._objective, self._first = objective, first
 
     def note(self, step: int, means: Means, rate: float) -> None:
         """Take a step's figures, still to be computed, and read the last one's."""
@@ -89,7 +93,8 @@ class Progress:
                 used = self._objective.flops_per_batch / seconds / self._peak
                 parts.append(f"{used:.0%} of peak")
             parts.append(f"{duration((self._num_steps - step) * seconds)} left")
-        parts.append(f"epoch {step / self._objective.epoch_steps:.2f}")
+        epochs = (step - self._first) / self._objective.epoch_steps
+        parts.append(f"epoch {epochs:.2f}")
         self._log.say(" · ".join(parts))
 
 

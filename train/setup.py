@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a configuration to what the loop runs: objective, first weights, tokeniser."""
 
-import dataclasses
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from jax.sharding import Mesh
 
 import bert_jax
 import elmo_jax
+from bert_jax.config import BertConfig
 from bert_jax.huggingface import write_config
 from elmo_jax.options import format_options
 from elmo_jax.vocabulary import write_vocabulary
@@ -23,25 +23,30 @@ from train.data.masked_lm_batches import EVALUATION_RATE, MaskedLmBatches
 from train.data.pieces import PieceStore
 from train.data.prepared import check_prepared
 from train.data.words import WordStore
-from train.objectives.bilm import BilmObjective
+from train.objectives.build import (
+    bilm_objective,
+    heads_of,
+    masked_lm_objective,
+    with_vocabulary,
+)
 from train.objectives.masked_lm import MaskedLmObjective
 from train.objectives.objective import Objective, Params
+from train.phases import phases_of
 from train.placement import share_of_host
 
 HELD_OUT_SEED = 0
-HEADS = ("pooler", "mlm", "nsp")
 
 
 class Setup(NamedTuple):
     """What a configuration means.
 
     Attributes:
-      objective: what the loop trains and measures.
+      objectives: what the loop trains and measures, of each phase.
       params: the first weights.
       tokenizer: that belongs to them.
     """
 
-    objective: Objective
+    objectives: tuple[Objective, ...]
     params: Params
     tokenizer: Any
 
@@ -113,35 +118,47 @@ def _set_up_bilm(experiment: BilmPretraining, mesh: Mesh | None) -> Setup:
             widest_filter=widest_filter,
             share=share_of_host(),
         )
-    objective = BilmObjective(
-        config=config,
+    objective = bilm_objective(
+        experiment,
+        compute_dtype(experiment.dtype),
+        len(words),
+        mesh=mesh,
         batches=batches,
         held_out=held_out,
-        num_words=len(words),
-        batch_size=experiment.batch_size,
-        window=experiment.window,
-        restarts=experiment.restarts,
-        dtype=compute_dtype(experiment.dtype),
-        remat=experiment.remat != "none",
-        held_out_batches=experiment.eval_batches,
-        num_negatives=experiment.num_negatives,
-        mesh=mesh,
     )
     key = jax.random.key(experiment.seed)
     params = elmo_jax.init_params(key, config, len(words))
     if experiment.init_from:
         params = continue_elmo(experiment.init_from, params, words)
-    return Setup(objective, params, elmo_jax.ElmoTokenizer(config, words))
+    return Setup((objective,), params, elmo_jax.ElmoTokenizer(config, words))
 
 
 def _set_up_masked_lm(experiment: MaskedLmPretraining) -> Setup:
-    config, data = experiment.model, experiment.data
+    data = experiment.data
     train = PieceStore.open(data.directory / TRAIN)
-    tokenizer = train.tokenizer
-    # The vocabulary decides; a small corpus gives a smaller one than was asked for.
-    config = dataclasses.replace(
-        config, vocab_size=len(train.continues), pad_id=train.pad_id
+    held_out = None
+    if data.held_out_every and experiment.eval_every:
+        held_out = PieceStore.open(data.directory / HELD_OUT)
+    config = with_vocabulary(experiment.model, len(train.continues), train.pad_id)
+    objectives = tuple(
+        _masked_lm_of(
+            cast(MaskedLmPretraining, phase.experiment), config, train, held_out
+        )
+        for phase in phases_of(experiment)
     )
+    key = jax.random.key(experiment.seed)
+    params = bert_jax.init_params(key, config, heads_of(experiment))
+    if experiment.init_from:
+        params = continue_bert(experiment.init_from, params, train.tokenizer)
+    return Setup(objectives, params, train.tokenizer)
+
+
+def _masked_lm_of(
+    experiment: MaskedLmPretraining,
+    config: BertConfig,
+    train: PieceStore,
+    held_out: PieceStore | None,
+) -> MaskedLmObjective:
     batches = MaskedLmBatches(
         train,
         experiment.objective,
@@ -149,30 +166,19 @@ def _set_up_masked_lm(experiment: MaskedLmPretraining) -> Setup:
         seed=experiment.seed,
         share=share_of_host(),
     )
-    held_out = None
-    if data.held_out_every and experiment.eval_every:
-        held_out = MaskedLmBatches(
-            PieceStore.open(data.directory / HELD_OUT),
-            experiment.objective,
-            batch_size=experiment.batch_size,
-            seed=HELD_OUT_SEED,
-            shuffled=False,
-            masking_rate=EVALUATION_RATE,
-            share=share_of_host(),
-        )
-    objective = MaskedLmObjective(
-        config=config,
-        data=experiment.objective,
-        batches=batches,
-        held_out=held_out,
+    measured = held_out and MaskedLmBatches(
+        held_out,
+        experiment.objective,
         batch_size=experiment.batch_size,
-        dtype=compute_dtype(experiment.dtype),
-        remat=experiment.remat,
-        held_out_batches=experiment.eval_batches,
+        seed=HELD_OUT_SEED,
+        shuffled=False,
+        masking_rate=EVALUATION_RATE,
+        share=share_of_host(),
     )
-    key = jax.random.key(experiment.seed)
-    heads = ("mlm",) if experiment.objective.pairs == "none" else HEADS
-    params = bert_jax.init_params(key, config, heads)
-    if experiment.init_from:
-        params = continue_bert(experiment.init_from, params, tokenizer)
-    return Setup(objective, params, tokenizer)
+    return masked_lm_objective(
+        experiment,
+        compute_dtype(experiment.dtype),
+        config,
+        batches=batches,
+        held_out=measured,
+    )

@@ -91,7 +91,7 @@ def test_one_two_and_four_processes_take_the_same_course(
     pretrain(experiment, tmp_path / "one", mesh=one)
     check_close(whole(kind), tmp_path / "one")
 
-    batches = set_up(experiment).objective.batches
+    batches = set_up(experiment).objectives[0].batches
     expected = [row_digests(batches[step].rows) for step in range(30)]
     assert rows_of(rows / kind) == expected
 

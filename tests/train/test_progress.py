@@ -36,7 +36,8 @@ def test_a_line_does_not_make_the_first_epoch_anew(tmp_path, monkeypatch, capsys
     monkeypatch.setattr("train.progress.peak_flops", lambda devices: None)
     objective, log = Objective(), RunLog(tmp_path, 0)
     experiment = make_experiment("bert", tmp_path)
-    progress = Progress(experiment, objective, log, data_mesh(), {})
+    progress = Progress(experiment, log, data_mesh(), {})
+    progress.begin(objective, 0)
     before = objective.asked  # the check of annotations asks too
     for step in range(1, 6):
         progress.note(step, {"masked_loss": Mean(2.0, 1.0)}, 0.1)

@@ -129,7 +129,7 @@ def test_a_run_masks_its_held_out_text_at_the_published_rate(tmp_path, monkeypat
         experiment = make_experiment("bert", tmp_path, seed=seed)
         config = dataclasses.replace(experiment.objective, masking_rate=0.4)
         experiment = dataclasses.replace(experiment, objective=config)
-        objective = setup.set_up(experiment).objective
+        objective = setup.set_up(experiment).objectives[0]
         check_rows(objective.batches[0], STORE, config, 0.4)
         check_rows(objective.held_out[0], STORE, config, 0.15)
         held_out.append(objective.held_out[0])
