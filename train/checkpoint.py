@@ -186,7 +186,7 @@ def _plain(tree: Any) -> dict[str, Any]:
     """
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     named = {_name(path): leaf for path, leaf in leaves}
-    return named or {"empty": np.zeros(())}
+    return named or {"empty": np.zeros((), np.float32)}
 
 
 def _like(tree: Any, named: Mapping[str, Any]) -> Any:
