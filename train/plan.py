@@ -29,6 +29,7 @@ from train.abstract import Abstract, abstract_embedding, abstract_step
 from train.config import Experiment, read_command
 from train.hardware import Chip, chip_of
 from train.log import duration
+from train.phases import Phase, phases_of
 from train.roofline import Roofline, bytes_received, roofline_of
 from train.sharding import training_mesh
 from train.tpu_topology import topology_devices
@@ -81,7 +82,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def plan(name: str, experiment: Experiment, options: Options) -> list[dict[str, Any]]:
-    """Compile and read; with `options.largest` for one batch size after the other.
+    """Compile and read, each phase of a run for itself.
+
+    With `options.largest` for one batch size after the other.
 
     Args:
       name: of the configuration, for whoever reads the plan.
@@ -89,7 +92,7 @@ def plan(name: str, experiment: Experiment, options: Options) -> list[dict[str, 
       options: what is planned for what.
 
     Returns:
-      What JSON can hold, for each batch size that was tried.
+      What JSON can hold, for each phase and each batch size that was tried.
 
     Raises:
       ValueError: no such topology, a chip that nothing is known of, a batch that the
@@ -100,18 +103,23 @@ def plan(name: str, experiment: Experiment, options: Options) -> list[dict[str, 
     chip = chip_of(devices[0].device_kind)
     if chip is None:
         raise ValueError(f"nothing is known of a {devices[0].device_kind}")
-    plans = [_plan_one(name, experiment, options, devices, chip)]
-    while options.largest and plans[-1]["fits"]:
-        experiment = dataclasses.replace(
-            experiment, batch_size=2 * experiment.batch_size
-        )
-        plans.append(_plan_one(name, experiment, options, devices, chip))
+    plans = []
+    for number, phase in enumerate(phases_of(experiment), start=1):
+        while True:
+            facts = _plan_one(name, phase, options, devices, chip)
+            plans.append({"phase": number, **facts})
+            if not options.largest or not facts["fits"]:
+                break
+            twice = 2 * phase.experiment.batch_size
+            larger = dataclasses.replace(phase.experiment, batch_size=twice)
+            phase = phase._replace(experiment=larger)
     return plans
 
 
 def _plan_one(
-    name: str, experiment: Experiment, options: Options, devices: Any, chip: Chip
+    name: str, phase: Phase, options: Options, devices: Any, chip: Chip
 ) -> dict[str, Any]:
+    experiment = phase.experiment
     mesh = training_mesh(options.fsdp, devices)
     dtype = jnp.dtype("bfloat16" if experiment.dtype == "auto" else experiment.dtype)
     what: Abstract
@@ -164,9 +172,10 @@ def _plan_one(
         "compiler_seconds": _sane((program.cost_analysis() or {}), line),
     }
     if options.purpose == "train":
-        whole = experiment.num_steps * line.step_seconds
+        steps = phase.last - phase.first
+        whole = steps * line.step_seconds
         facts["run"] = {
-            "steps": experiment.num_steps,
+            "steps": steps,
             "seconds": whole,
             "chip_hours": whole * mesh.size / 3600,
         }
@@ -263,7 +272,7 @@ def describe(facts: dict[str, Any]) -> str:
     if "run" in facts:
         run = facts["run"]
         lines.append(
-            f"  the whole run   {run['steps']:,} steps, {duration(run['seconds'])}, "
+            f"  these steps     {run['steps']:,} steps, {duration(run['seconds'])}, "
             f"{run['chip_hours']:,.0f} chip-hours"
         )
     return "\n".join(lines) + "\n"
