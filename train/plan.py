@@ -184,7 +184,7 @@ def _plan_one(
 
 def _memory(program: Any, what: Abstract, num_chips: int) -> dict[str, float]:
     analysis = program.memory_analysis()
-    parts = {name: _bytes_a_chip(tree) for name, tree in what.held.items()}
+    parts = {name: bytes_a_chip(tree) for name, tree in what.held.items()}
     results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
     temporary = analysis.temp_size_in_bytes
     sizes = {
@@ -198,7 +198,8 @@ def _memory(program: Any, what: Abstract, num_chips: int) -> dict[str, float]:
     return {name: float(size) for name, size in sizes.items()}
 
 
-def _bytes_a_chip(tree: Any) -> int:
+def bytes_a_chip(tree: Any) -> int:
+    """Return what placed arrays take on each device."""
     return sum(
         leaf.dtype.itemsize * math.prod(leaf.sharding.shard_shape(leaf.shape))
         for leaf in jax.tree.leaves(tree)

@@ -57,7 +57,7 @@ def test_the_step_that_is_planned_is_the_step_that_runs(name: str):
     experiment = experiment_named(name)
     mesh = training_mesh(2, jax.devices()[:4])
     what = abstract_step(experiment, mesh, jnp.dtype(jnp.float32))
-    held = sum(plan._bytes_a_chip(what.held[part]) for part in ("weights", "optimiser"))
+    held = sum(plan.bytes_a_chip(what.held[part]) for part in ("weights", "optimiser"))
     memory = plan._memory(what.compile(), what, mesh.size)
     assert memory["weights"] + memory["optimiser"] == held
     assert memory["together"] >= held + memory["temporary"]
