@@ -90,11 +90,12 @@ def make_step(
         weights = objective.weights_of(batch)
         whole, rows = state, {}
         if by_rows:
-            batch, rows = objective.rows_read(batch)
-            state = state.replace(
-                params=take_rows(state.params, rows),
-                moments=take_rows(state.moments, rows),
-            )
+            with jax.named_scope("rows_read"):
+                batch, rows = objective.rows_read(batch)
+                state = state.replace(
+                    params=take_rows(state.params, rows),
+                    moments=take_rows(state.moments, rows),
+                )
         if num_parts == 1:
             gradient, carry, means = gradient_of(
                 state, state.carry, batch, weights, key
@@ -103,12 +104,15 @@ def make_step(
             gradient, carry, means = _in_parts(
                 gradient_of, state, batch, weights, key, num_parts
             )
-        update, moments = optimizer.update(gradient, state.moments, state.params)
-        params = optax.apply_updates(state.params, update)
-        norm = optax.tree.norm(gradient)
+        # Named for whoever reads the compiled program, such as `train.plan`.
+        with jax.named_scope("optimiser"):
+            update, moments = optimizer.update(gradient, state.moments, state.params)
+            params = optax.apply_updates(state.params, update)
+            norm = optax.tree.norm(gradient)
         means = {**means, "gradient_norm": Mean(norm, jnp.ones_like(norm))}
-        params = put_rows(whole.params, rows, params)
-        moments = put_rows(whole.moments, rows, moments)
+        with jax.named_scope("rows_read"):
+            params = put_rows(whole.params, rows, params)
+            moments = put_rows(whole.moments, rows, moments)
         return TrainState(state.step + 1, params, moments, carry), means
 
     return step

@@ -147,7 +147,13 @@ class BilmObjective:
                 rngs=None if key is None else {"dropout": key},
             ),
         )
-        tops = tops.astype(self.dtype)
+        with jax.named_scope("softmax"):
+            return self._predict(params, tops.astype(self.dtype), batch), carry
+
+    def _predict(
+        self, params: ElmoParams, tops: Float[Array, "B 2 T P"], batch: BilmBatch
+    ) -> Float[Array, "B 2 T"]:
+        """Return the loss of predicting each position's next word."""
         softmax = params.heads["softmax"]
         arrays = softmax["weights"], softmax["bias"]
         losses = []
@@ -171,7 +177,7 @@ class BilmObjective:
                         batch.softmax_rows,
                     )
                 )
-        return jnp.stack(losses, axis=1), carry
+        return jnp.stack(losses, axis=1)
 
     def _gather_vectors(self, batch: BilmBatch) -> Callable[[Array], Array] | None:
         """Return what brings together vectors that each device has a share of."""

@@ -199,7 +199,8 @@ def _sums_of(
     logits: Float[Array, "B M Y"], targets: Array, weights: Float[Array, "B M"]
 ) -> tuple[Mean, Mean]:
     """Return loss and accuracy as sums with their weight."""
-    choice = cross_entropy(logits, targets)
+    with jax.named_scope("cross_entropy"):
+        choice = cross_entropy(logits, targets)
     weight = jnp.sum(weights)
     return (
         Mean(jnp.sum(choice.losses * weights), weight),
