@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
+from bert_jax import cudnn_attention as cudnn
 from bert_jax import fused_attention as fused
 from bert_jax.config import BertConfig
 from bert_jax.dense import Dense
@@ -81,6 +82,11 @@ class SelfAttention(nn.Module):
         )
         if self._has_kernel(states):
             merged = self._attend_fused(query, key, value, seen, deterministic)
+        elif self._has_cudnn(states, deterministic):
+            sees = seen.bias == 0
+            merged = cudnn.cudnn_attention(
+                query, key, value, sees, self.config.head_dim
+            )
         else:
             query, key, value = map(self._split_heads, (query, key, value))
             context = self.attend(query, key, value, seen.bias, deterministic)
@@ -89,7 +95,7 @@ class SelfAttention(nn.Module):
         return Dense(self.config, name="out", dtype=self.dtype)(merged)
 
     def _has_kernel(self, states: Float[Array, "B T D"]) -> bool:
-        """Tell whether the kernel takes these; float32 is for the exact form."""
+        """Tell whether the TPU's kernel takes these; float32 is for the exact form."""
         mesh = mesh_of_rows()
         knows_devices = mesh is not None or jax.device_count() == 1
         return (
@@ -97,6 +103,15 @@ class SelfAttention(nn.Module):
             and knows_devices
             and self.dtype == jnp.bfloat16
             and fused.fits(states.shape[1], states.shape[2], self.config.head_dim)
+        )
+
+    def _has_cudnn(self, states: Float[Array, "B T D"], deterministic: bool) -> bool:
+        """Tell whether a GPU's kernel takes these; it has no dropout as published."""
+        return (
+            target_platform() == "gpu"
+            and cudnn.is_there()
+            and (deterministic or not self.config.attention_dropout_rate)
+            and cudnn.fits(self.dtype, states.shape[1], self.config.head_dim)
         )
 
     def _attend_fused(

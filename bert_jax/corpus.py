@@ -32,6 +32,7 @@ from embed_jax.pooling import (
     pooled_width,
 )
 from embed_jax.sentences import Sentence, check_sentences
+from embed_jax.spread import rows_spread_over
 from embed_jax.stream import Embedded, Item, stream_vectors
 from embed_jax.suggest import suggest
 
@@ -282,7 +283,7 @@ def vector_width(params: BertParams, layer_spec: str | LayerSpec, pool: str) -> 
     return pooled_width(width, pool)
 
 
-@partial(jax.jit, static_argnames=("spec", "pool", "dtype", "out_dtype"))
+@partial(jax.jit, static_argnames=("spec", "pool", "dtype", "out_dtype", "mesh"))
 def _word_vectors(
     params: BertParams,
     tokens: BertTokens,
@@ -292,12 +293,17 @@ def _word_vectors(
     pool: str,
     dtype: jnp.dtype,
     out_dtype: jnp.dtype,
+    mesh: Mesh | None,
 ) -> Float[Array, "B W D"]:
-    (vectors,) = compute_vectors(params, tokens, (spec,), (mix,), dtype, "row")
+    with rows_spread_over(mesh):
+        (vectors,) = compute_vectors(params, tokens, (spec,), (mix,), dtype, "row")
     return pool_words(vectors, tokens.word_ids, pool).astype(out_dtype)
 
 
-@partial(jax.jit, static_argnames=("spec", "pool", "specials", "dtype", "out_dtype"))
+@partial(
+    jax.jit,
+    static_argnames=("spec", "pool", "specials", "dtype", "out_dtype", "mesh"),
+)
 def _sentence_vectors(
     params: BertParams,
     tokens: BertTokens,
@@ -308,8 +314,10 @@ def _sentence_vectors(
     specials: bool,
     dtype: jnp.dtype,
     out_dtype: jnp.dtype,
+    mesh: Mesh | None,
 ) -> Float[Array, "B D"]:
-    (vectors,) = compute_vectors(params, tokens, (spec,), (mix,), dtype, "row")
+    with rows_spread_over(mesh):
+        (vectors,) = compute_vectors(params, tokens, (spec,), (mix,), dtype, "row")
     pooled = tokens.pooled if specials else tokens.word_ids >= 0
     return pool_sentence(vectors, pooled, pool).astype(out_dtype)
 
@@ -369,7 +377,7 @@ def _stream(
         )
         tokens = shard_rows(tokens, mesh) if mesh else tokens
         dtypes = {"dtype": jnp.dtype(dtype), "out_dtype": jnp.dtype(out_dtype)}
-        return compute(placed, tokens, mix, **dtypes)
+        return compute(placed, tokens, mix, **dtypes, mesh=mesh)
 
     chunk_tokens = min(
         CHUNK_BATCHES * shapes.token_budget,

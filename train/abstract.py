@@ -145,10 +145,13 @@ def abstract_embedding(
 
     num_blocks = experiment.model.num_blocks
     share = spec.highest_layer(num_blocks) / num_blocks
+
+    def compile() -> Any:
+        with rows_spread_over(mesh):
+            return jax.jit(embed, out_shardings=rows).lower(params, tokens).compile()
+
     return Abstract(
-        compile=lambda: (
-            jax.jit(embed, out_shardings=rows).lower(params, tokens).compile()
-        ),
+        compile=compile,
         held={"weights": params, "batch": tokens},
         kept_bytes=lambda: 0,
         model_flops=share * objective.encoder_flops_per_batch / 3,

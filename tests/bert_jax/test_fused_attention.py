@@ -8,14 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
-from bert_jax.attention import SelfAttention, who_sees
+from bert_jax import TINY as BERT_TINY
+from bert_jax import BertTokens, corpus, init_params
 from bert_jax.config import BertConfig
 from bert_jax.dropout import row_seeds
 from bert_jax.fused_attention import Form, fits, fused_attention
+from embed_jax.layer_spec import parse_layer_spec
 from embed_jax.mesh import data_mesh, shard_rows
 from embed_jax.spread import rows_spread_over
+from embed_jax.target import tracing_for
+from tests.bert_jax.attention_forms import KEY, make_sequences, written_out
 
 B, T, RATE = 4, 128, 0.3
 CONFIG = BertConfig(
@@ -26,39 +30,12 @@ CONFIG = BertConfig(
     mlp_dim=8,
     attention_dropout_rate=RATE,
 )
-KEY = jax.random.key(5)
-
-
-def make_sequences(packed):
-    """Rows with padding; one is full, one is nothing but padding."""
-    rng = np.random.default_rng(0)
-    sequences = np.sort(rng.integers(1, 4, (B, T)), axis=1)
-    for row, length in enumerate((T, 100, 1, 0)):
-        sequences[row, length:] = 0
-    return jnp.asarray(sequences if packed else np.minimum(sequences, 1), jnp.int32)
+ROW_LENGTHS = (T, 100, 1, 0)
 
 
 def make_operands(width=CONFIG.layer_dim):
     keys = jax.random.split(jax.random.key(0), 4)
     return [0.5 * jax.random.normal(key, (B, T, width)) for key in keys]
-
-
-def written_out(config, packed, rate):
-    """Return the plain form as a function of unsplit operands, with KEY's coins."""
-    config = dataclasses.replace(config, attention_dropout_rate=rate)
-
-    def attend(query, key, value, sequences):
-        class Probe(SelfAttention):
-            @nn.compact
-            def __call__(self):
-                seen = who_sees(sequences > 0, sequences if packed else None)
-                split = map(self._split_heads, (query, key, value))
-                context = self.attend(*split, seen.bias, deterministic=not rate)
-                return context.transpose(0, 2, 1, 3).reshape(query.shape)
-
-        return Probe(config, jnp.dtype("float32")).apply({}, rngs={"dropout": KEY})
-
-    return attend
 
 
 def seeds_of(rate):
@@ -83,15 +60,13 @@ def seeds_of(rate):
 def test_the_kernel_is_the_written_out_form(packed, rate, num_heads):
     config = dataclasses.replace(CONFIG, num_heads=num_heads)
     *operands, change = make_operands()
-    sequences = make_sequences(packed)
+    sequences = make_sequences(T, ROW_LENGTHS, packed=packed)
     form = Form(config.head_dim, packed, rate, interpret=True)
 
     def fused(query, key, value):
         return fused_attention(query, key, value, sequences, seeds_of(rate), form)
 
-    def plain(query, key, value):
-        return written_out(config, packed, rate)(query, key, value, sequences)
-
+    plain = written_out(config, sequences, packed=packed, rate=rate)
     ours, back = jax.vjp(fused, *operands)
     theirs, back_theirs = jax.vjp(plain, *operands)
     np.testing.assert_allclose(ours, theirs, atol=2e-6)
@@ -102,7 +77,7 @@ def test_the_kernel_is_the_written_out_form(packed, rate, num_heads):
 
 def test_rows_spread_over_devices_give_the_same():
     *operands, change = make_operands()
-    sequences = make_sequences(packed=True)
+    sequences = make_sequences(T, ROW_LENGTHS, packed=True)
     seeds = row_seeds(KEY, B)
     form = Form(64, True, RATE, interpret=True)
     mesh = data_mesh(jax.devices()[:4])
@@ -132,3 +107,24 @@ def test_what_has_no_kernel_is_written_out():
     assert not fits(64, 768, 64)  # not whole lanes
     assert not fits(128, 960, 96)  # heads that do not fill lanes
     assert not fits(128, 192, 64)
+
+
+def test_a_corpus_on_several_tpu_chips_has_the_kernel():
+    """Lowered for TPU: a kernel in every block, in the part that each chip runs."""
+    config = dataclasses.replace(BERT_TINY, layer_dim=256, num_heads=4, max_positions=T)
+    params = jax.eval_shape(lambda: init_params(KEY, config))
+    mesh = data_mesh(jax.devices()[:4])
+    rows = NamedSharding(mesh, PartitionSpec("data"))
+    ids = jax.ShapeDtypeStruct((8, T), jnp.int32, sharding=rows)
+    flags = jax.ShapeDtypeStruct((8, T), jnp.bool_, sharding=rows)
+    tokens = BertTokens(ids, ids, flags, ids, flags)
+    chosen = {"spec": parse_layer_spec("last"), "pool": "mean"}
+    half = jnp.dtype("bfloat16")
+    with tracing_for("tpu"):
+        traced = corpus._word_vectors.trace(
+            params, tokens, None, **chosen, dtype=half, out_dtype=half, mesh=mesh
+        )
+    program = traced.lower(lowering_platforms=("tpu",)).as_text()
+    calls = program.count("stablehlo.custom_call @tpu_custom_call")
+    assert calls == config.num_blocks
+    assert "manual" in program
