@@ -7,6 +7,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
@@ -16,6 +17,7 @@ from bert_jax.tokens import BertTokens
 from embed_jax.layer_spec import LayerSpec, parse_layer_spec
 from embed_jax.scalar_mix import ScalarMix
 from embed_jax.select import select_layers
+from embed_jax.spread import mesh_of_rows, rows_spread_over
 
 Mix = ScalarMix | tuple[ScalarMix, ...] | None
 Specs = str | LayerSpec | tuple[str | LayerSpec, ...]
@@ -54,7 +56,6 @@ def apply_encoder(
     return cast(tuple[Float[Array, "B T D"], ...], layers)
 
 
-@partial(jax.jit, static_argnames="dtype")
 def encode(
     params: BertParams,
     tokens: BertTokens,
@@ -71,7 +72,15 @@ def encode(
     Returns:
       All layers; values at padding mean nothing.
     """
-    return jnp.stack(apply_encoder(params, tokens, dtype=dtype), axis=1)
+    return _encode(params, tokens, jnp.dtype(dtype), mesh_of_rows())
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _encode(
+    params: BertParams, tokens: BertTokens, dtype: jnp.dtype, mesh: Mesh | None
+) -> Float[Array, "B L T D"]:
+    with rows_spread_over(mesh):
+        return jnp.stack(apply_encoder(params, tokens, dtype=dtype), axis=1)
 
 
 def embed(
@@ -116,23 +125,27 @@ def embed(
     check_tokens(params, tokens)
     if not isinstance(layer_spec, tuple):
         spec = parse_layer_spec(layer_spec)
-        return _embed(params, tokens, (spec,), (mix,), jnp.dtype(dtype))[0]
+        one = (spec,), (mix,)
+        return _embed(params, tokens, *one, jnp.dtype(dtype), mesh_of_rows())[0]
     specs = tuple(map(parse_layer_spec, layer_spec))
     mixes = (None,) * len(specs) if mix is None else mix
     if not isinstance(mixes, tuple) or len(mixes) != len(specs):
         raise ValueError(f"{len(specs)} specs need a tuple of {len(specs)} mixes")
-    return _embed(params, tokens, specs, mixes, jnp.dtype(dtype))
+    return _embed(params, tokens, specs, mixes, jnp.dtype(dtype), mesh_of_rows())
 
 
-@partial(jax.jit, static_argnums=(2, 4))
+# The mesh is an argument, so that what was traced for one is not run on another.
+@partial(jax.jit, static_argnums=(2, 4, 5))
 def _embed(
     params: BertParams,
     tokens: BertTokens,
     specs: tuple[LayerSpec, ...],
     mixes: tuple[Mix, ...],
     dtype: jnp.dtype,
+    mesh: Mesh | None,
 ) -> tuple[Float[Array, "B T _"], ...]:
-    return compute_vectors(params, tokens, specs, mixes, dtype)
+    with rows_spread_over(mesh):
+        return compute_vectors(params, tokens, specs, mixes, dtype)
 
 
 def compute_vectors(

@@ -158,7 +158,9 @@ def test_layers_above_the_highest_selected_are_not_in_the_program(
     params, spec, highest
 ):
     specs = (parse_layer_spec(spec),)
-    lowered = _embed.lower(params, make_tokens(), specs, (None,), jnp.dtype("float32"))
+    lowered = _embed.lower(
+        params, make_tokens(), specs, (None,), jnp.dtype("float32"), None
+    )
     compiled = lowered.compile().as_text()
     # Eight products a block: four projections, two of attention, two feed-forward.
     assert lowered.as_text().count("dot_general") == 8 * highest
