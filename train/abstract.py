@@ -203,11 +203,10 @@ def distinct_words(num_words: int) -> int:
 def _masked_lm(
     experiment: MaskedLmPretraining, dtype: jnp.dtype, mesh: Mesh
 ) -> tuple[Objective, Any, MaskedLmBatch]:
-    del mesh
     config = with_vocabulary(
         experiment.model, experiment.data.vocab_size, experiment.model.pad_id
     )
-    objective = masked_lm_objective(experiment, dtype, config)
+    objective = masked_lm_objective(experiment, dtype, config, mesh=mesh)
     data, B = experiment.objective, experiment.batch_size
     T, M, instances = data.length, data.max_predictions, data.num_instances
     ids = jax.ShapeDtypeStruct((B, T), jnp.int32)

@@ -35,13 +35,15 @@ def place_state(state: TrainState, mesh: Mesh) -> TrainState:
     return jax.tree.unflatten(tree, placed).replace(carry=carry)
 
 
-def place_batch(batch: Batch, mesh: Mesh) -> Batch:
+def place_batch(batch: Batch, mesh: Mesh | None) -> Batch:
     """Spread a batch's rows and its types; repeat what all rows share.
 
     Args:
       batch: this host's share of the rows, see `share_of_host`, and all of the rest.
-      mesh: the devices of all hosts.
+      mesh: the devices of all hosts; None leaves the batch as it is.
     """
+    if mesh is None:
+        return batch
     places = shardings_of_batch(batch, mesh)
     rows = jax.make_array_from_process_local_data(places.rows[0], batch.rows)
     shared = batch._replace(rows=())

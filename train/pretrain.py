@@ -21,7 +21,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -202,9 +201,7 @@ class _Loop:
                 self._progress.settle()
                 figures = None
                 if measures and experiment.eval_every:
-                    figures = objective.measure(
-                        state.params, partial(place_batch, mesh=mesh)
-                    )
+                    figures = objective.measure(state.params)
                     if figures:  # none where no text is held out
                         self._progress.measured(step, figures)
                 self._checkpoints.save(state, self._progress.position(step), figures)

@@ -64,7 +64,7 @@ def set_up(experiment: Experiment, mesh: Mesh | None = None) -> Setup:
     check_prepared(experiment.data)
     if isinstance(experiment, BilmPretraining):
         return _set_up_bilm(experiment, mesh)
-    return _set_up_masked_lm(experiment)
+    return _set_up_masked_lm(experiment, mesh)
 
 
 def compute_dtype(name: str) -> jnp.dtype:
@@ -133,7 +133,7 @@ def _set_up_bilm(experiment: BilmPretraining, mesh: Mesh | None) -> Setup:
     return Setup((objective,), params, elmo_jax.ElmoTokenizer(config, words))
 
 
-def _set_up_masked_lm(experiment: MaskedLmPretraining) -> Setup:
+def _set_up_masked_lm(experiment: MaskedLmPretraining, mesh: Mesh | None) -> Setup:
     data = experiment.data
     train = PieceStore.open(data.directory / TRAIN)
     held_out = None
@@ -142,7 +142,7 @@ def _set_up_masked_lm(experiment: MaskedLmPretraining) -> Setup:
     config = with_vocabulary(experiment.model, len(train.continues), train.pad_id)
     objectives = tuple(
         _masked_lm_of(
-            cast(MaskedLmPretraining, phase.experiment), config, train, held_out
+            cast(MaskedLmPretraining, phase.experiment), config, mesh, train, held_out
         )
         for phase in phases_of(experiment)
     )
@@ -156,6 +156,7 @@ def _set_up_masked_lm(experiment: MaskedLmPretraining) -> Setup:
 def _masked_lm_of(
     experiment: MaskedLmPretraining,
     config: BertConfig,
+    mesh: Mesh | None,
     train: PieceStore,
     held_out: PieceStore | None,
 ) -> MaskedLmObjective:
@@ -179,6 +180,7 @@ def _masked_lm_of(
         experiment,
         compute_dtype(experiment.dtype),
         config,
+        mesh=mesh,
         batches=batches,
         held_out=measured,
     )

@@ -138,12 +138,14 @@ def shardings_of_batch(batch: Batch, mesh: Mesh) -> Batch:
     return type(batch)(*(place(name, field) for name, field in fields))
 
 
-def gather_weights(params: Any, mesh: Mesh) -> Any:
+def gather_weights(params: Any, mesh: Mesh | None) -> Any:
     """Return whole weights inside a step; their gradients go back divided.
 
     Each is named `GATHERED`, so that a policy of `jax.checkpoint` can let it go after
     the forward pass and gather it again for the backward pass.
     """
+    if mesh is None:
+        return params
 
     def gathered(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
         if sharding.is_fully_replicated:

@@ -13,16 +13,17 @@ import bert_jax
 import elmo_jax
 from bert_jax.config import BertConfig
 from elmo_jax.config import NUM_CHARACTERS, CharCnnConfig, ElmoConfig
+from elmo_jax.softmax import BLOCK
 from tests.train.experiments import KINDS
 from tests.train.stores import PIECES, draw_pieces, draw_words, piece_store, word_store
 from train.collectives import collectives_of
 from train.compiled import CompiledStep
 from train.data.bilm_batches import BilmBatches
 from train.data.masked_lm_batches import MaskedLmBatches, MaskedLmConfig
-from train.objectives.bilm import BilmObjective
+from train.objectives.bilm import BilmObjective, _measure_batch
 from train.objectives.masked_lm import MaskedLmObjective
 from train.optimizer import Adagrad, BertAdam, make_optimizer
-from train.placement import place_batch, place_state
+from train.placement import place_batch, place_state, place_whole
 from train.sharding import shardings_of, training_mesh
 from train.step import init_state, make_step
 
@@ -33,7 +34,7 @@ NUM_TYPES = 128
 """Distinct words of a batch, padding included."""
 
 
-def make_elmo() -> tuple[Any, Any, Any]:
+def make_elmo(num_words: int = NUM_WORDS) -> tuple[Any, Any, Any]:
     config = ElmoConfig(
         char_cnn=CharCnnConfig(filters=((1, 32), (2, 32)), num_highways=1),
         num_blocks=2,
@@ -45,14 +46,15 @@ def make_elmo() -> tuple[Any, Any, Any]:
     objective = BilmObjective(
         config=config,
         batches=batches,
-        held_out=None,
-        num_words=NUM_WORDS,
+        held_out=BilmBatches(store, batch_size=B, window=T, shuffled=False),
+        num_words=num_words,
         batch_size=B,
         window=T,
         restarts=False,
         dtype=jnp.dtype(jnp.float32),
+        held_out_batches=2,
     )
-    params = elmo_jax.init_params(jax.random.key(0), config, NUM_WORDS)
+    params = elmo_jax.init_params(jax.random.key(0), config, num_words)
     return objective, params, Adagrad()
 
 
@@ -84,8 +86,7 @@ def compile_step(kind: str, num_devices: int, fsdp: int) -> tuple[Any, Any, Any]
     objective, params, config = {"elmo": make_elmo, "bert": make_bert}[kind]()
     optimizer, _ = make_optimizer(config, 100)
     mesh = training_mesh(fsdp, jax.devices()[:num_devices])
-    if kind == "elmo":
-        objective = dataclasses.replace(objective, mesh=mesh)
+    objective = dataclasses.replace(objective, mesh=mesh)
     state = place_state(init_state(objective, params, optimizer), mesh)
     batch = place_batch(objective.batches[0], mesh)
     step = make_step(
@@ -144,6 +145,34 @@ def test_no_collective_without_a_rule(kind: str, num_devices: int, fsdp: int):
     assert len(gathered) == divided
     assert bool(divided) == (fsdp > 1)
     assert any(each.kind == "all-reduce" for each in found)
+
+
+@pytest.mark.parametrize("fsdp", [4, 8])
+def test_held_out_text_is_measured_without_the_whole_softmax(fsdp: int):
+    """One block of its words at a time is brought together, and nothing as large."""
+    num_words = 2 * BLOCK + 3
+    objective, params, _ = make_elmo(num_words)
+    mesh = training_mesh(fsdp, jax.devices())
+    spread = dataclasses.replace(objective, mesh=mesh)
+    placed = place_whole(
+        params,
+        jax.tree.unflatten(jax.tree.structure(params), shardings_of(params, mesh)),
+    )
+    batch = place_batch(spread.held_out[0], mesh)
+    program = _measure_batch.lower(spread, placed, None, batch).compile()
+    width = params.config.projection_dim
+    weights = {leaf.size for leaf in jax.tree.leaves(params.encoder)}
+    gathered = [
+        math.prod(shape.axes)
+        for each in collectives_of(program.as_text())
+        if each.kind == "all-gather"
+        for shape in each.results
+        if shape.dtype.startswith("float")
+    ]
+    assert gathered.count(BLOCK * width) == 2  # in the loop of each direction
+    assert set(gathered) <= weights | {BLOCK * width, len(batch.types) * width}
+    ours, alone = spread.measure(placed), objective.measure(params)
+    assert ours == pytest.approx(alone, rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

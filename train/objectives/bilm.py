@@ -12,7 +12,7 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float
 
 from elmo_jax.bilm import Carry
@@ -21,10 +21,11 @@ from elmo_jax.params import ElmoParams
 from elmo_jax.softmax import log_normaliser, scores_of
 from elmo_jax.streams import StreamedBiLm, zero_streams
 from train.data.bilm_batches import BilmBatch, BilmBatches, BilmRows
-from train.objectives.objective import Batch, Mean, Means, perplexity_of
+from train.objectives.objective import Mean, Means, perplexity_of
 from train.objectives.sampled_softmax import sampled_softmax_losses
+from train.placement import place_batch
 from train.read_rows import Rows, unique_rows
-from train.sharding import gather, shardings_of_batch
+from train.sharding import gather, gather_weights, shardings_of_batch, spec_of
 
 DIRECTIONS = ("forward", "backward")
 SOFTMAX_TABLES = ("heads.softmax.weights", "heads.softmax.bias")
@@ -46,7 +47,8 @@ class BilmObjective:
       remat: whether gates are computed again in the backward pass.
       held_out_batches: at most so many are measured; all where None.
       num_negatives: words that stand for the vocabulary, of each direction; 0 for none.
-      mesh: over whose devices a batch's types may be spread, see `train.sharding`.
+      mesh: over whose devices a batch and the weights are spread, see
+        `train.sharding`; None where they are on one.
     """
 
     config: ElmoConfig
@@ -156,6 +158,7 @@ class BilmObjective:
         """Return the loss of predicting each position's next word."""
         softmax = params.heads["softmax"]
         arrays = softmax["weights"], softmax["bias"]
+        divided = self._divided(softmax["weights"])
         losses = []
         for direction in range(len(DIRECTIONS)):
             contexts = tops[:, direction]
@@ -163,7 +166,7 @@ class BilmObjective:
             if batch.negatives is None:
                 flat = contexts.reshape(-1, contexts.shape[-1]).astype(jnp.float32)
                 scores = scores_of(*arrays, flat, targets.reshape(-1))
-                nll = log_normaliser(*arrays, flat) - scores
+                nll = log_normaliser(*arrays, flat, divided=divided) - scores
                 losses.append(nll.reshape(targets.shape))
             else:
                 losses.append(
@@ -186,9 +189,15 @@ class BilmObjective:
         place = shardings_of_batch(batch, self.mesh).types
         return None if place.is_fully_replicated else partial(gather, place)
 
-    def measure(
-        self, params: ElmoParams, place: Callable[[Batch], Batch] = lambda batch: batch
-    ) -> dict[str, float]:
+    def _divided(self, weights: Array) -> NamedSharding | None:
+        """Return how the softmax lies on the devices."""
+        if self.mesh is None:
+            return None
+        return NamedSharding(
+            self.mesh, spec_of(SOFTMAX_TABLES[0], weights.shape, self.mesh)
+        )
+
+    def measure(self, params: ElmoParams) -> dict[str, float]:
         """Return the held-out perplexity of each direction, over the whole vocabulary.
 
         Every word and every sentence end counts, unknown words as `<UNK>`; none is
@@ -202,9 +211,8 @@ class BilmObjective:
         if self.held_out_batches is not None:
             number = min(number, self.held_out_batches)
         for index in range(number):
-            sums, carry = _measure_batch(
-                self, params, carry, place(self.held_out[index])
-            )
+            batch = place_batch(self.held_out[index], self.mesh)
+            sums, carry = _measure_batch(self, params, carry, batch)
             totals += np.asarray(sums, np.float64)
         forward, backward = totals[0] / totals[1]
         return {
@@ -249,6 +257,9 @@ def _measure_batch(
     """
     if carry is None:
         carry = objective.init_carry()
+    # Of the softmax one block at a time is brought together.
+    whole = gather_weights(params.replace(heads={}), objective.mesh)
+    params = whole.replace(heads=params.heads)
     losses, carry = objective._losses(params, carry, batch)
     real = batch.rows.weights
     sums = jnp.sum(losses * real, axis=(0, 2)), jnp.sum(real, axis=(0, 2))

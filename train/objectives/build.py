@@ -31,7 +31,7 @@ def bilm_objective(
       experiment: the configuration.
       dtype: of products.
       num_words: of the vocabulary that the text has.
-      mesh: over which types may be spread.
+      mesh: of the devices, where there are several.
       batches: of the training text.
       held_out: of the text that is measured.
     """
@@ -56,6 +56,7 @@ def masked_lm_objective(
     dtype: jnp.dtype,
     config: BertConfig,
     *,
+    mesh: Mesh | None = None,
     batches: MaskedLmBatches | None = None,
     held_out: MaskedLmBatches | None = None,
 ) -> MaskedLmObjective:
@@ -65,6 +66,7 @@ def masked_lm_objective(
       experiment: the configuration of one phase.
       dtype: of products.
       config: the experiment's, with the vocabulary that the text has.
+      mesh: of the devices, where there are several.
       batches: of the training text.
       held_out: of the text that is measured.
     """
@@ -77,6 +79,7 @@ def masked_lm_objective(
         dtype=dtype,
         remat=experiment.remat,
         held_out_batches=experiment.eval_batches,
+        mesh=mesh,
     )
 
 

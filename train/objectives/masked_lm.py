@@ -5,23 +5,27 @@ Devlin et al. 2019, section 3.1. The vocabulary is scored at the hidden tokens a
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from bert_jax.config import BertConfig
 from bert_jax.encoder import Encoder, Remat
 from bert_jax.heads import MlmHead, NspHead, Pooler
 from bert_jax.params import BertParams
+from embed_jax.spread import rows_spread_over
 from train.data.masked_lm_batches import MaskedLmBatch, MaskedLmBatches, MaskedLmConfig
 from train.objectives.cross_entropy import cross_entropy
-from train.objectives.objective import Batch, Mean, Means, perplexity_of
+from train.objectives.objective import Mean, Means, perplexity_of
+from train.placement import place_batch
 from train.read_rows import Rows
+from train.sharding import gather_weights
 
 # As published, so that a batch without a hidden token has a loss.
 _AT_LEAST = 1e-5
@@ -40,6 +44,8 @@ class MaskedLmObjective:
       dtype: of the computation.
       remat: what is computed again in the backward pass.
       held_out_batches: at most so many are measured; all where None.
+      mesh: over whose devices a batch and the weights are spread, see
+        `train.sharding`; None where they are on one.
     """
 
     config: BertConfig
@@ -50,6 +56,7 @@ class MaskedLmObjective:
     dtype: jnp.dtype
     remat: Remat = "none"
     held_out_batches: int | None = None
+    mesh: Mesh | None = None
 
     @property
     def epoch_steps(self) -> int:
@@ -135,9 +142,7 @@ class MaskedLmObjective:
         pairs = _sums_of(logits, rows.labels, rows.label_weights)
         return _Sums(*tokens, *pairs)
 
-    def measure(
-        self, params: BertParams, place: Callable[[Batch], Batch] = lambda batch: batch
-    ) -> dict[str, float]:
+    def measure(self, params: BertParams) -> dict[str, float]:
         """Return losses and accuracies on held-out text, 15 % of it hidden."""
         if self.held_out is None:
             return {}
@@ -146,7 +151,8 @@ class MaskedLmObjective:
             number = min(number, self.held_out_batches)
         totals = np.zeros((4, 2))
         for index in range(number):
-            sums = _measure_batch(self, params, place(self.held_out[index]))
+            batch = place_batch(self.held_out[index], self.mesh)
+            sums = _measure_batch(self, params, batch)
             totals += np.asarray(sums, np.float64)
         token_loss, token_accuracy, pair_loss, pair_accuracy = (
             float(total / max(weight, _AT_LEAST)) for total, weight in totals
@@ -191,7 +197,8 @@ class _Sums(NamedTuple):
 def _measure_batch(
     objective: MaskedLmObjective, params: BertParams, batch: MaskedLmBatch
 ) -> Float[Array, "4 2"]:
-    sums = objective._sums(params, batch)
+    with rows_spread_over(objective.mesh):
+        sums = objective._sums(gather_weights(params, objective.mesh), batch)
     return jnp.stack([jnp.stack(mean) for mean in sums])
 
 

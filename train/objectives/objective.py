@@ -2,7 +2,7 @@
 """What the loop asks of a model: three functions of arrays, and how to measure it."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -96,12 +96,9 @@ class Objective(Protocol):
         """Return a batch's share of the loss; shares of a batch's parts add up."""
         ...
 
-    def measure(
-        self, params: Params, place: Callable[[Batch], Batch] = ...
-    ) -> dict[str, float]:
+    def measure(self, params: Params) -> dict[str, float]:
         """Return figures of the held-out text; "loss" is what the best run has least.
 
-        The names say what they are: a sampled loss is no perplexity. `place` puts a
-        batch on the devices.
+        The names say what they are: a sampled loss is no perplexity.
         """
         ...
