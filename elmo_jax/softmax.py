@@ -6,7 +6,6 @@ from typing import cast
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from embed_jax.precision import precision
@@ -20,7 +19,6 @@ def log_normaliser(
     bias: Float[Array, " V"],
     contexts: Float[Array, "N P"],
     block: int = BLOCK,
-    divided: NamedSharding | None = None,
 ) -> Float[Array, " N"]:
     """Compute the logarithm of the softmax's sum, without an array `[N V]`.
 
@@ -31,8 +29,6 @@ def log_normaliser(
       bias: one number a word, float32.
       contexts: what predicts, float32.
       block: words at a time.
-      divided: how the weights lie on several devices, none of which then holds more
-        than one block of them whole; contexts may be spread over the same ones.
 
     Returns:
       log Σ exp(weights · context + bias), in nats, float32; differentiable.
@@ -43,20 +39,14 @@ def log_normaliser(
       5.0
     """
     arrays = jnp.asarray(weights), jnp.asarray(bias), jnp.asarray(contexts)
-    return _log_normaliser(*arrays, min(block, len(weights)), divided)
+    return _log_normaliser(*arrays, min(block, len(weights)))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _log_normaliser(
-    weights: Array,
-    bias: Array,
-    contexts: Array,
-    block: int,
-    divided: NamedSharding | None,
-) -> Array:
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _log_normaliser(weights: Array, bias: Array, contexts: Array, block: int) -> Array:
     def add_block(number: Array, running: tuple[Array, Array]) -> tuple[Array, Array]:
         highest, total = running
-        _, scores = _block_scores(weights, bias, contexts, block, divided, number)
+        _, scores = _block_scores(weights, bias, contexts, block, number)
         new_highest = jnp.maximum(highest, scores.max(axis=0))
         total = total * jnp.exp(highest - new_highest)
         total = total + jnp.sum(jnp.exp(scores - new_highest[None]), axis=0)
@@ -68,21 +58,14 @@ def _log_normaliser(
 
 
 def _normaliser_forward(
-    weights: Array,
-    bias: Array,
-    contexts: Array,
-    block: int,
-    divided: NamedSharding | None,
+    weights: Array, bias: Array, contexts: Array, block: int
 ) -> tuple[Array, tuple[Array, ...]]:
-    normaliser = cast(Array, _log_normaliser(weights, bias, contexts, block, divided))
+    normaliser = cast(Array, _log_normaliser(weights, bias, contexts, block))
     return normaliser, (weights, bias, contexts, normaliser)
 
 
 def _normaliser_backward(
-    block: int,
-    divided: NamedSharding | None,
-    saved: tuple[Array, ...],
-    slope: Float[Array, " N"],
+    block: int, saved: tuple[Array, ...], slope: Float[Array, " N"]
 ) -> tuple[Array, Array, Array]:
     """Compute the scores again; each block's rows are written where they belong.
 
@@ -92,7 +75,7 @@ def _normaliser_backward(
 
     def add_block(number: Array, slopes: tuple[Array, ...]) -> tuple[Array, ...]:
         of_weights, of_bias, of_contexts = slopes
-        first, scores = _block_scores(weights, bias, contexts, block, divided, number)
+        first, scores = _block_scores(weights, bias, contexts, block, number)
         shares = jnp.exp(scores - normaliser[None]) * slope[None]
         rows = jax.lax.dynamic_slice_in_dim(weights, first, block)
         of_contexts = of_contexts + _dot(shares.T, rows)
@@ -110,23 +93,13 @@ _log_normaliser.defvjp(_normaliser_forward, _normaliser_backward)
 
 
 def _block_scores(
-    weights: Array,
-    bias: Array,
-    contexts: Array,
-    block: int,
-    divided: NamedSharding | None,
-    number: Array,
+    weights: Array, bias: Array, contexts: Array, block: int, number: Array
 ) -> tuple[Array, Float[Array, "block N"]]:
     """Return where a block begins and its scores, -inf at rows of the block before."""
     # The last block begins early enough to be whole, and leaves out what the one
     # before it had: padding the weights would copy all of them.
     first = jnp.minimum(number * block, len(weights) - block)
     rows = jax.lax.dynamic_slice_in_dim(weights, first, block)
-    if divided is not None:
-        # Said of the rows first, or the compiler would gather the table to cut it.
-        rows = jax.lax.with_sharding_constraint(rows, divided)
-        whole = NamedSharding(divided.mesh, PartitionSpec())
-        rows = jax.lax.with_sharding_constraint(rows, whole)
     scores = _dot(rows, contexts.T)
     scores = scores + jax.lax.dynamic_slice_in_dim(bias, first, block)[:, None]
     fresh = first + jnp.arange(block) >= number * block

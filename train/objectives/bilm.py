@@ -12,7 +12,7 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from elmo_jax.bilm import Carry
@@ -25,7 +25,7 @@ from train.objectives.objective import Mean, Means, perplexity_of
 from train.objectives.sampled_softmax import sampled_softmax_losses
 from train.placement import place_batch
 from train.read_rows import Rows, unique_rows
-from train.sharding import gather, gather_weights, shardings_of_batch, spec_of
+from train.sharding import gather, gather_weights, shardings_of_batch
 
 DIRECTIONS = ("forward", "backward")
 SOFTMAX_TABLES = ("heads.softmax.weights", "heads.softmax.bias")
@@ -158,7 +158,6 @@ class BilmObjective:
         """Return the loss of predicting each position's next word."""
         softmax = params.heads["softmax"]
         arrays = softmax["weights"], softmax["bias"]
-        divided = self._divided(softmax["weights"])
         losses = []
         for direction in range(len(DIRECTIONS)):
             contexts = tops[:, direction]
@@ -166,7 +165,7 @@ class BilmObjective:
             if batch.negatives is None:
                 flat = contexts.reshape(-1, contexts.shape[-1]).astype(jnp.float32)
                 scores = scores_of(*arrays, flat, targets.reshape(-1))
-                nll = log_normaliser(*arrays, flat, divided=divided) - scores
+                nll = log_normaliser(*arrays, flat) - scores
                 losses.append(nll.reshape(targets.shape))
             else:
                 losses.append(
@@ -188,14 +187,6 @@ class BilmObjective:
             return None
         place = shardings_of_batch(batch, self.mesh).types
         return None if place.is_fully_replicated else partial(gather, place)
-
-    def _divided(self, weights: Array) -> NamedSharding | None:
-        """Return how the softmax lies on the devices."""
-        if self.mesh is None:
-            return None
-        return NamedSharding(
-            self.mesh, spec_of(SOFTMAX_TABLES[0], weights.shape, self.mesh)
-        )
 
     def measure(self, params: ElmoParams) -> dict[str, float]:
         """Return the held-out perplexity of each direction, over the whole vocabulary.
@@ -257,7 +248,7 @@ def _measure_batch(
     """
     if carry is None:
         carry = objective.init_carry()
-    # Of the softmax one block at a time is brought together.
+    # Not the softmax: of it the compiler gathers a block at a time, where it is read.
     whole = gather_weights(params.replace(heads={}), objective.mesh)
     params = whole.replace(heads=params.heads)
     losses, carry = objective._losses(params, carry, batch)
