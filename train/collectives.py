@@ -51,6 +51,7 @@ def collectives_of(text: str) -> list[Collective]:
       (128, 2)
     """
     found = []
+    channels = set()
     for line in text.splitlines():
         instruction = read_instruction(line)
         if instruction is None:
@@ -58,6 +59,11 @@ def collectives_of(text: str) -> list[Collective]:
         kind = instruction.kind.removesuffix("-start")
         if kind not in KINDS:
             continue
+        if channel := re.search(r"\bchannel_id=(\d+)", line):
+            # Written again where it begins, goes on beside other work, and ends.
+            if channel[1] in channels:
+                continue
+            channels.add(channel[1])
         shapes = instruction.results
         if kind != instruction.kind and kind in ("all-gather", "collective-permute"):
             # The first half are the operands, which such an instruction gives back.

@@ -3,7 +3,7 @@
 
 The mesh has two axes. Rows of a batch are spread over both. Weights, their gradients
 and what the optimiser remembers of them are divided over "fsdp" and repeated over
-"data"; a weight is gathered where a step needs it and let go again (Zhao et al. 2023).
+"data"; a step gathers each weight and keeps none (Zhao et al. 2023).
 """
 
 import re
@@ -13,14 +13,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from train.objectives.objective import Batch
 
 DATA, FSDP = "data", "fsdp"
-GATHERED = "gathered weight"
-"""The name under which a whole weight is known to `jax.checkpoint`."""
 
 # The last names on the way to a leaf, and the axes that may be divided, the first that
 # the mesh divides evenly. What no line matches is small and stays whole.
@@ -141,8 +138,7 @@ def shardings_of_batch(batch: Batch, mesh: Mesh) -> Batch:
 def gather_weights(params: Any, mesh: Mesh | None) -> Any:
     """Return whole weights inside a step; their gradients go back divided.
 
-    Each is named `GATHERED`, so that a policy of `jax.checkpoint` can let it go after
-    the forward pass and gather it again for the backward pass.
+    Without a mesh they are whole already.
     """
     if mesh is None:
         return params
@@ -150,7 +146,7 @@ def gather_weights(params: Any, mesh: Mesh | None) -> Any:
     def gathered(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
         if sharding.is_fully_replicated:
             return leaf
-        return checkpoint_name(gather(sharding, leaf), GATHERED)
+        return gather(sharding, leaf)
 
     leaves, tree = jax.tree.flatten(params)
     return jax.tree.unflatten(tree, map(gathered, leaves, shardings_of(params, mesh)))

@@ -14,7 +14,7 @@ from jaxtyping import Array, Int
 from embed_jax.spread import rows_spread_over
 from train.objectives.objective import Batch, Carry, Mean, Means, Objective, Params
 from train.read_rows import put_rows, take_rows
-from train.sharding import FSDP, GATHERED, gather_weights
+from train.sharding import gather_weights
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -70,12 +70,9 @@ def make_step(
         the same for an optimiser that keeps what has no gradient as it is.
     """
 
-    def loss(*operands: Any) -> Any:
+    def loss(params: Params, *operands: Any) -> Any:
         with rows_spread_over(mesh):
-            return objective.loss(*operands)
-
-    if mesh is not None and mesh.shape.get(FSDP, 1) > 1:
-        loss = _with_gathered_weights(loss, mesh)
+            return objective.loss(gather_weights(params, mesh), *operands)
 
     def gradient_of(
         state: TrainState, carry: Carry, batch: Batch, weights: Any, key: Array
@@ -116,16 +113,6 @@ def make_step(
         return TrainState(state.step + 1, params, moments, carry), means
 
     return step
-
-
-def _with_gathered_weights(loss: Callable, mesh: Mesh) -> Callable:
-    """Let a loss read divided weights; none is kept whole for the backward pass."""
-
-    def gathered(params: Params, *rest: Any) -> Any:
-        return loss(gather_weights(params, mesh), *rest)
-
-    policy = jax.checkpoint_policies.save_anything_except_these_names(GATHERED)
-    return jax.checkpoint(gathered, policy=policy)
 
 
 def _in_parts(

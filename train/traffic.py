@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from train.collectives import KINDS as COLLECTIVES
 from train.program import Instruction, Program, Shape
 
 # They name what is there, or end what another instruction counts.
@@ -92,6 +93,15 @@ def _part(source: str) -> str:
     return "/".join(named[:3]) or "the rest"
 
 
+_PartOf = Callable[[int], int | None]
+"""Bytes of the array with a number; None for all of them."""
+
+
+def _all_of(number: int) -> None:
+    """Return that the whole of an array is meant."""
+    del number
+
+
 class _Count:
     """Adds up one program."""
 
@@ -137,34 +147,34 @@ class _Count:
         Those of a tuple, such as a loop carries, are counted one by one where they are
         taken from it.
         """
-        read_of, written = self._parts(instruction)
+        read_of, written_of = self._parts(instruction)
         for number, name in enumerate(instruction.operands):
             shapes = by_name[name].results if name in by_name else ()
             if len(shapes) == 1:
                 part = read_of(number)
                 yield shapes[0], shapes[0].num_bytes if part is None else part
-        for shape in instruction.results:
-            yield shape, shape.num_bytes if written is None else written
+        for number, shape in enumerate(instruction.results):
+            part = written_of(number)
+            yield shape, shape.num_bytes if part is None else part
 
-    def _parts(
-        self, instruction: Instruction
-    ) -> tuple[Callable[[int], int | None], int | None]:
-        """Return what is read of each operand and written; None for the whole of it."""
+    def _parts(self, instruction: Instruction) -> tuple[_PartOf, _PartOf]:
+        """Return what is read of each operand and written of each result."""
         size = sum(shape.num_bytes for shape in instruction.results)
         match instruction.kind:
             case "gather" | "dynamic-slice" | "slice":
-                return lambda number: size if number == 0 else None, None
+                return lambda number: size if number == 0 else None, _all_of
             case "fusion":
                 called = instruction.called("calls") or ""
                 return (
                     lambda number: self._read_of_parameter(called, number),
-                    self._updated(called),
+                    lambda number: self._written_of_result(called, number),
                 )
-        return lambda _: None, None
+        return _all_of, _all_of
 
     def _read_of_parameter(self, computation: str, number: int) -> int | None:
         """Return the bytes that a fused computation reads of a parameter."""
         instructions = self._program.computations[computation]
+        on_the_way = _is_beside_a_collective(computation)
         names = {
             each.name
             for each in instructions
@@ -177,6 +187,8 @@ class _Count:
                 continue
             if each.kind in _RENAMING and not each.is_root:
                 names.add(each.name)
+                continue
+            if on_the_way and _hands_on(each):
                 continue
             part = self._read_by(each, places, instructions)
             if part is None:
@@ -202,19 +214,31 @@ class _Count:
                 return sum(known) if len(known) == len(parts) else None
         return None
 
-    def _updated(self, computation: str) -> int | None:
-        """Return what is written where the result is an operand, updated in place."""
+    def _written_of_result(self, computation: str, number: int) -> int | None:
+        """Return the bytes that a fused computation writes of a result.
+
+        Fewer than all, where the result is an operand that is updated in place or only
+        handed on.
+        """
         instructions = self._program.computations[computation]
-        root = next((each for each in instructions if each.is_root), None)
-        while root is not None and root.kind in _RENAMING and root.operands:
-            source = root.operands[0]
-            root = next((each for each in instructions if each.name == source), None)
-        if root is None:
+        by_name = {each.name: each for each in instructions}
+        result = next((each for each in instructions if each.is_root), None)
+        if result is not None and result.kind == "tuple":
+            result = by_name.get(result.operands[number])
+            if (
+                result is not None
+                and _is_beside_a_collective(computation)
+                and (result.kind == "parameter" or _hands_on(result))
+            ):
+                return 0
+        while result is not None and result.kind in _RENAMING and result.operands:
+            result = by_name.get(result.operands[0])
+        if result is None:
             return None
-        if root.kind in _UPDATES:
-            return _size_of(root.operands[_UPDATES[root.kind]], instructions)
-        if root.kind == "fusion":
-            return self._updated(root.called("calls") or "")
+        if result.kind in _UPDATES:
+            return _size_of(result.operands[_UPDATES[result.kind]], instructions)
+        if result.kind == "fusion":
+            return self._written_of_result(result.called("calls") or "", 0)
         return None
 
     def _num_turns(self, condition: str) -> int:
@@ -232,6 +256,20 @@ class _Count:
 
 _UPDATES = {"scatter": 2, "dynamic-update-slice": 1}
 """Which operand is put into the first."""
+
+
+def _is_beside_a_collective(computation: str) -> bool:
+    """Tell whether a fused computation runs while arrays are sent.
+
+    It takes them and gives them back; they are counted where their way begins and ends.
+    """
+    return computation.startswith("async_collective_fusion")
+
+
+def _hands_on(instruction: Instruction) -> bool:
+    """Tell whether it stands, in such a computation, for what is on its way."""
+    at_the_end = instruction.kind == "tuple" and instruction.is_root
+    return at_the_end or instruction.kind in COLLECTIVES
 
 
 def _is_note(instruction: Instruction) -> bool:

@@ -224,3 +224,11 @@ def test_what_an_asynchronous_gather_gives_back_is_not_counted():
     )
     (found,) = collectives_of(line + "\n  %d = f32[8]{0} all-gather-done(%s)")
     assert found.num_bytes == 32
+
+
+def test_a_collective_that_goes_on_beside_other_work_is_one():
+    line = (
+        "  %g{} = f32[8]{{0}} all-gather(%a), channel_id={}, replica_groups=[1,4]<=[4]"
+    )
+    lines = [line.format(number, channel) for number, channel in enumerate((7, 7, 8))]
+    assert len(collectives_of("\n".join(lines))) == 2

@@ -85,7 +85,7 @@ def rows_of(directory: Path) -> list[dict[int, int]]:
 def test_one_two_and_four_processes_take_the_same_course(
     command, whole, rows, folder, tmp_path, kind
 ):
-    """Four from the start; one and two from a checkpoint that four have written."""
+    """All from the start; one and two from a checkpoint of four, too."""
     experiment = make_experiment(kind, folder, **CHANGES)
     one = training_mesh(1, jax.devices()[:1])
     pretrain(experiment, tmp_path / "one", mesh=one)
@@ -97,15 +97,14 @@ def test_one_two_and_four_processes_take_the_same_course(
 
     pretrain(experiment, copy_until(whole(kind), tmp_path / "by_one", 10), mesh=one)
     check_close(tmp_path / "by_one", tmp_path / "one")
-    run, rows_of_two = copy_until(whole(kind), tmp_path / "two", 10), tmp_path / "rows"
-    rows_of_two.mkdir()
-    finish(
-        *command.start_all(
-            2, kind, run, "--fsdp", 4, num_devices=2, rows=rows_of_two, **CHANGES
-        )
-    )
-    check_close(run, tmp_path / "one")
-    assert rows_of(rows_of_two) == expected[10:]
+    resumed = copy_until(whole(kind), tmp_path / "by_two", 10)
+    for run, first in ((tmp_path / "two", 0), (resumed, 10)):
+        rows_of_two = tmp_path / f"rows_from_{first}"
+        rows_of_two.mkdir()
+        options = {**CHANGES, "num_devices": 2, "rows": rows_of_two}
+        finish(*command.start_all(2, kind, run, "--fsdp", 4, **options))
+        check_close(run, tmp_path / "one")
+        assert rows_of(rows_of_two) == expected[first:]
 
 
 def wait_until(condition, processes: list[Popen]) -> None:

@@ -65,6 +65,31 @@ def test_of_a_table_the_rows_count():
     assert traffic.num_bytes == (2 * 3 + 3 * 3) * ROW + 2 * 12
 
 
+def test_what_is_sent_meanwhile_is_not_counted_again():
+    row = "f32[1,512]{1,0}"
+    traffic = count(
+        [
+            f"  %t = {TABLE} parameter(0)",
+            f"  %r = {row} parameter(1)",
+            f"  %f = ({row}, {TABLE}, {TABLE}, {TABLE}) fusion(%r, %t, %t, %t), "
+            "calls=%async_collective_fusion.1",
+        ],
+        "%async_collective_fusion.1 (r: f32[1,512], t: f32[1000,512]) -> f32[1,512] {",
+        f"  %r = {row} parameter(0)",
+        f"  %t = {TABLE} parameter(1)",
+        f"  %u = {TABLE} parameter(2)",
+        f"  %s = {TABLE} parameter(3)",
+        f"  %n = {row} negate(%r)",
+        f"  %g = {TABLE} all-gather(%t), channel_id=1",
+        "  %i = s32[] constant(3)",
+        f"  %d = {TABLE} dynamic-update-slice(%u, %n, %i, %i)",
+        f"  ROOT %all = ({row}, {TABLE}, {TABLE}, {TABLE}) tuple(%n, %g, %s, %d)",
+        "}",
+    )
+    # A row read and written, a row of a table read and written over.
+    assert traffic.num_bytes == 4 * ROW
+
+
 def test_what_is_fetched_ahead_is_of_the_large_memory_once():
     traffic = count(
         [
