@@ -3,7 +3,8 @@
 
 The mesh has two axes. Rows of a batch are spread over both. Weights, their gradients
 and what the optimiser remembers of them are divided over "fsdp" and repeated over
-"data"; a step gathers each weight and keeps none (Zhao et al. 2023).
+"data"; a step gathers each weight once, and after it none is whole
+(Zhao et al. 2023 gather a second time for the backward pass).
 """
 
 import re

@@ -16,6 +16,7 @@ from bert_jax.embed import _embed
 from embed_jax.layer_spec import parse_layer_spec
 from embed_jax.mesh import data_mesh, replicate, shard_rows
 from embed_jax.scalar_mix import ScalarMix
+from embed_jax.spread import rows_spread_over
 
 CONFIG = dataclasses.replace(bert_jax.TINY, num_blocks=4, init_std=0.1)
 
@@ -176,6 +177,16 @@ def test_equal_specs_share_one_compilation(params):
     bert_jax.embed(params, make_tokens(seed=1), "concat( -1,2 )")
     bert_jax.embed(params, tokens, parse_layer_spec("concat(-1,2)"))
     assert _embed._cache_size() == before
+
+
+def test_what_was_compiled_for_one_device_is_not_run_on_a_mesh(params):
+    tokens = make_tokens()
+    alone = bert_jax.embed(params, tokens, "concat(1,2)")
+    before = _embed._cache_size()
+    with rows_spread_over(data_mesh(jax.devices()[:2])):
+        spread = bert_jax.embed(params, tokens, "concat(1,2)")
+    assert _embed._cache_size() == before + 1
+    np.testing.assert_array_equal(spread, alone)
 
 
 def test_bfloat16_is_close_and_is_asked_for(params):
