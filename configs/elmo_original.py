@@ -5,9 +5,10 @@ Command: python -m train.prepare elmo_original && python -m train.pretrain elmo_
   --workdir runs/elmo_original (needs the TFDS data set lm1b)
 Hardware: published, three GTX 1080, rows of all of them together here in one batch. Not
   run by us.
-Time: published, about two weeks, 6,350 words/s; ten epochs of 1,000,840 steps, of which
-  the released weights are step 935,588.
-Score: published, 39.7 held-out perplexity, the mean of both directions.
+Time: published, about two weeks, hence about 6,350 words/s; ten epochs, by the program
+  1,000,840 steps. The released weights are of step 935,588.
+Score: published, 39.7 held-out perplexity, the mean of both directions, on the held-out
+  part of the benchmark; a run here measures every thousandth sentence of the rest.
 """
 
 from pathlib import Path
@@ -20,7 +21,11 @@ from train.optimizer import Adagrad
 
 
 def config() -> BilmPretraining:
-    """Return the published options."""
+    """Return the published options, for one batch of all that three cards read.
+
+    Each card drew 8,192 negatives of its own for a third of the rows; and the two
+    directions read different text there, and the same text here.
+    """
     return BilmPretraining(
         model=ElmoConfig(),
         data=WordData(

@@ -12,7 +12,10 @@ from train.tasks.finetuning import Finetuning
 
 
 def config() -> Finetuning:
-    """Return the published recipe; 80 % are trained on, 5 % are dev, 15 % test."""
+    """Return one point of the published grid, its rates being 2e-5 to 5e-5.
+
+    Of the texts 80 % are trained on, 5 % are dev, 15 % test.
+    """
     return Finetuning(
         task="sequence", batch_size=32, num_epochs=3, learning_rate=3e-5, max_length=128
     )
