@@ -14,7 +14,8 @@ class Chip:
 
     Attributes:
       flops: dense products in bfloat16, operations a second.
-      memory: bytes.
+      memory: bytes; of NVIDIA's cards a little less than a device reports, for GB there
+        is 1e9.
       bandwidth: of the memory, bytes a second.
       interconnect: what a chip can receive from its neighbours, bytes a second, over
         all its links; half of what is published as bidirectional.
@@ -29,12 +30,20 @@ class Chip:
 GIB = 2.0**30
 CHIPS = {
     "NVIDIA A100": Chip(312e12, 80e9, 2.039e12, 300e9),
+    "NVIDIA A100-SXM4-40GB": Chip(312e12, 40e9, 1.555e12, 300e9),
+    "NVIDIA A100-PCIE-40GB": Chip(312e12, 40e9, 1.555e12, 300e9),
+    "NVIDIA A100 80GB PCIe": Chip(312e12, 80e9, 1.935e12, 300e9),
     "NVIDIA H100": Chip(989e12, 80e9, 3.35e12, 450e9),
+    "NVIDIA H100 PCIe": Chip(756e12, 80e9, 2.0e12, 300e9),
+    "NVIDIA H100 NVL": Chip(835e12, 94e9, 3.9e12, 300e9),
     "NVIDIA H200": Chip(989e12, 141e9, 4.8e12, 450e9),
-    "TPU v4": Chip(275e12, 32 * GIB, 1.228e12, 300e9),
+    "NVIDIA H200 NVL": Chip(835e12, 141e9, 4.8e12, 450e9),
+    "TPU v4": Chip(275e12, 32 * GIB, 1.2e12, 300e9),
     "TPU v5 lite": Chip(197e12, 16 * GIB, 0.819e12, 200e9),
+    "TPU v5e": Chip(197e12, 16 * GIB, 0.819e12, 200e9),
     "TPU v5": Chip(459e12, 95 * GIB, 2.765e12, 600e9),
-    "TPU v6 lite": Chip(918e12, 32 * GIB, 1.6e12, 400e9),
+    "TPU v6 lite": Chip(918e12, 32 * GIB, 1.638e12, 400e9),
+    "TPU v6e": Chip(918e12, 32 * GIB, 1.638e12, 400e9),
 }
 """By the beginning of what jax calls a device; of two that fit, the longer one."""
 

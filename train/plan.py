@@ -142,7 +142,7 @@ def _plan_one(
     try:
         with tracing_for("tpu"):
             program = what.compile()
-            memory = _memory(program, what, mesh.size)
+            memory = memory_of(program, what, mesh.size)
     except Exception as error:  # what the compiler raises is of no public class
         if OUT_OF_MEMORY not in str(error):
             raise
@@ -182,7 +182,18 @@ def _plan_one(
     return facts
 
 
-def _memory(program: Any, what: Abstract, num_chips: int) -> dict[str, float]:
+def memory_of(program: Any, what: Abstract, num_chips: int) -> dict[str, float]:
+    """Return the bytes that a compiled program needs on each chip, by what they are.
+
+    Args:
+      program: what was compiled.
+      what: from what; it names the arrays that are there before.
+      num_chips: over which activations are spread.
+
+    Returns:
+      Of `what.held` each part, then "activations", "temporary", "results" and
+      "together". Arguments that results take the place of are counted once.
+    """
     analysis = program.memory_analysis()
     parts = {name: bytes_a_chip(tree) for name, tree in what.held.items()}
     results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes

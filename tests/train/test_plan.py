@@ -58,12 +58,12 @@ def test_the_step_that_is_planned_is_the_step_that_runs(name: str):
     mesh = training_mesh(2, jax.devices()[:4])
     what = abstract_step(experiment, mesh, jnp.dtype(jnp.float32))
     held = sum(plan.bytes_a_chip(what.held[part]) for part in ("weights", "optimiser"))
-    memory = plan._memory(what.compile(), what, mesh.size)
+    memory = plan.memory_of(what.compile(), what, mesh.size)
     assert memory["weights"] + memory["optimiser"] == held
     assert memory["together"] >= held + memory["temporary"]
     assert memory["activations"] > 0
     vectors = abstract_embedding(experiment, mesh, jnp.dtype(jnp.float32), "last")
-    served = plan._memory(vectors.compile(), vectors, mesh.size)
+    served = plan.memory_of(vectors.compile(), vectors, mesh.size)
     assert 0 < served["results"] < served["together"]
     assert vectors.model_flops < what.model_flops / 3
 
