@@ -24,6 +24,7 @@ from train.config import (
 )
 from train.optimizer import Adagrad, make_optimizer
 
+
 def read(*arguments: str, options=NoOptions):
     return read_command(list(arguments), "prog", options, "What it does.")
 
