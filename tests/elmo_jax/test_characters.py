@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elmo_jax.characters import character_rows, sufficient_length
+from tests.conftest import REPOSITORY
 from tests.oracles import bilm
 
 BEGIN_WORD, END_WORD, PADDING = 259, 260, 261
@@ -26,10 +27,11 @@ def spelled(row: np.ndarray) -> bytes:
     return bytes(character - 1 for character in row[1:end])
 
 
-@pytest.mark.data
-def test_rows_are_upstreams(data_dir):
-    golden = data_dir / "elmo_fixtures_bilm_tf/char_ids_golden.json"
-    golden = json.loads(golden.read_text())
+def test_rows_are_upstreams():
+    path = REPOSITORY / "tests/fixtures/bilm_tf_golden/char_ids_golden.json"
+    golden = json.loads(path.read_text(encoding="utf-8"))
+    assert golden["inference"]
+    assert golden["training_max5"]
     for case in golden["inference"]:
         assert character_rows([case["word"]])[0].tolist() == case["ids"], case
     for case in golden["training_max5"]:

@@ -2,6 +2,7 @@
 """Vocabularies: ids are lines, nothing is stripped, and bad files are refused."""
 
 import gzip
+import json
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elmo_jax import Vocabulary, read_vocabulary, write_vocabulary
+from tests.conftest import REPOSITORY
 
 SPECIALS = ("<S>", "</S>", "<UNK>")
 
@@ -194,3 +196,14 @@ def test_compressed_files_and_byte_order_marks(tmp_path):
     plain = tmp_path / "vocab.txt"
     plain.write_bytes(b"\xef\xbb\xbf<S>\n</S>\n<UNK>\na\n")
     assert read_vocabulary(plain) == vocabulary
+
+
+def test_ids_are_upstreams():
+    path = REPOSITORY / "tests/fixtures/bilm_tf_golden/char_ids_golden.json"
+    golden = json.loads(path.read_text(encoding="utf-8"))["vocabulary"]
+    vocabulary = Vocabulary(tuple(golden["words"]))
+    ((text, ids),) = golden["encode"].items()
+    assert vocabulary.encode(["<S>", *text.split(), "</S>"]).tolist() in (
+        ids,
+        [vocabulary.begin_id, *ids, vocabulary.end_id],
+    )

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The streams of the biLM: bilm-tf's in the order of the text, and any order once."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +8,7 @@ from hypothesis import strategies as st
 
 from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN, character_rows
 from elmo_jax.vocabulary import read_vocabulary
+from tests.conftest import REPOSITORY
 from tests.oracles.bilm_stream import reader_pairs, training_stream, weight_mask
 from tests.train.stores import draw_words, word_store
 from train.data.bilm_batches import CHARACTER_STEP, BilmBatch, BilmBatches, round_up
@@ -75,14 +74,11 @@ def check_against_the_oracle(sentences, vocabulary, num_rows: int, window: int) 
         assert (batch.rows.fresh == (number == 0)).all()
 
 
-@pytest.mark.data
 @pytest.mark.parametrize(
     ("num_rows", "window"), [(1, 20), (2, 7), (3, 20), (4, 1), (8, 5), (2, 200)]
 )
-def test_batches_of_the_published_fixture_are_those_of_bilm_tf(
-    data_dir: Path, num_rows, window
-):
-    path = data_dir / "elmo_fixtures_bilm_tf/tests/fixtures/train"
+def test_batches_of_the_published_fixture_are_those_of_bilm_tf(num_rows, window):
+    path = REPOSITORY / "tests/fixtures/bilm_tf_golden/train"
     lines = (path / "data.txt").read_text(encoding="utf-8").splitlines()
     vocabulary = read_vocabulary(path / "vocab.txt")
     check_against_the_oracle(
