@@ -77,6 +77,18 @@ def test_mix_norm_does_not_depend_on_company_either():
     np.testing.assert_allclose(together[1], by_itself[0], atol=1e-5)
 
 
+def test_mix_norm_of_a_sentence_does_not_depend_on_company():
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(
+        lambda leaf: leaf + rng.normal(0, 0.5, leaf.shape).astype(np.float32), PARAMS
+    )
+    together = bert_jax.embed_sentences(
+        params, TOKENIZER, ["the river ran deep", "we sat"], "mix_norm(all)"
+    )
+    alone = bert_jax.embed_sentences(params, TOKENIZER, ["we sat"], "mix_norm(all)")
+    np.testing.assert_allclose(together[1], alone[0], atol=1e-5)
+
+
 def test_compilations_are_bounded_by_the_bucket_count():
     rng = np.random.default_rng(0)
     sentences = [" ".join(rng.choice(WORDS[5:], n)) for n in rng.integers(0, 38, 500)]
@@ -156,6 +168,30 @@ def test_long_input_is_windowed_truncated_or_refused(caplog):
     first_window = alone(" ".join(text.split()[:38]))[1:-1]
     np.testing.assert_allclose(cut[:38], first_window, atol=1e-5)
     np.testing.assert_allclose(windowed[:19], first_window[:19], atol=1e-5)
+
+
+def test_a_sentence_that_is_too_long_is_named_past_the_first_block():
+    sentences = ["we"] * 300 + ["we " * 39]
+    with pytest.raises(ValueError, match="sentence 300 has 41 tokens"):
+        bert_jax.embed_words(PARAMS, TOKENIZER, sentences, "last", long="error")
+
+
+def test_a_row_of_the_models_length_is_not_too_long():
+    (vectors,) = bert_jax.embed_words(
+        PARAMS, TOKENIZER, ["we " * 38], "last", long="error"
+    )
+    assert vectors.shape == (38, 16)
+
+
+def test_windows_are_as_long_as_the_tokeniser_says():
+    """A tokeniser may read less at once than its model."""
+    text = " ".join(["we", "ran", "down", "the", "river"] * 8)
+    short = make_tokenizer(max_length=16)
+    (vectors,) = bert_jax.embed_words(PARAMS, short, [text], "last")
+    # Windows of 14 pieces begin at every seventh: up to the eleventh word the first
+    # one has it nearest to its middle.
+    first = alone(" ".join(text.split()[:14]))[1:-1]
+    np.testing.assert_allclose(vectors[:10], first[:10], atol=1e-5)
 
 
 @pytest.mark.parametrize("pool", ["cls", "mean", "max", "mean_sqrt_len"])
@@ -246,8 +282,11 @@ def test_a_line_of_100_000_characters():
 
 def test_nothing_in_nothing_out():
     assert bert_jax.embed_words(PARAMS, TOKENIZER, [], "last") == []
-    empty = bert_jax.embed_sentences(PARAMS, TOKENIZER, [], "concat(all)")
-    assert empty.shape == (0, 48)
+    empty = bert_jax.embed_sentences(
+        PARAMS, TOKENIZER, [], "concat(all)", out_dtype="float16"
+    )
+    assert (empty.shape, empty.dtype) == ((0, 48), np.float16)
+    assert bert_jax.embed_sentences(PARAMS, TOKENIZER, []).dtype == np.float32
 
 
 @pytest.mark.parametrize(

@@ -669,6 +669,53 @@ def test_what_is_saved_is_loaded(heads, tied, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize(
+    ("heads", "prefix"), [((), ""), (("pooler",), ""), (("mlm",), "bert.")]
+)
+def test_an_encoder_below_a_head_is_saved_under_its_name(heads, prefix, tmp_path):
+    """As `transformers` names it; a bare encoder has no name of its own."""
+    bert_jax.save(tmp_path / "model", make_params(heads), make_tokenizer())
+    names = safetensors.numpy.load_file(tmp_path / "model/model.safetensors")
+    encoder = "embeddings.", "encoder.", "pooler."
+    found = {n for n in names if n.startswith((*encoder, "bert."))}
+    assert len(found) > 30
+    assert all(name.startswith(tuple(prefix + e for e in encoder)) for name in found)
+
+
+@pytest.fixture
+def without_tokenizer_json(tmp_path):
+    """A model whose tokeniser is its vocabulary and what a few settings say."""
+    path = tmp_path / "model"
+    vocab = [*WORDS[:-1], "é"]
+    tokenizer = bert_jax.WordPieceTokenizer.from_vocab(vocab, cased=False)
+    bert_jax.save(path, make_params(()), tokenizer)
+    (path / "tokenizer.json").unlink()
+
+    def load(settings: dict) -> bert_jax.WordPieceTokenizer:
+        content = json.dumps(settings)
+        (path / "tokenizer_config.json").write_text(content, encoding="utf-8")
+        return bert_jax.load(path)[1]
+
+    return load
+
+
+def test_settings_beside_a_vocabulary_say_whether_accents_stay(without_tokenizer_json):
+    for settings, words in (({"strip_accents": False}, "é"), ({}, "e")):
+        tokenizer = without_tokenizer_json({"do_lower_case": True, **settings})
+        (pieces,) = tokenizer.encode(["É"])
+        assert [tokenizer.backend.id_to_token(i) for i in pieces.ids] == [words]
+
+
+def test_settings_beside_a_vocabulary_say_whether_capitals_stay(without_tokenizer_json):
+    # No piece has a capital, so without the setting there would be none.
+    for settings, cased in (({"do_lower_case": False}, True), ({}, False)):
+        tokenizer = without_tokenizer_json(settings)
+        assert tokenizer.cased is cased
+        (pieces,) = tokenizer.encode(["The"])
+        found = [tokenizer.backend.id_to_token(i) for i in pieces.ids]
+        assert found == (["[UNK]"] if cased else ["the"])
+
+
 def test_parents_are_made_and_nothing_is_left_beside(tmp_path):
     path = tmp_path / "some" / "where" / "model"
     bert_jax.save(path, make_params(), make_tokenizer())

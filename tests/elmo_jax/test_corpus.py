@@ -323,6 +323,14 @@ def test_mix_norm_is_the_oracles_for_each_sentence_alone():
         assert_close(ours, expected)
 
 
+def test_mix_norm_of_a_sentence_does_not_depend_on_company():
+    arguments = SMALLEST, SMALLEST_TOKENIZER
+    sentences = [POOL[5], [], POOL[6], POOL[9]]
+    together = elmo_jax.embed_sentences(*arguments, sentences, "mix_norm(all)")
+    alone = elmo_jax.embed_sentences(*arguments, sentences[2:3], "mix_norm(all)")
+    assert_close(together[2], alone[0])
+
+
 def test_a_learned_mix_is_the_oracles():
     mixes = (
         ScalarMix(weights=jnp.array([0.3, -0.4]), gamma=jnp.float32(1.5)),
@@ -356,6 +364,21 @@ def test_a_long_sentence_is_refused_where_it_cannot_be_read_whole(spec):
         elmo_jax.embed_words(
             PARAMS, TOKENIZER, [[], [], POOL[5]], spec, long=long, max_length=8
         )
+
+
+def test_a_sentence_that_is_too_long_is_named_past_the_first_block():
+    sentences = [*[["we"]] * 300, ["we"] * 5]
+    with pytest.raises(ValueError, match="sentence 300 has 5 words, more than max"):
+        elmo_jax.embed_words(
+            SMALLEST, SMALLEST_TOKENIZER, sentences, "0", long="error", max_length=4
+        )
+
+
+def test_a_sentence_of_the_longest_length_is_not_too_long():
+    (vectors,) = elmo_jax.embed_words(
+        SMALLEST, SMALLEST_TOKENIZER, [["we"] * 4], "0", long="error", max_length=4
+    )
+    assert vectors.shape == (4, 8)
 
 
 def test_half_precision_of_products_and_of_results():

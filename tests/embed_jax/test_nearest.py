@@ -31,6 +31,16 @@ def test_occurrences_are_found_whatever_their_case(path):
     np.testing.assert_allclose(vectors, [[1, 0], [0, 1], [2, 0.5]])
 
 
+def test_capitals_do_not_matter_in_any_alphabet(tmp_path, capsys):
+    """Lower case alone would tell ß from SS."""
+    path = tmp_path / "vectors.h5"
+    with StoreWriter(path, dim=1) as writer:
+        writer.append(np.ones((2, 1), np.float32), ["die", "Straße"])
+    for word in ("STRASSE", "straße", "Strasse"):
+        assert nearest.main([str(path), word]) == 0
+        assert "die [Straße]" in capsys.readouterr().out
+
+
 def test_the_command_prints_the_nearest_first(path, capsys):
     assert nearest.main([str(path), "bank"]) == 0
     lines = capsys.readouterr().out.splitlines()
