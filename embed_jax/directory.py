@@ -2,37 +2,51 @@
 """Directories that appear whole or not at all, whatever happens on the way."""
 
 import contextlib
+import ctypes
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from embed_jax.output_file import meant_by
+from embed_jax.sync import sync, sync_all
+
+# From Linux's fcntl.h and fs.h: paths as they are, and two names that change places.
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
 
 @contextlib.contextmanager
 def written_whole(
-    path: str | os.PathLike[str], *, marker: str, overwrite: bool
+    path: str | os.PathLike[str],
+    *,
+    marker: str,
+    overwrite: bool,
+    synced: bool = True,
 ) -> Iterator[Path]:
     """Give an empty directory to write to, which becomes `path` at the end.
 
     It lies beside `path` and is renamed, so `path` is never half of what it should be.
-    After an exception everything is as it was before.
+    After an exception everything is as it was before. Where `path` is a symbolic link,
+    the directory that it names is replaced, and the link stays.
+
+    A directory that is replaced changes places with the new one in one step, where the
+    system has such a step (Linux). Elsewhere a kill between two renames can leave the
+    old one beside, as NAME.replaced-…, and none in its place.
 
     Args:
       path: the directory to make; its parents are made too.
       marker: a file that every directory of this kind holds. One without it is not
         replaced, unless it is empty.
       overwrite: whether a directory may be replaced, with all that lies in it.
+      synced: whether the end waits until a loss of power could do no harm.
 
     Raises:
-      FileExistsError: `path` exists and `overwrite` is False, or it is of another kind.
+      FileExistsError: `path` exists and `overwrite` is False, or it is of another kind;
+        where it came while the new one was written, that is kept and named.
     """
-    target = Path(path)
-    if target.exists():
-        if not overwrite:
-            raise FileExistsError(f"{target} exists; pass overwrite=True to replace it")
-        is_empty = target.is_dir() and not any(target.iterdir())
-        if not is_empty and not (target / marker).is_file():
-            raise FileExistsError(f"{target} is no model; not replaced")
+    target = meant_by(Path(path))
+    check_replaceable(target, marker=marker, overwrite=overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         prefix=f".{target.name}.", dir=target.parent
@@ -40,12 +54,63 @@ def written_whole(
         fresh = Path(temporary, "new")
         fresh.mkdir()
         yield fresh
-        old = Path(temporary, "old")
-        with contextlib.suppress(FileNotFoundError):
-            target.rename(old)
+        if synced:
+            sync_all(fresh)
         try:
-            fresh.rename(target)
-        except BaseException:
-            if old.exists():
-                old.rename(target)
-            raise
+            check_replaceable(target, marker=marker, overwrite=overwrite)
+        except FileExistsError as error:  # It was not there when the work began.
+            kept = _beside(target, "new")
+            fresh.rename(kept)
+            raise FileExistsError(f"{error}; what was written is {kept}") from error
+        _take_the_place(fresh, target)
+        if synced:
+            sync(target.parent)
+
+
+def check_replaceable(path: Path, *, marker: str, overwrite: bool) -> None:
+    """Refuse what `written_whole` would not replace.
+
+    Raises:
+      FileExistsError: `path` exists and `overwrite` is False, or it is of another kind.
+    """
+    if not path.exists():
+        return
+    if not overwrite:
+        raise FileExistsError(f"{path} exists; pass overwrite=True to replace it")
+    is_empty = path.is_dir() and not any(path.iterdir())
+    if not is_empty and not (path / marker).is_file():
+        raise FileExistsError(
+            f"{path} holds no {marker}, so it is of another kind; not replaced"
+        )
+
+
+def _take_the_place(fresh: Path, target: Path) -> None:
+    """Give a directory the name of another, which then lies where the first did."""
+    if not target.exists():
+        fresh.rename(target)
+        return
+    if _exchange(fresh, target):
+        return
+    old = _beside(target, "replaced")
+    target.rename(old)
+    try:
+        fresh.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    old.rename(fresh)
+
+
+def _beside(target: Path, what: str) -> Path:
+    return target.with_name(f"{target.name}.{what}-{secrets.token_hex(4)}")
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two names change places in one step; tell whether the system could."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False  # neither macOS nor an old C library has it
+    names = os.fsencode(one), os.fsencode(other)
+    status = rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
+    return status == 0

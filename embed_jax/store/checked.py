@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import h5py
 
+from embed_jax.output_file import meant_by
 from embed_jax.store.journal import Journal, read_journal
 from embed_jax.store.layout import ARRAYS, CHUNK_CACHE_BYTES, FORMAT, STORED_DTYPES
 from embed_jax.store.partial import partial_of, parts_of
@@ -71,6 +72,7 @@ def open_store(path: Path) -> OpenStore:
       ValueError: the file is truncated, no store, or of another format version; or a
         part is not the one that the index was made of.
     """
+    path = meant_by(path)  # whose parts lie beside it
     file = _open_file(path)
     try:
         _check_header(path, file)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from embed_jax.store.layout import FORMAT, OFFSET, STORED_DTYPES
-from embed_jax.store.partial import sync
+from embed_jax.sync import sync
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,23 @@ def parts_of(path: Path) -> Path:
     return path.with_name(path.name + ".parts")
 
 
+def check_partial(partial: Path) -> None:
+    """Refuse a folder that no writer made: one with files, but without our own.
+
+    Raises:
+      FileExistsError: names it.
+    """
+    if not partial.exists():
+        return
+    names = {entry.name for entry in partial.iterdir()} if partial.is_dir() else {""}
+    if not names or names & {"lock", "journal.json"}:
+        return
+    raise FileExistsError(
+        f"{partial} is not of an unfinished store, and one would be written there; "
+        "move it, or give another output"
+    )
+
+
 def lock_folder(folder: Path, *, wait: bool = False) -> IO[bytes]:
     """Create a folder and lock it against other writers until the file is closed.
 
@@ -62,12 +79,3 @@ def remove_locked(folder: Path) -> None:
     # The next writer may have come as soon as the lock was gone.
     with suppress(OSError):
         folder.rmdir()
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, would survive a power failure."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

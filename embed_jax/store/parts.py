@@ -23,6 +23,7 @@ from typing import IO, Any, Literal, NamedTuple
 
 import h5py
 
+from embed_jax.output_file import meant_by
 from embed_jax.store.checked import (
     ListedPart,
     listed_parts,
@@ -37,9 +38,9 @@ from embed_jax.store.partial import (
     parts_of,
     remove_locked,
     remove_partial,
-    sync,
 )
 from embed_jax.store.writer import StoreWriter
+from embed_jax.sync import sync
 
 _NAME = re.compile(r"([0-9a-f]{8})-(\d+)-of-(\d+)\.h5")
 _PARTIAL = ".partial"
@@ -97,7 +98,7 @@ class PartedStore:
         overwrite: bool = False,
         compression: Literal["gzip", "lzf"] | None = "gzip",
     ):
-        self.path = Path(path)
+        self.path = meant_by(Path(path))
         self.count = count
         self.is_finished = False
         self._folder = parts_of(self.path)

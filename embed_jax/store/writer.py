@@ -22,6 +22,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from embed_jax.output_file import meant_by
 from embed_jax.store.build import build_file
 from embed_jax.store.checked import open_store
 from embed_jax.store.journal import (
@@ -33,12 +34,13 @@ from embed_jax.store.journal import (
 )
 from embed_jax.store.layout import ARRAYS, DTYPES, OFFSET
 from embed_jax.store.partial import (
+    check_partial,
     clear_partial,
     lock_folder,
     partial_of,
     remove_partial,
-    sync,
 )
+from embed_jax.sync import sync
 
 
 class StoreWriter:
@@ -52,7 +54,8 @@ class StoreWriter:
     While the store is being finished, the disk holds its vectors twice.
 
     Args:
-      path: where the finished store goes; its folder must exist.
+      path: where the finished store goes, or a symbolic link to there; its folder must
+        exist.
       dim: width of the vectors.
       dtype: float32, float16 or bfloat16; what is appended is cast to it.
       metadata: what the vectors are (model, layers, corpus); must survive JSON.
@@ -65,7 +68,8 @@ class StoreWriter:
       commit_seconds: time after which an append commits, however little there is.
 
     Raises:
-      FileExistsError: `path` is there, or a partial store and no `resume`.
+      FileExistsError: `path` is there, or a partial store and no `resume`, or a
+        folder of that name that no store was written in.
       BlockingIOError: another writer is at work on this store.
       ValueError: the partial or finished store has another dim, dtype or metadata, or
         is damaged; or an argument is invalid.
@@ -95,7 +99,7 @@ class StoreWriter:
         commit_bytes: int = 64 << 20,
         commit_seconds: float = 5.0,
     ):
-        self.path = Path(path)
+        self.path = meant_by(Path(path))
         self._partial = partial_of(self.path)
         self._compression = compression
         self._commit_bytes = commit_bytes
@@ -105,6 +109,7 @@ class StoreWriter:
         self._torn = False
         new = Journal(operator.index(dim), dtype, parse_metadata(metadata))
         _check_arguments(new, compression)
+        check_partial(self._partial)
         self._lock = lock_folder(self._partial)
         try:
             held = self._find_partial(new, resume=resume, overwrite=overwrite)

@@ -182,7 +182,8 @@ class Shards:
         """Write a shard, which appears whole or not at all."""
         numbers = shard_ranges(len(self.documents))[index]
         path = self._shard(index)
-        with written_whole(path, marker=_MARKER, overwrite=True) as fresh:
+        # Hundreds of them: what a loss of power leaves damaged is named, and made anew.
+        with written_whole(path, marker=_MARKER, overwrite=True, synced=False) as fresh:
             for part in PARTS:
                 (fresh / part).mkdir()
                 chosen = [
