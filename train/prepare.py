@@ -31,11 +31,17 @@ from train.data.encoding import (
     is_held_out,
 )
 from train.data.pieces import PieceStore
-from train.data.prepared import PREPARED, Prepared
+from train.data.prepared import (
+    PREPARED,
+    UNFINISHED,
+    Prepared,
+    check_own,
+    is_unfinished,
+)
 from train.data.sources import Documents, open_documents
 from train.data.store import TokenStore
 
-UNFINISHED, SOURCE = "unfinished", "source"
+SOURCE = "source"
 
 # Seconds between two lines that say how far it is.
 _INTERVAL = 10.0
@@ -69,6 +75,7 @@ def prepare(data: WordData | PieceData, say: Say) -> None:
 
     Raises:
       ValueError: anything about the settings or the text; the cheap checks come first.
+      FileExistsError: something would be replaced that no preparation has made.
       OSError: a file cannot be read or written.
     """
     preparation: _Words | _Pieces
@@ -81,9 +88,11 @@ def prepare(data: WordData | PieceData, say: Say) -> None:
     wanted, before = Prepared.of(data), Prepared.read(data.directory)
     unfinished = data.directory / UNFINISHED
     if before and wanted.is_like(before):
-        shutil.rmtree(unfinished, ignore_errors=True)
+        if is_unfinished(unfinished):
+            shutil.rmtree(unfinished)
         say(f"{data.directory} is prepared already: {before.summary}")
         return
+    check_own(data.directory)
     if before:
         say(f"{data.directory} is prepared anew: {before.difference(wanted)}")
     if unfinished.exists() and not wanted.is_like(Prepared.read(unfinished)):

@@ -412,3 +412,68 @@ def test_what_is_prepared_can_be_read_by_people(words: WordData) -> None:
     content = json.loads((words.directory / "prepared.json").read_text())
     assert content["settings"]["vocab_size"] == 10
     assert content["summary"].startswith("train: 9 documents")
+
+
+@pytest.mark.parametrize(
+    "name", ["train", "held_out", "tokenizer", "vocab.txt", "unfinished"]
+)
+def test_what_no_preparation_has_made_is_not_replaced(
+    data: WordData | PieceData, name: str
+) -> None:
+    data.directory.mkdir()
+    path = data.directory / name
+    if path.suffix:
+        path.write_text("my own\n")
+    else:
+        path.mkdir()
+        (path / "tokens.npy").write_bytes(b"my own")
+    before = contents(data.directory)
+    with pytest.raises(FileExistsError, match=rf"{name} is there already.*data\.directory"):
+        prepare(data, silent)
+    assert contents(data.directory) == before
+
+
+@pytest.mark.parametrize("name", ["train", "held_out", "tokenizer"])
+def test_files_that_were_put_into_a_prepared_directory_are_not_lost(
+    pieces: PieceData, name: str
+) -> None:
+    prepare(pieces, silent)
+    (pieces.directory / name / "model.safetensors").write_bytes(b"precious")
+    before = contents(pieces.directory)
+    # Nothing is replaced where nothing has changed.
+    prepare(pieces, silent)
+    with pytest.raises(FileExistsError, match=rf"{name}/model.safetensors would be lo"):
+        prepare(replace(pieces, vocab_size=50), silent)
+    assert contents(pieces.directory) == before
+    check_prepared(pieces)
+
+
+def test_a_tokeniser_beside_weights_is_not_replaced_by_itself(
+    pieces: PieceData,
+) -> None:
+    """A model in DIRECTORY/tokenizer, given as the tokeniser to take."""
+    path = pieces.directory / "tokenizer"
+    path.mkdir(parents=True)
+    given = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "The", "cat"]
+    WordPieceTokenizer.from_vocab(given).save(path)
+    (path / "model.safetensors").write_bytes(b"precious")
+    with pytest.raises(FileExistsError, match="tokenizer is there already"):
+        prepare(replace(pieces, tokenizer=path), silent)
+    assert (path / "model.safetensors").read_bytes() == b"precious"
+
+
+def test_the_input_may_lie_in_the_source_directory(
+    words: WordData, tmp_path: Path
+) -> None:
+    """As in X/text/novels/*.txt with --data.source-directory X."""
+    texts = tmp_path / "corpora/text/novels"
+    texts.mkdir(parents=True)
+    (texts / "one.txt").write_text("\n".join(SENTENCES))
+    (tmp_path / "corpora/text/notes.md").write_text("mine")
+    arguments = ["elmo_novels", "--data.source.patterns", str(texts / "*.txt")]
+    arguments += ["--data.directory", str(words.directory), "--data.num-workers", "1"]
+    arguments += ["--data.source-directory", str(tmp_path / "corpora")]
+    arguments += ["--data.source.form", "sentences", "--data.held-out-every", "4"]
+    assert main(arguments) == 0
+    assert (texts / "one.txt").read_text() == "\n".join(SENTENCES)
+    assert (tmp_path / "corpora/text/notes.md").read_text() == "mine"

@@ -8,6 +8,7 @@ beyond a gigabyte they need TensorFlow to put it in order.
 """
 
 import itertools
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,6 +31,15 @@ _OPTIONS = "group_size:1"
 def is_built(path: Path) -> bool:
     """Tell whether `path` holds a data set."""
     return (path / _MARKER).is_file()
+
+
+def description_of(path: Path) -> str | None:
+    """Return what `build` was given to describe a data set; None of anything else."""
+    try:
+        content = json.loads((path / _MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content.get("description") if isinstance(content, dict) else None
 
 
 def build(path: Path, documents: Iterable[str], description: str) -> None:

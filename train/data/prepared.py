@@ -8,9 +8,29 @@ from typing import Any
 
 from embed_jax.output_file import open_output
 from train.data.config import DataConfig, describe, fingerprint
+from train.data.encoding import HELD_OUT, TRAIN
+from train.data.pieces import CONTINUES, TOKENIZER
 from train.data.sources import corpus_digest
+from train.data.store import DOCUMENTS, SENTENCES, TOKENS
+from train.data.words import CHARACTERS, COUNTS, TARGETS, TYPES, VOCABULARY
 
-PREPARED = "prepared.json"
+PREPARED, UNFINISHED = "prepared.json", "unfinished"
+
+_OF_STORES = {
+    *(f"{name}.npy" for name in (TOKENS, SENTENCES, DOCUMENTS)),
+    *(TYPES, COUNTS, TARGETS, CHARACTERS, CONTINUES),
+}
+_OF_TOKENIZERS = {
+    *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model"),
+}
+# What preparations replace: files, and directories with the files that they hold.
+_WRITTEN: dict[str, set[str]] = {
+    TRAIN: _OF_STORES,
+    HELD_OUT: _OF_STORES,
+    TOKENIZER: _OF_TOKENIZERS,
+    VOCABULARY: set(),
+    PREPARED: set(),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +88,45 @@ class Prepared:
         if names:
             return f"another {', '.join(names)}"
         return "its text has changed"
+
+
+def is_unfinished(path: Path) -> bool:
+    """Tell whether a directory is what a preparation left that was interrupted."""
+    if Prepared.read(path):
+        return True
+    # A kill may have come before its first file was whole.
+    return path.is_dir() and all(
+        entry.name.startswith(PREPARED) for entry in path.iterdir()
+    )
+
+
+def check_own(directory: Path) -> None:
+    """Refuse a directory in which a preparation would replace what none has written.
+
+    Raises:
+      FileExistsError: names what would be lost.
+    """
+    unfinished = directory / UNFINISHED
+    remedy = "move it, or give another data.directory"
+    if unfinished.exists() and not is_unfinished(unfinished):
+        raise FileExistsError(
+            f"{unfinished} is there already, and no preparation has made it; {remedy}"
+        )
+    is_own = Prepared.read(directory) or Prepared.read(unfinished)
+    for name, files in _WRITTEN.items():
+        path = directory / name
+        if not path.exists():
+            continue
+        if not is_own:
+            raise FileExistsError(
+                f"{path} is there already, and no preparation has made it; {remedy}"
+            )
+        held = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+        if foreign := sorted(held - files):
+            raise FileExistsError(
+                f"{path / foreign[0]} would be lost, for {path} is replaced whole; "
+                f"{remedy}"
+            )
 
 
 def check_prepared(data: DataConfig) -> None:

@@ -6,6 +6,7 @@ import functools
 import glob
 import hashlib
 import json
+import platform
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -157,7 +158,7 @@ def open_documents(source: Source, cache_dir: Path) -> Documents:
     Args:
       source: where text comes from.
       cache_dir: where data sets of local text are kept. One that is there is taken if
-        no file has changed.
+        no file has changed; those of the same source as it was before are removed.
 
     Raises:
       ValueError: no such file or data set, an empty or damaged one, bad text; names it.
@@ -174,11 +175,21 @@ def open_documents(source: Source, cache_dir: Path) -> Documents:
         form, kind = "prose", "docstrings"
     path = cache_dir / kind / corpus_digest(source)[:16]
     if not builders.is_built(path):
-        builders.build(path, texts, f"Prepared from {source}")
-        for outdated in path.parent.iterdir():
-            if outdated != path:
-                shutil.rmtree(outdated)
+        description = _describe(source)
+        builders.build(path, texts, description)
+        # Of the same text, as it was before; all else that lies there is in use.
+        for other in path.parent.iterdir():
+            if other != path and builders.description_of(other) == description:
+                shutil.rmtree(other)
     return Documents(path, builders.SPLIT, builders.FEATURE, form)
+
+
+def _describe(source: TextSource | DocstringSource) -> str:
+    """Say what a data set is of, wherever the command is given."""
+    if isinstance(source, TextSource):
+        patterns = tuple(str(Path(name).absolute()) for name in source.patterns)
+        return f"Prepared from {dataclasses.replace(source, patterns=patterns)}"
+    return f"Prepared from {source} with Python {platform.python_version()}"
 
 
 def corpus_digest(source: Source) -> str:

@@ -116,6 +116,35 @@ def test_text_is_read_again_only_when_it_changed(text: Path, tmp_path: Path) -> 
     assert not first.exists()
 
 
+def test_texts_that_share_a_directory_keep_each_other(tmp_path: Path) -> None:
+    cache, first, second = (tmp_path / name for name in ("cache", "a.txt", "b.txt"))
+    first.write_text("One.\n")
+    second.write_text("Two.\n")
+    sources = [TextSource(patterns=(str(path),)) for path in (first, second)]
+    paths = [open_documents(source, cache).path for source in sources]
+    assert read(sources[0], cache) == [["One."]]
+    first.write_text("Another.\n")
+    assert read(sources[0], cache) == [["Another."]]
+    # What was made of the first text goes, what is of the second stays.
+    assert [path.exists() for path in paths] == [False, True]
+
+
+def test_what_lies_beside_a_data_set_is_left_alone(text: Path, tmp_path: Path) -> None:
+    beside = tmp_path / "cache/text"
+    novels = beside / "novels"
+    novels.mkdir(parents=True)
+    (novels / "one.txt").write_text("Call me.\n")
+    (beside / "notes.md").write_text("mine")
+    (beside / "theirs").mkdir()
+    theirs = beside / "theirs/dataset_info.json"
+    theirs.write_text('{"name": "theirs", "description": "of somebody else"}')
+    read(TextSource(patterns=(str(novels / "*.txt"),)), tmp_path / "cache")
+    read(TextSource(patterns=(str(text),)), tmp_path / "cache")
+    assert (novels / "one.txt").read_text() == "Call me.\n"
+    assert (beside / "notes.md").read_text() == "mine"
+    assert "somebody" in theirs.read_text()
+
+
 def test_the_time_of_a_file_is_enough_to_tell_it_changed(text: Path) -> None:
     source = TextSource(patterns=(str(text),))
     before = corpus_digest(source)
