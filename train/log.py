@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from embed_jax.output_file import open_output
+from train.curves import Curves
 
-METRICS = "metrics.jsonl"
+METRICS, CURVES = "metrics.jsonl", "tensorboard"
 
 
 class Interval:
@@ -49,22 +50,25 @@ class RunLog:
           step: the last one that counts; later lines come from a run that was killed
             after its last checkpoint.
         """
-        # Imported here: it takes seconds where torch is installed, which it imports.
-        from tensorboardX import SummaryWriter
-
         self._path = directory / METRICS
         if self._path.exists():
             self._drop_after(step)
         self._file = self._path.open("a", encoding="utf-8")
-        self._curves = SummaryWriter(str(directory / "tensorboard"), purge_step=step)
+        self._curves = Curves(directory / CURVES, step)
 
     def write(self, step: int, figures: Mapping[str, float], *, kind: str) -> None:
         """Write one line, `{"step": …, "kind": …, …}`, and the curves."""
         line = {"step": step, "kind": kind, **figures}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
-        for name, value in figures.items():
-            self._curves.add_scalar(f"{kind}/{name}", value, step)
+        was_whole = self._curves.is_whole
+        points = {f"{kind}/{name}": value for name, value in figures.items()}
+        self._curves.write(step, points)
+        if was_whole and not self._curves.is_whole:
+            self.say(
+                f"{self._path.parent / CURVES}: the disk is full or fails; curves lack "
+                f"points from step {step} on, {METRICS} has them all"
+            )
 
     def say(self, text: str) -> None:
         """Print a line for whoever watches."""

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The curves of a run, as TensorBoard reads them."""
+
+import math
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tensorboardX.record_writer import RecordWriter
+
+
+# So many seconds of points a kill may lose; each time the disk is waited for.
+_SECONDS = 1.0
+
+
+class Curves:
+    """Appends points to curves; a disk that fails never stops the run.
+
+    Events are written here, one by one, in the records of tensorboardX. Its own writer
+    hands them to a thread, and once a full disk has ended that, whoever gives it
+    another point waits for ever.
+    """
+
+    def __init__(self, directory: Path, step: int) -> None:
+        """Open the curves at a step.
+
+        Args:
+          directory: that gets files of events.
+          step: the last one that counts; TensorBoard drops the points of later steps,
+            which come from a run that was killed after its last checkpoint.
+        """
+        self._directory, self._step = directory, step
+        self._writer: RecordWriter | None = None
+        self._flushed = -math.inf
+        self.is_whole = True
+        """Whether every point so far has been written."""
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Append a point to each named curve, unless the disk fails."""
+        # Imported here: it takes seconds where torch is installed, which it imports.
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        points = [Summary.Value(tag=name, simple_value=y) for name, y in values.items()]
+        event = Event(wall_time=time.time(), step=step, summary=Summary(value=points))
+        try:
+            writer = self._writer = self._writer or self._open()
+            writer.write(event.SerializeToString())
+            if time.monotonic() - self._flushed >= _SECONDS:
+                writer.flush()
+                self._flushed = time.monotonic()
+        except OSError:
+            self.is_whole = False
+            # The record may be cut short, and nobody would read on behind it.
+            self.close()
+
+    def close(self) -> None:
+        """Close the file; a point that comes later opens another."""
+        writer, self._writer = self._writer, None
+        try:
+            if writer is not None:
+                writer.close()
+        except OSError:
+            self.is_whole = False
+
+    def _open(self) -> "RecordWriter":
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.record_writer import RecordWriter
+
+        self._directory.mkdir(parents=True, exist_ok=True)
+        now = time.time()
+        # TensorBoard reads files in the order of their names.
+        name = f"events.out.tfevents.{now:.6f}.{socket.gethostname()}"
+        path = self._directory / name
+        start = SessionLog(status=SessionLog.START)
+        events = [Event(wall_time=now, file_version="brain.Event:2")]
+        if self._step:
+            # Points of this step and of later ones are dropped.
+            first = self._step + 1
+            events.append(Event(wall_time=now, step=first, session_log=start))
+        writer = RecordWriter(str(path))
+        try:
+            for event in events:
+                writer.write(event.SerializeToString())
+            writer.flush()
+        except OSError:
+            # Each point tries again, and would leave a file.
+            with suppress(OSError):
+                writer.close()
+            path.unlink(missing_ok=True)
+            raise
+        self._step = 0
+        return writer
