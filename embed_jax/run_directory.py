@@ -11,6 +11,7 @@ The run may go on while its weights are read.
 
 import contextlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +63,17 @@ def saved_steps(path: Path) -> list[int]:
 
 
 def best_step(path: Path) -> int | None:
-    """Return the saved step whose held-out loss is least, or None if none has one."""
-    losses = {}
+    """Return the saved step whose held-out loss is least, or None if none has one.
+
+    A loss that is no number is none.
+    """
+    losses: dict[int, float] = {}
     for step in saved_steps(path):
         figures = path / CHECKPOINTS / str(step) / FIGURES / "metrics"
         with contextlib.suppress(OSError, json.JSONDecodeError, KeyError):
             losses[step] = json.loads(figures.read_text(encoding="utf-8"))["loss"]
-    return min(losses, key=losses.__getitem__, default=None)
+    numbers = [step for step, loss in losses.items() if math.isfinite(loss)]
+    return min(numbers, key=losses.__getitem__, default=None)
 
 
 def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], int]:

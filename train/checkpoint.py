@@ -6,6 +6,7 @@ which only training reads; and `position`, the data position and what was not ye
 logged, as JSON. A measured one has `metrics` besides, its held-out figures.
 """
 
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +43,7 @@ class Checkpoints:
             [
                 managers.LatestN(n=max(keep_last, 1)),
                 managers.BestN(
-                    get_metric_fn=lambda figures: -figures["loss"],
+                    get_metric_fn=_goodness,
                     n=1,
                     keep_checkpoints_without_metrics=False,
                 ),
@@ -177,6 +178,14 @@ class Checkpoints:
                 f"disk has {free / 1e6:.0f} MB; make room and start the run again, it "
                 "goes on from its last checkpoint"
             )
+
+
+def _goodness(figures: Mapping[str, float]) -> float:
+    """Rank held-out figures: the least loss is best, what is no number the worst.
+
+    Nothing is above or below NaN, so that it could be taken for the best.
+    """
+    return -figures["loss"] if math.isfinite(figures["loss"]) else -math.inf
 
 
 def _plain(tree: Any) -> dict[str, Any]:

@@ -219,7 +219,8 @@ def _check_run(experiment: Experiment, run: Path) -> None:
     if held.is_file():
         check_same(experiment, held)
     elif run.exists() and not all(
-        entry.name.startswith((MODEL, EXPERIMENT)) for entry in run.iterdir()
+        entry.name == MODEL or entry.name.startswith((f".{MODEL}.", EXPERIMENT))
+        for entry in run.iterdir()
     ):  # Those alone are what a run leaves that is killed while it begins.
         raise ValueError(f"{run} is no run and not empty; give another directory")
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a configuration to what the loop runs: objective, first weights, tokeniser."""
 
+import filecmp
 import json
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -15,6 +17,7 @@ from bert_jax.config import BertConfig
 from bert_jax.huggingface import write_config
 from elmo_jax.options import format_options
 from elmo_jax.vocabulary import write_vocabulary
+from embed_jax.directory import written_whole
 from train.config import BilmPretraining, Experiment, MaskedLmPretraining
 from train.continuation import continue_bert, continue_elmo
 from train.data.bilm_batches import BilmBatches
@@ -35,6 +38,7 @@ from train.phases import phases_of
 from train.placement import share_of_host
 
 HELD_OUT_SEED = 0
+CONFIG = "config.json"
 
 
 class Setup(NamedTuple):
@@ -75,10 +79,38 @@ def compute_dtype(name: str) -> jnp.dtype:
 
 
 def write_model(directory: Path, params: Params, tokenizer: Any) -> None:
-    """Write a model's configuration and tokeniser, in the published form."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Write a model's configuration and tokeniser, in the published form.
+
+    The directory appears whole or not at all; one that holds the same stays.
+
+    Raises:
+      FileExistsError: it is there and holds something else.
+    """
+    if directory.is_dir() and any(directory.iterdir()):
+        with tempfile.TemporaryDirectory() as temporary:
+            _write_files(Path(temporary), params, tokenizer)
+            is_same = _hold_the_same(Path(temporary), directory)
+        if not is_same:
+            raise FileExistsError(
+                f"{directory} is there already, and is not what this run would write; "
+                "move it, or give another directory"
+            )
+        return
+    with written_whole(directory, marker=CONFIG, overwrite=directory.is_dir()) as fresh:
+        _write_files(fresh, params, tokenizer)
+
+
+def _hold_the_same(one: Path, other: Path) -> bool:
+    names = sorted(entry.name for entry in one.iterdir())
+    if names != sorted(entry.name for entry in other.iterdir()):
+        return False
+    _, *different = filecmp.cmpfiles(one, other, names, shallow=False)
+    return not any(different)
+
+
+def _write_files(directory: Path, params: Params, tokenizer: Any) -> None:
     if isinstance(params, bert_jax.BertParams):
-        settings, name = write_config(params), "config.json"
+        settings, name = write_config(params), CONFIG
         tokenizer.save(directory)
     else:
         words = tokenizer.vocabulary

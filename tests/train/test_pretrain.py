@@ -3,16 +3,20 @@
 
 import dataclasses
 import gc
+import itertools
+import math
 import resource
 import shutil
 import signal
 import time
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from tensorboardX.record_writer import RecordWriter
 
 import bert_jax
 import elmo_jax
@@ -188,6 +192,54 @@ def test_the_best_and_the_latest_are_kept(folder, tmp_path, monkeypatch):
     ]
 
 
+def measuring(losses: list[float]) -> Callable[..., dict[str, float]]:
+    figures = iter(losses)
+    return lambda *_, **__: {"loss": next(figures)}
+
+
+@pytest.mark.parametrize("no_number", [math.nan, -math.inf])
+def test_a_loss_that_is_no_number_is_never_the_best(
+    folder, tmp_path, monkeypatch, no_number
+):
+    losses = [3.0, 1.0, no_number, 2.5, 2.6, 2.7]
+    monkeypatch.setattr(BilmObjective, "measure", measuring(losses))
+    experiment = make_experiment(
+        "elmo", folder, num_steps=6, eval_every=1, save_every=6, keep_last=1
+    )
+    # Whether remembered by the process or by the disk.
+    pretrain(experiment, tmp_path, mesh=one_device(), stop=stop_after(4))
+    assert saved_steps(tmp_path) == [2, 4]
+    pretrain(experiment, tmp_path, mesh=one_device())
+    assert saved_steps(tmp_path) == [2, 6]
+    assert best_step(tmp_path) == 2
+
+
+def test_where_no_loss_is_a_number_none_is_the_best(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(BilmObjective, "measure", measuring([math.nan] * 3))
+    experiment = make_experiment(
+        "elmo", folder, num_steps=3, eval_every=1, save_every=3, keep_last=3
+    )
+    pretrain(experiment, tmp_path, mesh=one_device())
+    assert saved_steps(tmp_path) == [1, 2, 3]
+    assert best_step(tmp_path) is None
+
+
+def test_a_full_disk_for_a_moment_stops_no_curve_and_no_run(
+    experiment, whole, tmp_path, monkeypatch
+):
+    write = RecordWriter.write
+    calls = itertools.count()
+
+    def failing(writer, data):
+        if 5 <= next(calls) < 9:
+            raise OSError(28, "No space left on device")
+        write(writer, data)
+
+    monkeypatch.setattr(RecordWriter, "write", failing)
+    pretrain(experiment, tmp_path / "run", mesh=one_device())
+    check_same(tmp_path / "run", whole)
+
+
 def test_nothing_is_held_out(folder, tmp_path):
     experiment = make_experiment("elmo", folder, num_steps=3, eval_every=2)
     data = dataclasses.replace(
@@ -255,12 +307,23 @@ def test_a_directory_of_something_else_is_left_alone(experiment, tmp_path):
 
 
 def test_a_run_that_was_killed_while_it_began(experiment, whole, tmp_path):
-    (tmp_path / MODEL).mkdir()
-    (tmp_path / MODEL / "options.json").write_text("{")
-    (tmp_path / "experiment.json.new").write_text("{")
+    shutil.copytree(whole / MODEL, tmp_path / MODEL)
+    (tmp_path / f".{MODEL}.abc").mkdir()
+    (tmp_path / "experiment.json.0a1b2c3d.new").write_text("{")
     pretrain(experiment, tmp_path, mesh=one_device())
     check_same(tmp_path, whole)
     elmo_jax.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["options.json", "weights.hdf5"])
+def test_a_model_of_somebody_elses_is_left_alone(experiment, whole, tmp_path, name):
+    """In RUN/model, of the same shape or of another."""
+    shutil.copytree(whole / MODEL, tmp_path / MODEL)
+    (tmp_path / MODEL / name).write_text("precious")
+    before = contents(tmp_path)
+    with pytest.raises(FileExistsError, match="model is there already, and is not"):
+        pretrain(experiment, tmp_path, mesh=one_device())
+    assert contents(tmp_path) == before
 
 
 def test_lines_of_steps_that_are_made_again_are_taken_back(experiment, whole, tmp_path):
