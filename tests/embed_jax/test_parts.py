@@ -469,3 +469,17 @@ def die_at_line(number: int) -> None:
 
 if __name__ == "__main__":
     sys.stdout.write(str(kill_at_lines(Path(sys.argv[1]), int(sys.argv[2]))))
+
+
+def test_a_link_stays_one_and_the_parts_lie_where_it_points(tmp_path):
+    disk, link = tmp_path / "disk", tmp_path / "s.h5"
+    disk.mkdir()
+    link.symlink_to(disk / "vectors.h5")
+    write(link, 3)
+    assert link.is_symlink()
+    assert sorted(path.name for path in disk.iterdir()) == [
+        "vectors.h5",
+        "vectors.h5.parts",
+    ]
+    check_corpus(link)
+    check_corpus(disk / "vectors.h5")

@@ -733,3 +733,31 @@ HARNESSES = {
 
 if __name__ == "__main__":
     HARNESSES[sys.argv[1]](Path(sys.argv[2]), *map(int, sys.argv[3:]))
+
+
+def test_a_link_stays_one_and_the_store_is_written_where_it_points(tmp_path):
+    disk, link = tmp_path / "disk", tmp_path / "s.h5"
+    disk.mkdir()
+    link.symlink_to(disk / "vectors.h5")
+    write_some(link, 20)
+    assert partial_of(disk / "vectors.h5").exists()
+    write(link, resume=True)
+    assert link.is_symlink()
+    check_corpus(link)
+    check_corpus(disk / "vectors.h5")
+    write(link, overwrite=True)
+    assert link.is_symlink()
+    assert [path.name for path in disk.iterdir()] == ["vectors.h5"]
+
+
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"overwrite": True}])
+def test_a_folder_of_somebody_elses_is_not_written_in(tmp_path, options):
+    """Whose name and whose files are by chance those of a store that grows."""
+    path = tmp_path / "s.h5"
+    partial_of(path).mkdir()
+    words = partial_of(path) / "words"
+    words.write_text("mine")
+    with pytest.raises(FileExistsError, match=r"s\.h5\.partial is not of an unfinish"):
+        write(path, **options)
+    assert words.read_text() == "mine"
+    assert [entry.name for entry in partial_of(path).iterdir()] == ["words"]
