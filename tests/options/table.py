@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 Observe = Callable[[list[str]], Mapping[str, Any]]
-"""From arguments to what is seen of the command, by name; equal where it is the same."""
+"""From arguments to what is seen of the command, by name."""
 
 _ANYTHING = object()
 # An option stands at the start of its line in the help's boxes; prose is further in.
@@ -31,15 +31,28 @@ class Option:
 
     Attributes:
       given: arguments that set it to another value than it has by default.
-      changes: the name of an observation that is another one then.
+      changes: the name of an observation that is another one then, or several names.
       beside: arguments that both sides get, where the option has a meaning only so.
       to: what is observed then, where it can be told beforehand.
     """
 
     given: str
-    changes: str
+    changes: str | tuple[str, ...]
     beside: str = ""
     to: Any = _ANYTHING
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """An option that is listed and changes nothing, as is meant.
+
+    Attributes:
+      given: arguments that set it to another value than it has by default.
+      because: why it may be given all the same.
+    """
+
+    given: str
+    because: str
 
 
 def listed_options(main: Callable[[list[str]], Any], *before: str) -> set[str]:
@@ -59,23 +72,32 @@ def listed_options(main: Callable[[list[str]], Any], *before: str) -> set[str]:
     return options
 
 
-def check_entries(table: Mapping[str, Option], options: Iterable[str]) -> None:
+def check_entries(table: Mapping[str, Any], options: Iterable[str]) -> None:
     """Fail where an option has no entry, or an entry no option."""
     assert sorted(options) == sorted(table)
 
 
 def check_option(option: Option, observe: Observe) -> None:
     """Fail unless the option changes what its entry names, to what it says."""
+    names = (option.changes,) if isinstance(option.changes, str) else option.changes
     beside = option.beside.split()
-    before = observe(beside)[option.changes]
-    after = observe([*beside, *option.given.split()])[option.changes]
-    assert not same(before, after), f"{option.given} leaves {option.changes} as it is"
-    if option.to is not _ANYTHING:
-        assert same(after, option.to), f"{option.given}: {option.changes} is {after}"
+    before, after = observe(beside), observe([*beside, *option.given.split()])
+    for name in names:
+        then = after[name]
+        assert not same(before[name], then), f"{option.given} leaves {name} as it is"
+        if option.to is not _ANYTHING:
+            assert same(then, option.to), f"{option.given}: {name} is {then}"
+
+
+def check_ignored(option: Ignored, observe: Observe, names: Iterable[str]) -> None:
+    """Fail where an option changes something of what it is said to leave alone."""
+    before, after = observe([]), observe(option.given.split())
+    changed = [name for name in names if not same(before[name], after[name])]
+    assert not changed, f"{option.given} changes {', '.join(changed)}"
 
 
 def same(one: Any, other: Any) -> bool:
-    """Tell whether two observations are equal, to the last bit where they are arrays."""
+    """Tell whether two observations are equal, arrays to the last bit."""
     if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
         return np.array_equal(one, other)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
