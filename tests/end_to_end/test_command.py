@@ -15,6 +15,7 @@ import bert_jax
 from embed_jax import __main__ as command
 from embed_jax.store import VectorStore
 from tests.bert_jax.words import CONFIG, WORDS, make_tokenizer
+from tests.end_to_end.stopping import stopped_after
 
 LINES = [
     "the bank of the river",
@@ -104,38 +105,29 @@ def test_an_empty_file_gives_an_empty_store(model, tmp_path):
 
 
 @pytest.mark.parametrize("context", ["0", "3", "document"])
-def test_a_stopped_run_goes_on(model, tmp_path, monkeypatch, capsys, context):
+def test_a_stopped_run_goes_on(model, tmp_path, capsys, context):
     rng = random.Random(0)
     lines = [" ".join(rng.choices(WORDS[5:], k=rng.randint(0, 12))) for _ in range(150)]
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("\n".join(lines) + "\n")
-    whole, broken = tmp_path / "whole.h5", tmp_path / "broken.h5"
-    assert run(model, corpus, whole, "--context", context) == 0
-
-    append = command.StoreWriter.append
-
-    def stop_at_90(writer, vectors, words):
-        if writer._appended.num_sentences == 90:
-            raise KeyboardInterrupt
-        append(writer, vectors, words)
-
-    monkeypatch.setattr(command.StoreWriter, "append", stop_at_90)
-    assert run(model, corpus, broken, "--context", context) == 130
+    broken = tmp_path / "broken.h5"
+    options = "--context", context, "--devices", 1
+    with stopped_after(90):
+        assert run(model, corpus, broken, *options) == 130
     assert "--resume" in capsys.readouterr().err
     assert not broken.exists()
-    monkeypatch.undo()
-    assert run(model, corpus, broken, "--context", context) == 2
+    assert run(model, corpus, broken, *options) == 2
     assert "90 sentences" in capsys.readouterr().err
-    assert (
-        run(model, corpus, broken, "--context", context, "--layers", "0", "--resume")
-        == 2
-    )
+    assert run(model, corpus, broken, *options, "--layers", "0", "--resume") == 2
     assert "layers" in capsys.readouterr().err
-    assert run(model, corpus, broken, "--context", context, "--resume") == 0
-    with VectorStore(whole) as a, VectorStore(broken) as b:
-        assert a.words(slice(None)) == b.words(slice(None))
-        for index in range(len(lines)):
-            np.testing.assert_allclose(a[index], b[index], atol=1e-5)
+    assert run(model, corpus, broken, *options, "--resume") == 0
+    params, tokenizer = bert_jax.load(model)
+    shown = context if context == "document" else int(context)
+    expected = list(bert_jax.stream_words(params, tokenizer, lines, context=shown))
+    with VectorStore(broken) as store:
+        assert store.words(slice(None)) == [embedded.words for embedded in expected]
+        for ours, theirs in zip(store, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs.vectors, atol=1e-5)
 
 
 @pytest.mark.slow

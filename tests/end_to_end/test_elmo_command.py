@@ -33,6 +33,7 @@ from tests.elmo_jax.sentences import (
     make_params,
     make_tokenizer,
 )
+from tests.end_to_end.stopping import stopped_after
 
 LINES = [
     "The bank of the river, we ran.",
@@ -207,6 +208,15 @@ def test_split_words_stay_as_they_are(model, corpus, tmp_path, expected):
         assert float(rows[line][3]) == pytest.approx(expected[line].forward.sum())
 
 
+def test_a_carriage_return_in_a_word_stays_in_its_cell(model, corpus, tmp_path):
+    output = tmp_path / "scores.tsv"
+    corpus.write_bytes(corpus.read_bytes().replace(b"\t", b"\r"))
+    assert score(model, corpus, output, "--split") == 0
+    _, rows = read_tsv(output)
+    assert rows[2][5] == r"the\rbank of x\\y"
+    assert b"\r" not in output.read_bytes()
+
+
 def test_all_devices_score_alike(model, corpus, tmp_path, expected):
     output = tmp_path / "scores.jsonl"
     assert score_command.main([str(model), str(corpus), str(output)]) == 0
@@ -320,7 +330,7 @@ def test_a_terminated_process_leaves_nothing(model, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not any(tmp_path.glob("scores.tsv.*.new")):
+    while not (tmp_path / "scores.tsv.new").exists():
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
@@ -385,7 +395,7 @@ def test_sentences_are_embedded(model, corpus, tmp_path):
     assert not got[[1, 4]].any()
 
 
-def test_a_stopped_run_goes_on(model, tmp_path, monkeypatch, capsys):
+def test_a_stopped_run_goes_on(model, tmp_path, capsys):
     rng = np.random.default_rng(0)
     lines = [" ".join(rng.choice(VOCABULARY.words, n)) for n in rng.integers(0, 12, 90)]
     corpus = tmp_path / "corpus.txt"
@@ -393,17 +403,9 @@ def test_a_stopped_run_goes_on(model, tmp_path, monkeypatch, capsys):
     whole, broken = tmp_path / "whole.h5", tmp_path / "broken.h5"
     options = "--layers", "concat(all)", "--split"
     assert embed(model, corpus, whole, *options) == 0
-    append = embed_command.StoreWriter.append
-
-    def stop_at_40(writer, vectors, words):
-        if writer._appended.num_sentences == 40:
-            raise KeyboardInterrupt
-        append(writer, vectors, words)
-
-    monkeypatch.setattr(embed_command.StoreWriter, "append", stop_at_40)
-    assert embed(model, corpus, broken, *options) == 130
+    with stopped_after(40):
+        assert embed(model, corpus, broken, *options) == 130
     assert "--resume" in capsys.readouterr().err
-    monkeypatch.undo()
     assert embed(model, corpus, broken, *options) == 2
     assert "40 sentences" in capsys.readouterr().err
     assert embed(model, corpus, broken, *options, "--resume") == 0
