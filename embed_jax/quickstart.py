@@ -13,6 +13,7 @@ import tyro
 from embed_jax import __main__ as embed_command
 from embed_jax import nearest, pretrained
 from embed_jax.docstrings import read_paragraphs
+from embed_jax.output_file import open_output
 
 MODEL = "all-MiniLM-L6-v2"
 
@@ -36,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     if pretrained.main([MODEL, str(model)]):
         return 2
     if not corpus.exists():
-        corpus.write_text("\n".join(read_paragraphs()) + "\n", encoding="utf-8")
+        with open_output(corpus) as file:
+            file.write(("\n".join(read_paragraphs()) + "\n").encode())
     if not vectors.exists():
         status = embed_command.main([str(model), str(corpus), str(vectors), "--resume"])
         if status:
