@@ -81,7 +81,7 @@ SLIPS = [
         after='"pad_id": 0,',
         tests=(
             "tests/end_to_end/test_export.py",
-            "tests/options/test_export_artefact.py",
+            "tests/options/test_export.py",
         ),
     ),
     Slip(

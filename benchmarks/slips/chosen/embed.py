@@ -80,7 +80,7 @@ SLIPS = [
             "tests/elmo_jax/test_weights.py",
             "tests/bert_jax/test_weights.py",
             "tests/end_to_end/test_export.py",
-            "tests/options/test_export_artefact.py",
+            "tests/options/test_export.py",
         ),
     ),
     Slip(
@@ -116,6 +116,7 @@ SLIPS = [
         """,
         tests=(
             "tests/embed_jax/test_pretrained.py",
+            "tests/options/test_quickstart.py",
             "tests/embed_jax/test_exit_status.py",
         ),
     ),
@@ -141,7 +142,7 @@ SLIPS = [
         """,
         tests=(
             "tests/end_to_end/test_export.py",
-            "tests/options/test_export_artefact.py",
+            "tests/options/test_export.py",
         ),
     ),
     Slip(
@@ -154,7 +155,7 @@ SLIPS = [
         """,
         tests=(
             "tests/end_to_end/test_export.py",
-            "tests/options/test_export_artefact.py",
+            "tests/options/test_export.py",
         ),
     ),
     Slip(
