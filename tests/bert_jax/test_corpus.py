@@ -18,6 +18,7 @@ from embed_jax.batching import BatchShapes
 from embed_jax.mesh import data_mesh
 from embed_jax.scalar_mix import ScalarMix
 from tests.bert_jax.words import CONFIG, WORDS, make_tokenizer
+from tests.compilations import counting_compilations
 
 PARAMS = bert_jax.init_params(jax.random.key(0), CONFIG)
 TOKENIZER = make_tokenizer()
@@ -93,13 +94,15 @@ def test_compilations_are_bounded_by_the_bucket_count():
     rng = np.random.default_rng(0)
     sentences = [" ".join(rng.choice(WORDS[5:], n)) for n in rng.integers(0, 38, 500)]
     shapes = BatchShapes(token_budget=160, max_length=40)
-    corpus._word_vectors.clear_cache()
-    bert_jax.embed_words(PARAMS, TOKENIZER, sentences, "last", token_budget=160)
-    first_run = corpus._word_vectors._cache_size()
+    with counting_compilations() as compiled:
+        # A spec that no other test has, so that nothing of it is compiled yet.
+        bert_jax.embed_words(PARAMS, TOKENIZER, sentences, "0,0", token_budget=160)
     # One shape a length, and for the last batch of each chunk a smaller one.
-    assert first_run <= len(shapes.lengths) + 1
-    bert_jax.embed_words(PARAMS, TOKENIZER, sentences[::-1], "last", token_budget=160)
-    assert corpus._word_vectors._cache_size() == first_run
+    assert 1 < len(compiled) <= len(shapes.lengths) + 1
+    backwards = sentences[::-1]
+    with counting_compilations() as compiled:
+        bert_jax.embed_words(PARAMS, TOKENIZER, backwards, "0,0", token_budget=160)
+    assert compiled == []
 
 
 @pytest.mark.parametrize("pool", ["first", "last", "mean", "max", "first_last"])
@@ -225,12 +228,12 @@ def test_context_shows_the_neighbours_and_returns_only_the_sentence():
 
 
 def test_blank_lines_cost_no_computation():
-    before = corpus._word_vectors._cache_size()
-    vectors = bert_jax.embed_words(
-        PARAMS, TOKENIZER, ["", " ", []] * 9, "concat(0,1,2,0)"
-    )
+    with counting_compilations() as compiled:
+        vectors = bert_jax.embed_words(
+            PARAMS, TOKENIZER, ["", " ", []] * 9, "concat(0,1,2,0)"
+        )
     assert [v.shape for v in vectors] == [(0, 64)] * 27
-    assert corpus._word_vectors._cache_size() == before
+    assert compiled == []
 
 
 def test_output_dtypes():

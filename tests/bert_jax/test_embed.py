@@ -12,11 +12,11 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import bert_jax
 from bert_jax.attention import SelfAttention
-from bert_jax.embed import _embed
 from embed_jax.layer_spec import parse_layer_spec
 from embed_jax.mesh import data_mesh, replicate, shard_rows
 from embed_jax.scalar_mix import ScalarMix
 from embed_jax.spread import rows_spread_over
+from tests.compilations import counting_compilations
 
 CONFIG = dataclasses.replace(bert_jax.TINY, num_blocks=4, init_std=0.1)
 
@@ -158,10 +158,8 @@ def test_eight_devices_give_the_same_vectors(params):
 def test_layers_above_the_highest_selected_are_not_in_the_program(
     params, spec, highest
 ):
-    specs = (parse_layer_spec(spec),)
-    lowered = _embed.lower(
-        params, make_tokens(), specs, (None,), jnp.dtype("float32"), None
-    )
+    vectors = jax.jit(lambda params, tokens: bert_jax.embed(params, tokens, spec))
+    lowered = vectors.lower(params, make_tokens())
     compiled = lowered.compile().as_text()
     # Eight products a block: four projections, two of attention, two feed-forward.
     assert lowered.as_text().count("dot_general") == 8 * highest
@@ -173,19 +171,19 @@ def test_layers_above_the_highest_selected_are_not_in_the_program(
 def test_equal_specs_share_one_compilation(params):
     tokens = make_tokens()
     bert_jax.embed(params, tokens, "concat(-1, 2)")
-    before = _embed._cache_size()
-    bert_jax.embed(params, make_tokens(seed=1), "concat( -1,2 )")
-    bert_jax.embed(params, tokens, parse_layer_spec("concat(-1,2)"))
-    assert _embed._cache_size() == before
+    with counting_compilations() as compiled:
+        bert_jax.embed(params, make_tokens(seed=1), "concat( -1,2 )")
+        bert_jax.embed(params, tokens, parse_layer_spec("concat(-1,2)"))
+    assert compiled == []
 
 
 def test_what_was_compiled_for_one_device_is_not_run_on_a_mesh(params):
     tokens = make_tokens()
     alone = bert_jax.embed(params, tokens, "concat(1,2)")
-    before = _embed._cache_size()
-    with rows_spread_over(data_mesh(jax.devices()[:2])):
+    mesh = data_mesh(jax.devices()[:2])
+    with rows_spread_over(mesh), counting_compilations() as compiled:
         spread = bert_jax.embed(params, tokens, "concat(1,2)")
-    assert _embed._cache_size() == before + 1
+    assert len(compiled) == 1
     np.testing.assert_array_equal(spread, alone)
 
 

@@ -8,18 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import PartitionSpec
 
 from bert_jax import TINY as BERT_TINY
-from bert_jax import BertTokens, corpus, init_params
+from bert_jax import corpus, init_params
 from bert_jax.config import BertConfig
 from bert_jax.dropout import row_seeds
 from bert_jax.fused_attention import Form, fits, fused_attention
-from embed_jax.layer_spec import parse_layer_spec
 from embed_jax.mesh import data_mesh, shard_rows
 from embed_jax.spread import rows_spread_over
+from embed_jax.stream import stream_vectors
 from embed_jax.target import tracing_for
 from tests.bert_jax.attention_forms import KEY, make_sequences, written_out
+from tests.bert_jax.words import WORDS, make_tokenizer
 
 B, T, RATE = 4, 128, 0.3
 CONFIG = BertConfig(
@@ -109,22 +110,31 @@ def test_what_has_no_kernel_is_written_out():
     assert not fits(128, 192, 64)
 
 
-def test_a_corpus_on_several_tpu_chips_has_the_kernel():
+def test_a_corpus_on_several_tpu_chips_has_the_kernel(monkeypatch):
     """Lowered for TPU: a kernel in every block, in the part that each chip runs."""
-    config = dataclasses.replace(BERT_TINY, layer_dim=256, num_heads=4, max_positions=T)
-    params = jax.eval_shape(lambda: init_params(KEY, config))
+    config = dataclasses.replace(
+        BERT_TINY, vocab_size=len(WORDS), layer_dim=256, num_heads=4, max_positions=T
+    )
+    params = init_params(KEY, config)
     mesh = data_mesh(jax.devices()[:4])
-    rows = NamedSharding(mesh, PartitionSpec("data"))
-    ids = jax.ShapeDtypeStruct((8, T), jnp.int32, sharding=rows)
-    flags = jax.ShapeDtypeStruct((8, T), jnp.bool_, sharding=rows)
-    tokens = BertTokens(ids, ids, flags, ids, flags)
-    chosen = {"spec": parse_layer_spec("last"), "pool": "mean"}
+    programs = []
+
+    def lower_only(items, run, assemble, plan, **options):
+        def lower(rows, batch):
+            with tracing_for("tpu"):
+                traced = jax.jit(lambda: run(rows, batch)).trace()
+            programs.append(traced.lower(lowering_platforms=("tpu",)).as_text())
+            return np.zeros(traced.out_info.shape, np.float32)
+
+        return stream_vectors(items, lower, assemble, plan, **options)
+
+    monkeypatch.setattr(corpus, "stream_vectors", lower_only)
     half = jnp.dtype("bfloat16")
-    with tracing_for("tpu"):
-        traced = corpus._word_vectors.trace(
-            params, tokens, None, **chosen, dtype=half, out_dtype=half, mesh=mesh
-        )
-    program = traced.lower(lowering_platforms=("tpu",)).as_text()
+    words = ["the"] * (T - 2)
+    corpus.embed_words(
+        params, make_tokenizer(T), [words] * 8, pool="mean", dtype=half, mesh=mesh
+    )
+    [program] = programs
     calls = program.count("stablehlo.custom_call @tpu_custom_call")
     assert calls == config.num_blocks
     assert "manual" in program

@@ -21,13 +21,12 @@ from elmo_jax import (
     ElmoTokenizer,
     Vocabulary,
     corpus,
-    reader,
 )
 from elmo_jax.packing import PackedBatch
 from elmo_jax.reader import Reader
-from embed_jax.layer_spec import parse_layer_spec
 from embed_jax.mesh import data_mesh
 from embed_jax.scalar_mix import ScalarMix
+from tests.compilations import compiling_quickly, counting_compilations
 from tests.elmo_jax.oracle_model import (
     draw_carry,
     jit,
@@ -61,14 +60,7 @@ SMALLEST_TOKENIZER = make_tokenizer(FORWARD_TABLE)
 
 @pytest.fixture(scope="module", autouse=True)
 def quickly_compiled():
-    """The same programs, as the compiler of `oracle_model.jit` leaves them."""
-    with pytest.MonkeyPatch.context() as patch:
-        static = "spec", "dtype", "out_dtype"
-        select = jit(corpus._select.__wrapped__, static_argnames=static)
-        patch.setattr(corpus, "_select", select)
-        static = "highest_layer", "dtype"
-        states = jit(reader._states_backward.__wrapped__, static_argnames=static)
-        patch.setattr(reader, "_states_backward", states)
+    with compiling_quickly():
         yield
 
 
@@ -139,17 +131,18 @@ def test_order_and_batching_do_not_move_a_vector(alone, order, budget, raw, lazi
     assert_all_close(vectors, [alone[index] for index in order])
 
 
+@partial(jax.jit, static_argnames="dtype")
+def every_layer(params, tokens, targets, carry, *, dtype):
+    output = elmo_jax.apply_bilm(params, tokens, carry=carry, dtype=dtype)
+    return jnp.concatenate(output.layers, axis=-1), output.carry
+
+
 @pytest.fixture(scope="module")
 def read() -> Reader:
     return Reader(
         PARAMS,
         TOKENIZER,
-        partial(
-            corpus._select,
-            mix=None,
-            spec=parse_layer_spec(ALL),
-            out_dtype=jnp.dtype(jnp.float32),
-        ),
+        every_layer,
         highest_layer=2,
         max_length=LENGTH,
         num_positions=64,
@@ -273,14 +266,15 @@ def test_raw_text_is_split_and_a_list_is_not():
 
 
 def test_blank_sentences_cost_no_computation():
-    before = corpus._select._cache_size()
     blank = ["", " \t\u3000 ", []] * 9
-    vectors = elmo_jax.embed_words(PARAMS, TOKENIZER, blank, "concat(0,1,0)")
-    assert [of_one.shape for of_one in vectors] == [(0, 48)] * 27
-    vectors = elmo_jax.embed_sentences(PARAMS, TOKENIZER, blank, "concat(0,1,0)")
+    # A spec that no other test has, so that nothing of it is compiled yet.
+    with counting_compilations() as compiled:
+        words = elmo_jax.embed_words(PARAMS, TOKENIZER, blank, "concat(0,1,0)")
+        vectors = elmo_jax.embed_sentences(PARAMS, TOKENIZER, blank, "concat(0,1,0)")
+    assert [of_one.shape for of_one in words] == [(0, 48)] * 27
     assert vectors.shape == (27, 48)
     assert not vectors.any()
-    assert corpus._select._cache_size() == before
+    assert compiled == []
 
 
 def test_vectors_are_the_callers_own():

@@ -20,10 +20,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 import elmo_jax
 from elmo_jax import TINY, ElmoParams, ElmoTokenizer, ElmoTokens, Vocabulary
 from elmo_jax.characters import character_rows
-from elmo_jax.embed import _embed
 from embed_jax.layer_spec import parse_layer_spec
 from embed_jax.mesh import data_mesh, replicate, shard_rows
 from embed_jax.scalar_mix import ScalarMix
+from tests.compilations import counting_compilations
 from tests.elmo_jax.oracle_model import (
     QUICKLY,
     draw_params,
@@ -83,9 +83,8 @@ def test_specs_select_from_what_encode_returns(params):
 def test_layers_above_the_highest_asked_for_are_not_in_the_program(
     params, spec, highest
 ):
-    specs = (parse_layer_spec(spec),)
-    tokens = table_tokens()
-    lowered = _embed.lower(params, tokens, specs, (None,), jnp.dtype("float32"))
+    vectors = jax.jit(lambda params, tokens: elmo_jax.embed(params, tokens, spec))
+    lowered = vectors.lower(params, table_tokens())
     # A layer has a loop for the batch and one for the boundary, in both directions.
     assert lowered.as_text().count("stablehlo.while") == 4 * highest
     used = lowered.compile(QUICKLY).as_text().split("ENTRY")[1]
@@ -111,10 +110,10 @@ def test_apply_bilm_stops_at_the_highest_layer(params, highest):
 def test_equal_specs_share_one_compilation():
     params, tokens = draw_params(SMALL), table_tokens()
     elmo_jax.embed(params, tokens, "concat(0, -1)")
-    before = _embed._cache_size()
-    elmo_jax.embed(params, table_tokens(SENTENCES[::-1]), "concat( 0,-1 )")
-    elmo_jax.embed(params, tokens, parse_layer_spec("concat(0,-1)"))
-    assert _embed._cache_size() == before
+    with counting_compilations() as compiled:
+        elmo_jax.embed(params, table_tokens(SENTENCES[::-1]), "concat( 0,-1 )")
+        elmo_jax.embed(params, tokens, parse_layer_spec("concat(0,-1)"))
+    assert compiled == []
 
 
 # Transformations

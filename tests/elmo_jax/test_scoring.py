@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 import elmo_jax
-from elmo_jax import ElmoTokenizer, SentenceScore, Vocabulary, reader, scoring
+from elmo_jax import ElmoTokenizer, SentenceScore, Vocabulary, scoring
 from embed_jax.mesh import data_mesh
-from tests.elmo_jax.oracle_model import jit, oracle_options, oracle_weights
+from tests.compilations import compiling_quickly
+from tests.elmo_jax.batches import program_and_plan
+from tests.elmo_jax.oracle_model import oracle_options, oracle_weights
 from tests.elmo_jax.sentences import (
     CONFIG,
     FORWARD_TABLE,
@@ -40,15 +42,7 @@ SMALLEST_TOKENIZER = make_tokenizer(FORWARD_TABLE)
 
 @pytest.fixture(scope="module", autouse=True)
 def quickly_compiled():
-    """The same programs, as the compiler of `oracle_model.jit` leaves them."""
-    with pytest.MonkeyPatch.context() as patch:
-        log_probs = jit(scoring._log_probs.__wrapped__, static_argnames="dtype")
-        patch.setattr(scoring, "_log_probs", log_probs)
-        boundary = jit(scoring._boundary_log_probs.__wrapped__)
-        patch.setattr(scoring, "_boundary_log_probs", boundary)
-        static = "highest_layer", "dtype"
-        states = jit(reader._states_backward.__wrapped__, static_argnames=static)
-        patch.setattr(reader, "_states_backward", states)
+    with compiling_quickly():
         yield
 
 
@@ -232,7 +226,7 @@ def test_no_array_has_a_score_for_every_position_and_word():
         lambda key: elmo_jax.init_params(key, ONE_BLOCK, num_words), jax.random.key(0)
     )
     tokens = make_tokenizer(ONE_BLOCK)([["the", "bank"]] * shape[0], pad_to=shape[1])
-    log_probs = scoring._log_probs.__wrapped__
+    log_probs, _ = program_and_plan(scoring, lambda: score([]))
     jaxpr = jax.make_jaxpr(
         lambda *arrays: log_probs(*arrays, None, dtype=jnp.dtype("float32"))
     )(params, tokens, np.zeros((*shape, 3), np.int32))
