@@ -31,7 +31,7 @@ BOUNDARY = -1
 UNKNOWN = -2
 
 # Candidates looked at together.
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -314,7 +314,7 @@ class TwoSidedBigram:
             # Where either list is empty no piece is in both.
             use &= np.minimum(lengths_left, lengths_right) > 0
             places = np.flatnonzero(use)
-            cuts = np.cumsum(lengths[places]) // _CHUNK
+            cuts = np.cumsum(lengths[places]) // CHUNK
             for chunk in np.split(places, np.flatnonzero(np.diff(cuts)) + 1):
                 group, words, product, joint = self._seen_by_both(
                     side, left[chunk], right[chunk]

@@ -2,7 +2,7 @@
 """A text in shares of lines that hold about as many bytes each."""
 
 # How finely a long text is divided: so many marks at least, and at most twice as many.
-_MARKS = 1 << 15
+NUM_MARKS = 1 << 15
 
 
 class LineMarks:
@@ -11,6 +11,9 @@ class LineMarks:
     Mark k is the first line that begins at byte `k * grain` or later. When there are
     too many marks every other one is dropped and the grain doubles, so a text of any
     size is marked in one pass and bounded memory, to one part in 32,768.
+
+    Attributes:
+      marks: the lines that are marked.
 
     Example:
       >>> marks = LineMarks()
@@ -22,16 +25,16 @@ class LineMarks:
 
     def __init__(self) -> None:
         self._grain = 1
-        self._marks: list[int] = []
+        self.marks: list[int] = []
         self._num_lines = 0
         self._num_bytes = 0
 
     def add(self, length: int) -> None:
         """Note the next line, of `length` bytes with its end."""
-        while len(self._marks) * self._grain <= self._num_bytes:
-            self._marks.append(self._num_lines)
-            if len(self._marks) > 2 * _MARKS:
-                self._marks = self._marks[::2]
+        while len(self.marks) * self._grain <= self._num_bytes:
+            self.marks.append(self._num_lines)
+            if len(self.marks) > 2 * NUM_MARKS:
+                self.marks = self.marks[::2]
                 self._grain *= 2
         self._num_lines += 1
         self._num_bytes += length
@@ -53,4 +56,4 @@ class LineMarks:
     def _boundary(self, index: int, count: int) -> int:
         """The first line that begins at `index / count` of the bytes or later."""
         mark = -(-self._num_bytes * index // (count * self._grain))
-        return self._marks[mark] if mark < len(self._marks) else self._num_lines
+        return self.marks[mark] if mark < len(self.marks) else self._num_lines

@@ -93,7 +93,7 @@ class TensorFlowCheckpoint(Mapping):
             _refuse_corrupt(index_path, f"shape and size of {name} differ")
         path = self._data_path(entry.shard)
         stored = np.fromfile(path, np.uint8, entry.num_bytes, offset=entry.offset)
-        if stored.size != entry.num_bytes or _crc32c(stored) != entry.crc32c:
+        if stored.size != entry.num_bytes or crc32c(stored) != entry.crc32c:
             _refuse_corrupt(path, f"checksum of variable {name} is wrong")
         return stored.view(dtype).reshape(entry.shape)
 
@@ -253,7 +253,7 @@ def _read_block(path: Path, table: bytes, handle: slice) -> bytes:
     if len(trailer) < _BLOCK_TRAILER_BYTES:
         _refuse_corrupt(path, "a block lies outside")
     checked = table[handle.start : handle.stop + 1]
-    if _crc32c(np.frombuffer(checked, np.uint8)) != _unmask(_fixed(trailer[1:])):
+    if crc32c(np.frombuffer(checked, np.uint8)) != _unmask(_fixed(trailer[1:])):
         _refuse_corrupt(path, "checksum of a block is wrong")
     if trailer[0] != 0:
         compression = "Snappy" if trailer[0] == 1 else f"unknown ({trailer[0]})"
@@ -355,7 +355,7 @@ _LANES = 1 << 15
 _PREFIX = np.frombuffer(bytes.fromhex("54641f64"), np.uint8)
 
 
-def _crc32c(data: UInt8[np.ndarray, " bytes"]) -> int:
+def crc32c(data: UInt8[np.ndarray, " bytes"]) -> int:
     """The Castagnoli checksum of RFC 3720."""
     row_bytes = 4 * _LANES
     num_first = data.size % row_bytes

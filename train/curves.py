@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 # So many seconds of points a kill may lose; each time the disk is waited for.
-_SECONDS = 1.0
+SECONDS_BETWEEN_FLUSHES = 1.0
 
 
 class Curves:
@@ -50,7 +50,7 @@ class Curves:
         try:
             writer = self._writer = self._writer or self._open()
             writer.write(event.SerializeToString())
-            if time.monotonic() - self._flushed >= _SECONDS:
+            if time.monotonic() - self._flushed >= SECONDS_BETWEEN_FLUSHES:
                 writer.flush()
                 self._flushed = time.monotonic()
         except OSError:

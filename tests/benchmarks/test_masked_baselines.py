@@ -104,7 +104,7 @@ def test_agrees_with_dictionaries(sentences):
 
 
 def test_agrees_with_dictionaries_on_more_text(monkeypatch):
-    monkeypatch.setattr(masked_baselines, "_CHUNK", 100)
+    monkeypatch.setattr(masked_baselines, "CHUNK", 100)
     rng = np.random.default_rng(0)
     size = 15
     weights = 1 / np.arange(1, size + 1)

@@ -35,9 +35,9 @@ def test_a_line_is_in_the_share_where_its_first_byte_lies(lengths, count):
 )
 def test_few_marks_divide_a_long_text(lengths, count, num_marks):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shares, "_MARKS", num_marks)
+        patch.setattr(shares, "NUM_MARKS", num_marks)
         marks = mark(lengths)
-    assert len(marks._marks) <= 2 * num_marks
+    assert len(marks.marks) <= 2 * num_marks
     lines = []
     for index in range(count):
         share = marks.share(index, count)

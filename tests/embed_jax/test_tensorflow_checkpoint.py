@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embed_jax.tensorflow_checkpoint import (
-    _crc32c,
+    crc32c,
     is_tensorflow_checkpoint,
     read_tensorflow_checkpoint,
 )
@@ -405,15 +405,15 @@ def test_blocks_that_make_no_sense_are_refused(tmp_path: Path, body, reason: str
     ],
 )
 def test_checksum_of_the_published_examples(data: bytes, expected: int):
-    assert _crc32c(np.frombuffer(data, np.uint8)) == expected == slow_crc32c(data)
+    assert crc32c(np.frombuffer(data, np.uint8)) == expected == slow_crc32c(data)
 
 
 @given(data=st.binary(max_size=300))
 def test_checksum_of_short_data(data: bytes):
-    assert _crc32c(np.frombuffer(data, np.uint8)) == slow_crc32c(data)
+    assert crc32c(np.frombuffer(data, np.uint8)) == slow_crc32c(data)
 
 
 @pytest.mark.parametrize("extra", [-5, -4, -1, 0, 1, 4])
 def test_checksum_around_one_row(extra: int):
     data = np.random.default_rng(0).integers(0, 256, (1 << 17) + extra, dtype=np.uint8)
-    assert _crc32c(data) == slow_crc32c(data.tobytes())
+    assert crc32c(data) == slow_crc32c(data.tobytes())

@@ -299,7 +299,7 @@ class Run:
             patch.setattr(package, "init_params", self._shapes(package.init_params))
         for module, shape in (("bilm", (2, 2)), ("masked_lm", (4, 2))):
             objective = getattr(train.objectives, module)
-            patch.setattr(objective, "_measure_batch", self._measured(shape))
+            patch.setattr(objective, "measure_batch", self._measured(shape))
         curves = SimpleNamespace(add_scalar=lambda *_: None, close=lambda: None)
         writer = SimpleNamespace(SummaryWriter=lambda *_, **__: curves)
         patch.setitem(sys.modules, "tensorboardX", writer)

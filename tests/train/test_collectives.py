@@ -20,7 +20,7 @@ from train.collectives import collectives_of
 from train.compiled import CompiledStep
 from train.data.bilm_batches import BilmBatches
 from train.data.masked_lm_batches import MaskedLmBatches, MaskedLmConfig
-from train.objectives.bilm import BilmObjective, _measure_batch
+from train.objectives.bilm import BilmObjective, measure_batch
 from train.objectives.masked_lm import MaskedLmObjective
 from train.optimizer import Adagrad, BertAdam, make_optimizer
 from train.placement import place_batch, place_state, place_whole
@@ -159,7 +159,7 @@ def test_held_out_text_is_measured_without_the_whole_softmax(fsdp: int):
         jax.tree.unflatten(jax.tree.structure(params), shardings_of(params, mesh)),
     )
     batch = place_batch(spread.held_out[0], mesh)
-    program = _measure_batch.lower(spread, placed, None, batch).compile()
+    program = measure_batch.lower(spread, placed, None, batch).compile()
     width = params.config.projection_dim
     weights = {leaf.size for leaf in jax.tree.leaves(params.encoder)}
     gathered = [

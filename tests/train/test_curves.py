@@ -81,7 +81,7 @@ def test_a_full_disk_stops_no_run(
         monkeypatch.setattr(Path, "mkdir", failing(Path.mkdir))
     else:
         monkeypatch.setattr(RecordWriter, call, failing(getattr(RecordWriter, call)))
-    monkeypatch.setattr(curves, "_SECONDS", 0.0)
+    monkeypatch.setattr(curves, "SECONDS_BETWEEN_FLUSHES", 0.0)
     log = RunLog(tmp_path, 0)
     for step in range(1, 60):
         full[0] = 10 <= step < 50 if call != "open" else step < 50

@@ -23,7 +23,7 @@ FEATURE, SPLIT = "text", "train"
 
 _MARKER = "dataset_info.json"
 _NAME, _VERSION = "text", "1.0.0"
-_SHARD_BYTES = 1 << 26
+SHARD_BYTES = 1 << 26
 # An example can be read without the ones around it.
 _OPTIONS = "group_size:1"
 
@@ -97,7 +97,7 @@ def _write_shards(directory: Path, records: Iterable[bytes]) -> tuple[list[int],
         for record in itertools.chain([first], remaining):
             writer.write(record)
             length, size = length + 1, size + len(record)
-            if size >= _SHARD_BYTES:
+            if size >= SHARD_BYTES:
                 break
         writer.close()
         lengths.append(length)

@@ -110,7 +110,7 @@ class BilmObjective:
         key: jax.Array,
     ) -> tuple[Float[Array, ""], tuple[Carry, Means]]:
         """Return half the sum of both directions' mean losses, in nats a word."""
-        losses, carry = self._losses(params, carry, batch, key)
+        losses, carry = self.losses(params, carry, batch, key)
         real = batch.rows.weights
         name = "loss" if batch.negatives is None else "sampled_loss"
         means = {
@@ -122,7 +122,7 @@ class BilmObjective:
         total = sum(mean.total for mean in means.values())
         return 0.5 * total / weights["positions"], (carry, means)
 
-    def _losses(
+    def losses(
         self,
         params: ElmoParams,
         carry: Carry,
@@ -203,7 +203,7 @@ class BilmObjective:
             number = min(number, self.held_out_batches)
         for index in range(number):
             batch = place_batch(self.held_out[index], self.mesh)
-            sums, carry = _measure_batch(self, params, carry, batch)
+            sums, carry = measure_batch(self, params, carry, batch)
             totals += np.asarray(sums, np.float64)
         forward, backward = totals[0] / totals[1]
         return {
@@ -236,7 +236,7 @@ class BilmObjective:
 
 
 @partial(jax.jit, static_argnums=0)
-def _measure_batch(
+def measure_batch(
     objective: BilmObjective,
     params: ElmoParams,
     carry: Carry | None,
@@ -251,7 +251,7 @@ def _measure_batch(
     # Not the softmax: of it the compiler gathers a block at a time, where it is read.
     whole = gather_weights(params.replace(heads={}), objective.mesh)
     params = whole.replace(heads=params.heads)
-    losses, carry = objective._losses(params, carry, batch)
+    losses, carry = objective.losses(params, carry, batch)
     real = batch.rows.weights
     sums = jnp.sum(losses * real, axis=(0, 2)), jnp.sum(real, axis=(0, 2))
     return jnp.stack(sums), carry

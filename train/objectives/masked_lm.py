@@ -152,7 +152,7 @@ class MaskedLmObjective:
         totals = np.zeros((4, 2))
         for index in range(number):
             batch = place_batch(self.held_out[index], self.mesh)
-            sums = _measure_batch(self, params, batch)
+            sums = measure_batch(self, params, batch)
             totals += np.asarray(sums, np.float64)
         token_loss, token_accuracy, pair_loss, pair_accuracy = (
             float(total / max(weight, _AT_LEAST)) for total, weight in totals
@@ -194,9 +194,10 @@ class _Sums(NamedTuple):
 
 
 @partial(jax.jit, static_argnums=0)
-def _measure_batch(
+def measure_batch(
     objective: MaskedLmObjective, params: BertParams, batch: MaskedLmBatch
 ) -> Float[Array, "4 2"]:
+    """Return the sums and the weights of losses and accuracies, as `_Sums` has them."""
     with rows_spread_over(objective.mesh):
         sums = objective._sums(gather_weights(params, objective.mesh), batch)
     return jnp.stack([jnp.stack(mean) for mean in sums])

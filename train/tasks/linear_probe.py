@@ -122,7 +122,7 @@ def train_probes(
     for name, split in splits.items():
         if not len(split.tags):
             raise ValueError(f"there are no words in {name}")
-    scaling = [_statistics(jnp.asarray(term)) for term in splits["train"].terms]
+    scaling = [mean_and_deviation(jnp.asarray(term)) for term in splits["train"].terms]
     tables = {
         name: [
             _standardise(jnp.asarray(term), *by)
@@ -157,7 +157,7 @@ def train_probes(
 
 
 @jax.jit
-def _statistics(
+def mean_and_deviation(
     term: Float[Array, "rows layers width"],
 ) -> tuple[Float[Array, "layers width"], Float[Array, " width"]]:
     """Return each layer's mean, and the deviation of all layers together.

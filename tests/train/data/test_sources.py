@@ -156,7 +156,7 @@ def test_the_time_of_a_file_is_enough_to_tell_it_changed(text: Path) -> None:
 def test_many_files_are_written_and_read_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(builders, "_SHARD_BYTES", 100)
+    monkeypatch.setattr(builders, "SHARD_BYTES", 100)
     path = tmp_path / "text.txt"
     path.write_text("".join(f"line {i}\n" for i in range(50)))
     documents = open_documents(TextSource(patterns=(str(path),)), tmp_path / "cache")

@@ -105,7 +105,7 @@ def test_layers_share_a_scale_and_not_a_mean():
     term = examples(300, 0, layers=3).terms[0].astype(np.float32)
     term *= np.array([1, 2, 4], np.float32)[:, None]
     term[..., 4] = 7
-    mean, deviation = linear_probe._statistics(jnp.asarray(term))
+    mean, deviation = linear_probe.mean_and_deviation(jnp.asarray(term))
     np.testing.assert_allclose(mean, term.mean(axis=0), rtol=1e-5)
     pooled = np.sqrt(term.var(axis=0).mean(axis=0))
     pooled[4] = 1
