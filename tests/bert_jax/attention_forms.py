@@ -27,12 +27,16 @@ def written_out(config, sequences, *, packed, rate=0.0):
     """Return the plain form as a function of unsplit operands, with KEY's coins."""
     config = dataclasses.replace(config, attention_dropout_rate=rate)
 
+    def split_heads(states):
+        heads = config.num_heads, config.head_dim
+        return states.reshape(*states.shape[:2], *heads).transpose(0, 2, 1, 3)
+
     def attend(query, key, value):
         class Probe(SelfAttention):
             @nn.compact
             def __call__(self):
                 seen = who_sees(sequences > 0, sequences if packed else None)
-                split = map(self._split_heads, (query, key, value))
+                split = map(split_heads, (query, key, value))
                 context = self.attend(*split, seen.bias, deterministic=not rate)
                 return context.transpose(0, 2, 1, 3).reshape(query.shape)
 

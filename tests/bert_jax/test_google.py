@@ -12,6 +12,7 @@ import pytest
 import bert_jax
 from bert_jax import google
 from bert_jax.google import published_name
+from embed_jax.tensorflow_checkpoint import TensorFlowCheckpoint
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "google_bert_tiny"
 CHECKPOINT = "bert_model.ckpt"
@@ -36,17 +37,36 @@ def change_settings(directory: Path, **changes) -> None:
 
 def rename_variables(monkeypatch, names: dict[str, str]) -> None:
     """Let the checkpoint hold some variables under other names; "" leaves one out."""
+
     read = google.read_tensorflow_checkpoint
 
-    def read_renamed(path):
-        checkpoint = read(path)
-        for old, new in names.items():
-            entry = checkpoint._entries.pop(old)
-            if new:
-                checkpoint._entries[new] = entry
-        return checkpoint
+    class Renamed(TensorFlowCheckpoint):
+        def __init__(self, prefix):
+            super().__init__(prefix)
+            stored = {name: name for name in self.shapes}
+            for old, new in names.items():
+                stored[new] = stored.pop(old)
+            stored.pop("", None)
+            self.stored = stored
+            self.shapes = {name: self.shapes[own] for name, own in stored.items()}
 
-    monkeypatch.setattr(google, "read_tensorflow_checkpoint", read_renamed)
+        def __getitem__(self, name):
+            return super().__getitem__(self.stored[name])
+
+        def __iter__(self):
+            return iter(self.stored)
+
+        def __len__(self):
+            return len(self.stored)
+
+        def __contains__(self, name):
+            return name in self.stored
+
+    monkeypatch.setattr(
+        google,
+        "read_tensorflow_checkpoint",
+        lambda path: Renamed(read(path).prefix),
+    )
 
 
 def refused(path, *parts: str) -> None:

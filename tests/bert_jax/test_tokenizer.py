@@ -22,7 +22,6 @@ from bert_jax.tokenizer import (
     Pieces,
     SentencePieceTokenizer,
     WordPieceTokenizer,
-    _shorten_pair,
 )
 from tests.bert_jax.words import WORDS, make_tokenizer
 from tests.conftest import REPOSITORY
@@ -500,7 +499,10 @@ def test_pairs_are_shortened_as_published(first, second, data):
     expected = [first, second]
     for _ in range(excess):
         expected[0 if expected[0] > expected[1] else 1] -= 1
-    assert list(_shorten_pair(first, second, excess)) == expected
+    short = make_tokenizer(max_length=first + second + 3 - excess)
+    tokens = short([["the"] * first], [["we"] * second], long="truncate")
+    pieces = [short.backend.id_to_token(piece) for piece in tokens.ids[0].tolist()]
+    assert [pieces.count("the"), pieces.count("we")] == expected
 
 
 def test_error_messages_of_pairs():

@@ -449,11 +449,16 @@ def test_full_disk(tmp_path, monkeypatch, where):
     def fail(*args: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    is_full = False
+
     class FullFile:
         def __init__(self, file: Any):
             self.file = file
 
         def write(self, data: bytes) -> None:
+            if not is_full:
+                self.file.write(data)
+                return
             # Half of it still fitted.
             self.file.write(data[: len(data) // 2])
             fail()
@@ -461,16 +466,23 @@ def test_full_disk(tmp_path, monkeypatch, where):
         def __getattr__(self, name: str) -> Any:
             return getattr(self.file, name)
 
+    if where == "append":
+        opened = Path.open
+
+        def open_on_full_disk(path: Path, *arguments: Any, **options: Any) -> Any:
+            file = opened(path, *arguments, **options)
+            return FullFile(file) if path.name == "words" else file
+
+        monkeypatch.setattr(Path, "open", open_on_full_disk)
     writer = StoreWriter(path, dim=DIM, metadata=METADATA, resume=True)
     for index in range(20, 30):
         writer.append(*sentence(index))
-    if where == "append":
-        writer._files["words"] = FullFile(writer._files["words"])
-    elif where == "commit":
+    is_full = True
+    if where == "commit":
         monkeypatch.setattr(os, "fsync", fail)
     elif where == "build":
-        monkeypatch.setattr(build, "_fill_dataset", fail)
-    else:
+        monkeypatch.setattr(h5py.Dataset, "__setitem__", fail)
+    elif where == "rename":
         rename = Path.replace
         monkeypatch.setattr(
             Path,

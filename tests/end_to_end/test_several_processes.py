@@ -20,6 +20,7 @@ from embed_jax import nearest
 from embed_jax.store import VectorStore
 from tests.bert_jax.words import CONFIG, WORDS, make_tokenizer
 from tests.elmo_jax import sentences as elmo
+from tests.end_to_end.stopping import stopped_after
 
 RNG = random.Random(0)
 # Of few lengths, hence few shapes to compile.
@@ -139,21 +140,13 @@ def test_each_line_says_whose_it_is(models, corpus, tmp_path, capsys, monkeypatc
 
 
 @pytest.mark.parametrize("context", ["0", "document"])
-def test_a_stopped_share_goes_on(models, corpus, tmp_path, monkeypatch, context):
+def test_a_stopped_share_goes_on(models, corpus, tmp_path, context):
     """With another number of processes."""
     whole, broken = tmp_path / "whole.h5", tmp_path / "broken.h5"
     line = models / "bert", corpus, broken, "--context", context
     assert run(models / "bert", corpus, whole, "--context", context) == 0
-    append = command.StoreWriter.append
-
-    def stop_at_50(writer, vectors, words):
-        if writer._appended.num_sentences == 50:
-            raise KeyboardInterrupt
-        append(writer, vectors, words)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(command.StoreWriter, "append", stop_at_50)
-        for index in range(3):
+    for index in range(3):
+        with stopped_after(50):
             assert run(*line, "--num-processes", 3, "--process-id", index) == 130
     embed_as(2, *line, "--resume")
     (vectors, offsets, words), expected = read(broken), read(whole)

@@ -12,6 +12,7 @@ from tests.conftest import REPOSITORY
 from tests.oracles.bilm_stream import reader_pairs, training_stream, weight_mask
 from tests.train.stores import draw_words, word_store
 from train.data.bilm_batches import CHARACTER_STEP, BilmBatch, BilmBatches, round_up
+from train.data.words import WordStore
 
 DIRECTIONS = ("forward", "backward")
 
@@ -35,9 +36,8 @@ def read_words(batch: BilmBatch) -> np.ndarray:
     return np.array(spelled(batch.types), object)[batch.rows.words]
 
 
-def target_words(batches: BilmBatches, batch: BilmBatch) -> np.ndarray:
-    words = np.array(batches._store.vocabulary.words, object)
-    return words[batch.rows.targets]
+def target_words(store: WordStore, batch: BilmBatch) -> np.ndarray:
+    return np.array(store.vocabulary.words, object)[batch.rows.targets]
 
 
 def same(one: BilmBatch, other: BilmBatch) -> None:
@@ -57,7 +57,7 @@ def check_against_the_oracle(sentences, vocabulary, num_rows: int, window: int) 
     assert batches.epoch_end(0) == len(steps)
     for number, step in enumerate(steps):
         batch = batches[number]
-        inputs, targets = read_words(batch), target_words(batches, batch)
+        inputs, targets = read_words(batch), target_words(store, batch)
         for direction, name in enumerate(DIRECTIONS):
             theirs = getattr(step, name)
             weights = batch.rows.weights[:, direction]
@@ -119,7 +119,7 @@ def test_every_word_is_a_target_once_an_epoch_and_direction(
         len(epoch_batches) - 1
     )
     inputs = np.concatenate([read_words(b) for b in epoch_batches], axis=2)
-    targets = np.concatenate([target_words(batches, b) for b in epoch_batches], axis=2)
+    targets = np.concatenate([target_words(store, b) for b in epoch_batches], axis=2)
     weights = np.concatenate([b.rows.weights for b in epoch_batches], axis=2)
     np.testing.assert_array_equal(weights[:, 0], weights[:, 1])
     # A row is full until it has run out for good.
