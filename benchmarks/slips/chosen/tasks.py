@@ -100,12 +100,8 @@ SLIPS = [
     ),
     Slip(
         behaviour="A probe's vectors are standardised by those of train",
-        before="""
-            scaling = [_statistics(jnp.asarray(term)) for term in splits["train"].terms]
-        """,
-        after="""
-            scaling = [_statistics(jnp.asarray(term)) for term in splits["dev"].terms]
-        """,
+        before='(jnp.asarray(term)) for term in splits["train"].terms]',
+        after='(jnp.asarray(term)) for term in splits["dev"].terms]',
         tests=("tests/train/tasks/test_linear_probe.py", *PROBE),
     ),
     Slip(
