@@ -290,7 +290,7 @@ def describe(facts: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _gb(size: float) -> str:
+def _gb(size: int | float) -> str:
     return f"{size / 1e9:.2f} GB" if size >= 1e7 else f"{size / 1e6:.2f} MB"
 
 

@@ -106,6 +106,43 @@ def test_what_is_fetched_ahead_is_of_the_large_memory_once():
     assert traffic.of_memory == 4096
 
 
+def test_of_a_slice_what_it_takes_counts():
+    traffic = count(
+        [
+            f"  %t = {TABLE} parameter(0)",
+            "  %i = s32[] parameter(1)",
+            "  %s = f32[2,512]{1,0} slice(%t), slice={[3:5], [0:512]}",
+            "  %d = f32[7,512]{1,0} dynamic-slice(%t, %i, %i), sizes={7,512}",
+        ]
+    )
+    # Two rows and seven, read and written; and where the seven begin, on two axes.
+    assert traffic.num_bytes == 2 * (2 + 7) * ROW + 2 * 4
+
+
+def test_a_loop_in_a_loop_counts_as_often_as_both_run():
+    carried = "(s32[], f32[10]{0})"
+    loops = [
+        "%inner_body (p: (s32[], f32[10])) -> (s32[], f32[10]) {",
+        f"  %p = {carried} parameter(0)",
+        "  %x = f32[10]{0} get-tuple-element(%p), index=1",
+        "  %n = f32[10]{0} negate(%x)",
+        "}",
+        "%outer_body (p: (s32[], f32[10])) -> (s32[], f32[10]) {",
+        f"  %p = {carried} parameter(0)",
+        f"  %v = {carried} while(%p), condition=%five, body=%inner_body",
+        "}",
+    ]
+    for name, turns in (("three", 3), ("five", 5)):
+        loops += [
+            f"%{name} (p: (s32[], f32[10])) -> pred[] {{",
+            f"  %k = s32[] constant({turns})",
+            "  ROOT %l = pred[] compare(%i, %k), direction=LT",
+            "}",
+        ]
+    once = [f"  %w = {carried} while(%t), condition=%three, body=%outer_body"]
+    assert count(once, *loops).num_bytes == 3 * 5 * (40 + 40)
+
+
 def test_a_loop_counts_as_often_as_it_runs():
     w = jnp.ones((64, 64))
 
