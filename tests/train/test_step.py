@@ -19,6 +19,7 @@ from tests.train.experiments import KINDS
 from tests.train.stores import PIECES, draw_pieces, draw_words, piece_store, word_store
 from train.data.bilm_batches import BilmBatches
 from train.data.masked_lm_batches import MaskedLmBatches, MaskedLmConfig
+from train.data.negatives import draw_negatives
 from train.objectives.bilm import BilmObjective
 from train.objectives.masked_lm import MaskedLmObjective
 from train.optimizer import Adagrad, make_optimizer
@@ -172,21 +173,69 @@ def test_any_mesh_takes_the_same_course(kind):
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def batch_of_many_words(objective: BilmObjective, number: int) -> Any:
+    """Return a batch whose targets and negatives are any of 2,000 words."""
+    batch, rng = objective.batches[number], np.random.default_rng(number)
+    targets = rng.integers(0, 2000, batch.rows.targets.shape, np.int32)
+    # The most frequent word, whose row is the first of those that are read.
+    targets[0, :, 0] = 0
+    rows = batch.rows._replace(targets=targets)
+    return batch._replace(rows=rows, negatives=draw_negatives(rng, 5, 2000))
+
+
 @pytest.mark.parametrize("num_parts", [1, 2])
 def test_rows_that_are_read_are_all_that_changes(num_parts: int):
-    objective, params = make("elmo", num_words=200)
+    """Of 2,000 words a batch reads 2 x 8 x 20 targets and 2 x 5 negatives at most."""
+    objective, params = make("elmo", num_words=2000)
     optimizer, _ = make_optimizer(Adagrad(), 10)
+    batches = [batch_of_many_words(objective, number) for number in range(3)]
+    _, read = objective.rows_read(batches[0])
+    assert {name: len(rows) for name, rows in read.items()} == {
+        "heads.softmax.weights": 330,
+        "heads.softmax.bias": 330,
+    }
     courses = []
     for by_rows in (False, True):
         step = make_step(
             objective, optimizer, seed=0, num_parts=num_parts, by_rows=by_rows
         )
         step, state = jax.jit(step), init_state(objective, params, optimizer)
-        for number in range(3):
-            state, means = step(state, objective.batches[number])
+        for batch in batches:
+            state, means = step(state, batch)
         courses.append((state, means))
-    rows, _ = courses[1]
-    softmax = rows.params.heads["softmax"]["weights"]
-    changed = np.any(softmax != params.heads["softmax"]["weights"], axis=1)
-    assert 10 < changed.sum() < 150
     close(*courses, 1e-6)
+    state, _ = courses[1]
+    softmax = state.params.heads["softmax"]["weights"]
+    changed = np.any(softmax != params.heads["softmax"]["weights"], axis=1)
+    words = [
+        word
+        for batch in batches
+        for word in (*batch.rows.targets[batch.rows.weights > 0], *batch.negatives.ids)
+        for word in np.ravel(word).tolist()
+    ]
+    assert 0 in words
+    assert np.flatnonzero(changed).tolist() == sorted(set(words))
+
+
+def test_a_batch_that_reads_as_many_rows_as_there_are_is_not_cut():
+    """330 ids: a table of 331 words is cut, one of 330 is taken as it is."""
+    read = {}
+    for num_words in (330, 331):
+        objective, _ = make("elmo", num_words=num_words)
+        batch, rows = objective.rows_read(objective.batches[0])
+        read[num_words] = len(rows), batch.softmax_rows is not None
+    assert read == {330: (0, False), 331: (2, True)}
+
+
+def test_parts_of_a_batch_have_masks_of_their_own():
+    """Twins that are read in different parts: dropout makes their states differ."""
+    objective, params = make("elmo", dropout_rate=0.5)
+    state = init_state(objective, params, optax.sgd(0.1))
+    batch = jax.tree.map(jnp.asarray, objective.batches[0])
+    # Rows 0, 2, … are the first part and rows 1, 3, … the second.
+    twins = jax.tree.map(lambda leaf: jnp.repeat(leaf[::2], 2, axis=0), batch.rows)
+    step = make_step(objective, optax.sgd(0.1), seed=0, num_parts=2)
+    after, _ = jax.jit(step)(state, batch._replace(rows=twins))
+    for leaf in jax.tree.leaves(after.carry):
+        assert np.abs(leaf).max() > 0
+        assert np.abs(leaf[::2] - leaf[1::2]).max() > 0.1 * np.abs(leaf).max()

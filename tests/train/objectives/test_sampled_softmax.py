@@ -60,6 +60,28 @@ def test_losses_and_gradients_are_those_of_the_oracle(seed, scale):
         assert_close(ours, theirs)
 
 
+def test_rows_that_are_read_stand_for_the_whole_table():
+    """Words are corrected as those of the whole vocabulary, the most frequent too."""
+    weights, bias, contexts, targets = draw()
+    negatives = draw_negatives(np.random.default_rng(0), 5, V)
+    ids, num_tries = negatives.ids[0], negatives.num_tries[0]
+    targets[0, 0], targets[1, 2] = 0, V - 1
+    read = np.unique([*targets.ravel(), *ids])
+    assert len(read) < V
+    # Filled up with rising numbers of no words, as `train.read_rows` has them.
+    rows = np.append(read, [V + 3, V + 4]).astype(np.int32)
+    cut = np.zeros((len(rows), P), np.float32), np.zeros(len(rows), np.float32)
+    cut[0][: len(read)], cut[1][: len(read)] = weights[read], bias[read]
+    given = contexts, targets, ids, num_tries
+    losses = sampled_softmax_losses(
+        *map(jnp.asarray, (*cut, *given)), vocab_size=V, rows=jnp.asarray(rows)
+    )
+    whole = sampled_softmax_losses(*map(jnp.asarray, (weights, bias, *given)))
+    np.testing.assert_allclose(losses, whole, rtol=1e-6)
+    flat = contexts.reshape(-1, P), targets.ravel(), ids, int(num_tries)
+    assert_close(losses, oracle.sampled_softmax_losses(weights, bias, *flat))
+
+
 def test_expected_counts_are_exact_for_rare_words_too():
     num_words = 800_000
     for tries in (1, 8192, 30_000):
