@@ -15,7 +15,7 @@ from elmo_jax.options import format_options
 from elmo_jax.streams import StreamLstm, zero_streams
 from elmo_jax.weights import disassemble
 from tests.train.stores import draw_words, word_store
-from train.data.bilm_batches import BilmBatches, lay_out
+from train.data.bilm_batches import BilmBatches
 from train.objectives.bilm import BilmObjective
 from train.optimizer import Adagrad, make_optimizer
 from train.step import init_state, make_step
@@ -140,7 +140,7 @@ def test_restarted_sentences_are_scored_as_they_are_served(kind):
     objective = make_objective(config=config, batches=batches, restarts=True)
     params, carry = draw_params(config), objective.init_carry()
     params = jax.tree.map(lambda leaf: 2 * leaf, params)
-    run = jax.jit(objective.losses)
+    run = jax.jit(objective._losses)
     windows = []
     for number in range(batches.epoch_end(0)):
         losses, carry = run(params, carry, batches[number])
@@ -149,8 +149,7 @@ def test_restarted_sentences_are_scored_as_they_are_served(kind):
 
     tokenizer = elmo_jax.ElmoTokenizer(config, STORE.vocabulary)
     scores = list(elmo_jax.score_sentences(params, tokenizer, SENTENCES))
-    lengths = np.array([len(sentence) + 1 for sentence in SENTENCES])
-    layout = lay_out(np.arange(len(SENTENCES)), lengths, B, T)
+    layout = batches._lay_out(0)
     assert len(layout.sentences) == len(scores) == len(SENTENCES)
     for sentence, row, begin in zip(
         layout.sentences, layout.rows, layout.begins, strict=True
@@ -176,6 +175,22 @@ def test_the_held_out_perplexity_is_that_of_the_served_model():
     assert figures["backward_perplexity"] == pytest.approx(served.backward, rel=1e-5)
     assert figures["loss"] == pytest.approx(np.log(served.geometric), rel=1e-5)
     assert make_objective().measure(params) == {}
+
+
+def test_as_many_held_out_batches_are_measured_as_are_asked_for():
+    """Their windows are full: of both, every position is a word or a boundary."""
+    batches = BilmBatches(STORE, batch_size=B, window=T, shuffled=False)
+    assert batches.epoch_end(0) > 3
+    objective = make_objective(held_out=batches, held_out_batches=2, restarts=True)
+    assert objective.measure(draw_params())["held_out_words"] == 2 * B * T
+
+
+def test_positions_of_a_step_are_an_epochs_words_and_boundaries_shared_out():
+    objective = make_objective()
+    steps = objective.epoch_steps
+    assert steps == objective.batches.epoch_end(0) > 1
+    positions = sum(map(len, SENTENCES)) + len(SENTENCES)
+    assert objective.tokens_per_batch == pytest.approx(positions / steps)
 
 
 LSTM = ElmoConfig(cell_dim=12, projection_dim=6, cell_clip=0.35, projection_clip=0.2)

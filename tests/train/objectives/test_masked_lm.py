@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """BERT is trained as its published program trains it, packed rows like single ones."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -132,6 +134,58 @@ def test_a_run_of_full_sentences_has_no_pairs():
     assert set(means) == {"masked_loss", "masked_accuracy"}
     mean = means["masked_loss"]
     assert float(loss) == pytest.approx(float(mean.total / mean.weight), rel=1e-5)
+
+
+def test_held_out_figures_are_sums_over_all_batches_divided_once():
+    """Long texts have many hidden tokens and an order, single short sentences neither.
+
+    So the mean of the batches' means is another number. Only as many batches as are
+    asked for are measured.
+    """
+    texts = draw_pieces(num_documents=24, most=5) + [[[5, 6]], [[7, 8, 9]]] * 12
+    data = MaskedLmConfig(pairs="sop", length=24, short_rate=0.0)
+    held_out = MaskedLmBatches(piece_store(texts), data, batch_size=4, shuffled=False)
+    number = held_out.epoch_end(0)
+    objective = dataclasses.replace(
+        make_objective(pairs="sop"), held_out=held_out, held_out_batches=number - 1
+    )
+    params, loss = draw_params(), jax.jit(objective.loss)
+    parts = []
+    for index in range(number - 1):
+        batch = jax.tree.map(jnp.asarray, held_out[index])
+        _, (_, means) = loss(
+            params, (), batch, objective.weights_of(batch), jax.random.key(0)
+        )
+        parts.append({name: np.array(mean) for name, mean in means.items()})
+    assert len(parts) > 2
+    figures = objective.measure(params)
+    for name in parts[0]:
+        totals, weights = np.array([part[name] for part in parts]).T
+        expected = totals.sum() / weights.sum()
+        assert figures[name] == pytest.approx(expected, rel=1e-5)
+        of_means = np.mean(totals / np.maximum(weights, 1))
+        assert abs(of_means - expected) > 1e-3 * expected > 0, name
+    assert figures["held_out_predictions"] == weights_of(parts, "masked_loss")
+    assert figures["loss"] == pytest.approx(
+        figures["masked_loss"] + figures["pair_loss"]
+    )
+    assert figures["masked_perplexity"] == pytest.approx(np.exp(figures["masked_loss"]))
+
+
+def weights_of(parts: list[dict[str, np.ndarray]], name: str) -> float:
+    return float(sum(part[name][1] for part in parts))
+
+
+def test_tokens_are_counted_with_specials_and_without_padding():
+    """Documents of 15 pieces in rows of 24, each with [CLS] and [SEP]."""
+    store = piece_store([[[5] * 5] * 3] * 6)
+    data = MaskedLmConfig(pairs="none", length=24, short_rate=0.0)
+    objective = dataclasses.replace(
+        make_objective(), batches=MaskedLmBatches(store, data, batch_size=4)
+    )
+    assert objective.tokens_per_batch == 4 * 17
+    # Six rows are two batches of four.
+    assert objective.epoch_steps == 2
 
 
 def unpacked(batch: MaskedLmBatch, num_rows: int) -> MaskedLmBatch:
