@@ -381,19 +381,22 @@ def test_every_configuration_stands_in_a_table():
     assert {*PUBLISHED, *OURS} == set(config_names(object))
 
 
+DEFAULTS = [
+    (BertConfig(), BERT_MODEL),
+    (CharCnnConfig(), CHAR_CNN),
+    (ElmoConfig(), ELMO_MODEL),
+    (MaskedLmConfig(), {**MASKED_LM, "max_instances": 8}),
+    (BertAdam(), BERT_ADAM),
+    (Lamb(), LAMB),
+    (Adagrad(), ADAGRAD),
+    (LongerRows(num_steps=100_000), LONGER),
+]
+
+
 @pytest.mark.parametrize(
     ("default", "expected"),
-    [
-        (BertConfig(), BERT_MODEL),
-        (CharCnnConfig(), CHAR_CNN),
-        (ElmoConfig(), ELMO_MODEL),
-        (MaskedLmConfig(), {**MASKED_LM, "max_instances": 8}),
-        (BertAdam(), BERT_ADAM),
-        (Lamb(), LAMB),
-        (Adagrad(), ADAGRAD),
-        (LongerRows(num_steps=100_000), LONGER),
-    ],
-    ids=lambda value: type(value).__name__,
+    DEFAULTS,
+    ids=[type(default).__name__ for default, _ in DEFAULTS],
 )
 def test_what_is_not_said_is_as_published(default: Any, expected: Numbers):
     assert numbers_of(default, expected) == expected

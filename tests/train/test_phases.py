@@ -4,6 +4,7 @@
 import dataclasses
 import json
 
+import jax
 import pytest
 
 from tests.train.experiments import (
@@ -15,9 +16,10 @@ from tests.train.experiments import (
 )
 from train.config import LongerRows
 from train.data.loader import load_batches
-from train.optimizer import BertAdam, Lamb, warm_up_and_decay
-from train.phases import make_phased_optimizer, phases_of
+from train.optimizer import Adagrad, BertAdam, Lamb, warm_up_and_decay
+from train.phases import check_shared, make_phased_optimizer, phases_of
 from train.pretrain import pretrain
+from train.sharding import training_mesh
 
 LONGER = LongerRows(num_steps=5, length=30, batch_size=4, num_parts=2)
 
@@ -65,12 +67,39 @@ def test_with_a_rate_of_their_own_they_warm_up_again(tmp_path):
     ("changes", "message"),
     [
         ({"num_steps": 12}, "longer_rows.num_steps 12"),
-        ({"length": 64}, "longer_rows.length 64 is above model.max_positions 32"),
+        ({"num_steps": 0}, "longer_rows.num_steps 0"),
+        ({"length": 33}, "longer_rows.length 33 is above model.max_positions 32"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         make(tmp_path, dataclasses.replace(LONGER, **changes))
+
+
+def test_the_longest_rows_and_phases_that_can_be(tmp_path):
+    longest = dataclasses.replace(LONGER, num_steps=11, length=32)
+    short, long = phases_of(make(tmp_path, longest))
+    assert (short.last, long.last) == (1, 12)
+    assert long.experiment.objective.length == 32
+
+
+def test_adagrad_has_no_rate_for_the_longer_rows(tmp_path):
+    longer = dataclasses.replace(LONGER, learning_rate=1e-3)
+    with pytest.raises(ValueError, match="Adagrad has none"):
+        make(tmp_path, longer, Adagrad())
+    make(tmp_path, LONGER, Adagrad())
+
+
+@pytest.mark.parametrize(("num_parts", "shared"), [(1, True), (2, True), (4, False)])
+def test_every_device_has_a_row_of_every_part(tmp_path, num_parts, shared):
+    """Eight rows on four devices are two parts at most."""
+    experiment = make_experiment("elmo", tmp_path, batch_size=8, num_parts=num_parts)
+    mesh = training_mesh(1, jax.devices()[:4])
+    if shared:
+        check_shared(experiment, mesh)
+    else:
+        with pytest.raises(ValueError, match="not a multiple of 4 devices times num_p"):
+            check_shared(experiment, mesh)
 
 
 def test_a_batch_that_devices_cannot_share_is_refused_before_the_first_step(

@@ -94,6 +94,35 @@ def test_without_pairs_sentences_are_whole_where_they_fit():
     assert (instances.first[inside, 1] + following > 30).all()
 
 
+def test_a_pair_is_closed_where_it_has_its_length():
+    """Room for 20 tokens is two sentences of 10, or one of 7, 7 and 7 cut to it."""
+    store = store_of_lengths([[10] * 4])
+    instances = run(store, pairs="sop", length=23, short_rate=0.0)
+    assert instances.lengths.tolist() == [23, 23]
+    assert sorted(instances.first[:, 0] // 20) == [0, 1]
+    store = store_of_lengths([[7] * 3])
+    instances = run(store, pairs="sop", length=23, short_rate=0.0)
+    assert instances.lengths.tolist() == [23]
+
+
+def test_sentences_that_just_fit_are_one_passage():
+    store = store_of_lengths([[10, 10, 10]])
+    instances = run(store, pairs="none", length=22, short_rate=0.0)
+    assert instances.first.tolist() == [[0, 20], [20, 10]]
+    # One more token than there is room for is cut off, and stands alone.
+    instances = run(store_of_lengths([[21]]), pairs="none", length=22, short_rate=0.0)
+    assert instances.first.tolist() == [[0, 20], [20, 1]]
+
+
+def test_short_instances_have_two_tokens_at_least_and_all_at_most():
+    store = store_of_lengths([[1] * 20_000])
+    lengths = run(store, pairs="none", length=10, short_rate=1.0).first[:-1, 1]
+    assert (lengths.min(), lengths.max()) == (2, 8)
+    # Each of the seven lengths as often as another.
+    counts = np.bincount(lengths)[2:]
+    assert (np.abs(counts - counts.mean()) < 5 * np.sqrt(counts.mean())).all()
+
+
 @pytest.mark.parametrize("pairs", ["nsp", "sop"])
 def test_pairs_in_order_lose_nothing_where_they_fit(pairs):
     """A document shorter than an instance is divided between two sentences."""

@@ -200,6 +200,30 @@ def test_room_for_predictions_is_the_published_one():
     assert [MaskedLmConfig(length=n).max_predictions for n in (128, 512)] == [20, 77]
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # Each of eight instances may round its share up.
+        ({"packed": True}, 20 + 7),
+        ({"packed": True, "max_instances": 1}, 20),
+        ({"max_instances": 3}, 20),
+        ({"masking_rate": 0.3}, 39),
+        # Held-out text is hidden at 15 % in the same rows.
+        ({"masking_rate": 0.05}, 20),
+    ],
+)
+def test_room_for_predictions_by_hand(changes, expected):
+    assert MaskedLmConfig(length=128, **changes).max_predictions == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("length", 8), ("short_rate", 0.0), ("short_rate", 1.0), ("max_instances", 1)],
+)
+def test_the_ends_of_a_range_are_in_it(name, value):
+    assert getattr(MaskedLmConfig(**{name: value}), name) == value
+
+
 def test_what_cannot_be_made_is_refused():
     with pytest.raises(ValueError, match="batch_size 4 is not a multiple of the 3"):
         make_batches(share=(0, 3))

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The least values that a preparation takes, and what is just below them."""
+
+from pathlib import Path
+
+import pytest
+
+from train.data.config import DataConfig, PieceData, WordData
+from train.data.sources import DocstringSource
+
+
+def make(kind: type[DataConfig], **changes: int) -> DataConfig:
+    return kind(source=DocstringSource(), directory=Path("nowhere"), **changes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "least"),
+    [
+        (WordData, "vocab_size", 4),
+        (WordData, "min_count", 1),
+        (WordData, "max_characters", 3),
+        (PieceData, "vocab_size", 6),
+        (PieceData, "num_workers", 0),
+        (WordData, "held_out_every", 2),
+    ],
+)
+def test_the_least_value_is_taken_and_one_below_it_is_not(kind, name, least):
+    assert getattr(make(kind, **{name: least}), name) == least
+    with pytest.raises(ValueError, match=name):
+        make(kind, **{name: least - 1})
+
+
+def test_nothing_is_held_out_of_a_text_that_is_not_to_be_measured():
+    assert make(WordData, held_out_every=0).held_out_every == 0
+
+
+def test_without_being_told_one_document_in_twenty_is_held_out():
+    words, pieces = make(WordData), make(PieceData)
+    assert (words.held_out_every, pieces.held_out_every) == (20, 20)
+    assert (words.vocab_size, words.min_count, words.split) == (30_000, 1, "moses")
+    assert words.max_characters == 50
+    assert (pieces.vocab_size, pieces.cased, pieces.kind) == (8000, False, "wordpiece")
