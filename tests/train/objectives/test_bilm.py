@@ -15,7 +15,7 @@ from elmo_jax.options import format_options
 from elmo_jax.streams import StreamLstm, zero_streams
 from elmo_jax.weights import disassemble
 from tests.train.stores import draw_words, word_store
-from train.data.bilm_batches import BilmBatches
+from train.data.bilm_batches import BilmBatches, lay_out
 from train.objectives.bilm import BilmObjective
 from train.optimizer import Adagrad, make_optimizer
 from train.step import init_state, make_step
@@ -140,7 +140,7 @@ def test_restarted_sentences_are_scored_as_they_are_served(kind):
     objective = make_objective(config=config, batches=batches, restarts=True)
     params, carry = draw_params(config), objective.init_carry()
     params = jax.tree.map(lambda leaf: 2 * leaf, params)
-    run = jax.jit(objective._losses)
+    run = jax.jit(objective.losses)
     windows = []
     for number in range(batches.epoch_end(0)):
         losses, carry = run(params, carry, batches[number])
@@ -149,7 +149,8 @@ def test_restarted_sentences_are_scored_as_they_are_served(kind):
 
     tokenizer = elmo_jax.ElmoTokenizer(config, STORE.vocabulary)
     scores = list(elmo_jax.score_sentences(params, tokenizer, SENTENCES))
-    layout = batches._lay_out(0)
+    lengths = np.array([len(sentence) + 1 for sentence in SENTENCES])
+    layout = lay_out(np.arange(len(SENTENCES)), lengths, B, T)
     assert len(layout.sentences) == len(scores) == len(SENTENCES)
     for sentence, row, begin in zip(
         layout.sentences, layout.rows, layout.begins, strict=True
