@@ -65,15 +65,18 @@ class Served:
         """Compute vectors `[B T width]` of the arrays that the manifest names."""
         return self._call(self._weights, inputs)
 
-    def embed(self, sentences: Sequence[Sequence[str]]) -> list[np.ndarray]:
+    def embed(
+        self, sentences: Sequence[Sequence[str]], *, first: int = 0
+    ) -> list[np.ndarray]:
         """Embed sentences, each a list of words: for each `[words, width]`.
 
         The vector of a BERT's word is its first piece's; one without a piece has zeros.
+        Messages count the sentences from `first`.
 
         Raises:
           ValueError: a sentence is longer than the model reads.
         """
-        inputs, places = self._read(sentences)
+        inputs, places = self._read(sentences, first)
         vectors = np.asarray(self.run(**inputs), np.float32)
         found = []
         for row, place in enumerate(places):
@@ -83,14 +86,14 @@ class Served:
         return found
 
     def _read_pieces(
-        self, sentences: Sequence[Sequence[str]]
+        self, sentences: Sequence[Sequence[str]], first: int
     ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
         """Lay word pieces in rows; tell where the first piece of each word lies."""
         text = self.manifest["text"]
         if self._split is None:
             self._split = _piece_splitter(self._directory)
         rows, places = [], []
-        for index, words in enumerate(sentences):
+        for index, words in enumerate(sentences, start=first):
             pieces = self._split(words)
             row = [text["cls_id"], *(piece for word in pieces for piece in word)]
             row.append(text["sep_id"])
@@ -112,9 +115,10 @@ class Served:
         return {"ids": ids, "segment_ids": np.zeros_like(ids), "mask": mask}, places
 
     def _read_words(
-        self, sentences: Sequence[Sequence[str]]
+        self, sentences: Sequence[Sequence[str]], first: int
     ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
         """Lay words in rows, and spell each distinct one once."""
+        del first  # A row may be of any length, so there is nothing to refuse.
         types = {"<S>": 0, "</S>": 1}
         rows = [
             [types.setdefault(word, len(types)) for word in words]
@@ -208,8 +212,11 @@ def main() -> int:
     """Embed the lines of the standard input; return the exit status."""
     try:
         served = Served(Path(__file__).parent)
+        first = 0
         for batch in _batches(sys.stdin):
-            for words, vectors in zip(batch, served.embed(batch), strict=True):
+            embedded = served.embed(batch, first=first)
+            first += len(batch)
+            for words, vectors in zip(batch, embedded, strict=True):
                 line = {"words": words, "vectors": vectors.round(7).tolist()}
                 sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
     except ValueError as error:

@@ -1,6 +1,8 @@
 """An exported model gives the vectors of the model, without this project."""
 
+import io
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -164,11 +166,21 @@ def test_what_cannot_be_is_one_line(
     assert not list(artefact.glob("*"))
 
 
-def test_what_serving_refuses(tmp_path: Path):
+def test_what_serving_refuses(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
     model = make("bert", tmp_path)
     assert run_export(model, tmp_path / "artefact") == 0
     with pytest.raises(ValueError, match="sentence 1 has 72 tokens"):
         Served(tmp_path / "artefact").embed([["we"], ["we"] * 70])
+    # The program beside it reads some lines at a time, and counts them all.
+    lines = "we\n" * 40 + "we " * 70
+    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(tmp_path / "artefact/serve.py"), run_name="__main__")
+    assert "sentence 40 has 72 tokens" in capsys.readouterr().err
     (tmp_path / "artefact/program.bin").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="no exported embedder, or damaged"):
         Served(tmp_path / "artefact")
