@@ -312,9 +312,39 @@ def test_wrong_options_are_refused_before_the_first_sentence(options, message):
         bert_jax.stream_words(PARAMS, TOKENIZER, sentences(), **options)
 
 
+def test_a_batch_has_1024_positions_unless_told():
+    """On a processor; 128 rows of 8 tokens."""
+    rows = []
+    bert_jax.embed_words(
+        PARAMS, TOKENIZER, ["we sat by the river ."] * 130, "0", on_batch=rows.append
+    )
+    assert rows == [128, 2]
+
+
+def test_sentences_come_in_order_with_their_words_and_what_was_not_read():
+    sentences = [["we", "\u200b"], "the bank", [], ["\u200b", "sat", "\u200b"]]
+    found = list(bert_jax.stream_words(PARAMS, TOKENIZER, sentences, "0"))
+    assert [each.words for each in found] == [
+        ["we", "\u200b"],
+        ["the", "bank"],
+        [],
+        ["\u200b", "sat", "\u200b"],
+    ]
+    assert [each.unread for each in found] == [(1,), (), (), (0, 2)]
+
+
+def test_the_sentence_of_the_first_unread_word_is_named_past_the_first_block(caplog):
+    sentences = ["we"] * 300 + [["we", "\u200b"], ["\u200b"]]
+    with caplog.at_level(logging.WARNING):
+        bert_jax.embed_words(PARAMS, TOKENIZER, sentences, "0")
+    assert "2 words gave no piece" in caplog.text
+    assert "the first is sentence 300, word 1, '\\u200b'" in caplog.text
+
+
 def test_a_bare_str_and_a_foreign_tokeniser_are_refused():
-    with pytest.raises(ValueError, match="pass a list of sentences"):
-        bert_jax.embed_words(PARAMS, TOKENIZER, "the bank", "last")
+    for function in (bert_jax.embed_words, bert_jax.embed_sentences):
+        with pytest.raises(ValueError, match="pass a list of sentences"):
+            function(PARAMS, TOKENIZER, "the bank", "last")
     small = bert_jax.init_params(
         jax.random.key(0), dataclasses.replace(CONFIG, vocab_size=10)
     )

@@ -257,7 +257,10 @@ def test_attention_dropout_has_a_coin_for_every_head_and_query(params):
     ("tokens", "message"),
     [
         (lambda t: t._replace(ids=t.ids + CONFIG.vocab_size), "ids reach"),
+        (lambda t: t._replace(ids=t.ids * 0 + CONFIG.vocab_size), "ids reach"),
+        (lambda t: t._replace(ids=t.ids * 0 - 1), "ids reach from -1"),
         (lambda t: t._replace(ids=t.ids - 5000), "ids reach from -"),
+        (lambda t: t._replace(segment_ids=t.segment_ids * 0 + 2), "segment_ids reach"),
         (lambda t: t._replace(segment_ids=t.segment_ids + 2), "segment_ids reach"),
         (lambda _: make_tokens(length=65), "65 tokens a row, but the model has 64"),
     ],
@@ -265,6 +268,15 @@ def test_attention_dropout_has_a_coin_for_every_head_and_query(params):
 def test_tokens_that_no_table_holds_are_refused(params, tokens, message):
     with pytest.raises(ValueError, match=message):
         bert_jax.embed(params, tokens(make_tokens()), "last")
+
+
+def test_the_last_piece_position_and_segment_are_read(params):
+    tokens = make_tokens(length=64)
+    last = CONFIG.vocab_size - 1
+    tokens = tokens._replace(
+        ids=tokens.ids * 0 + last, segment_ids=tokens.segment_ids * 0 + 1
+    )
+    assert bert_jax.embed(params, tokens, "0").shape[1] == 64
 
 
 def test_wrong_specs_are_refused_before_anything_runs(params):

@@ -375,6 +375,23 @@ def test_a_sentence_of_the_longest_length_is_not_too_long():
     assert vectors.shape == (4, 8)
 
 
+def test_1024_words_are_computed_at_once_unless_told():
+    arguments = SMALLEST, SMALLEST_TOKENIZER
+    [vectors] = elmo_jax.embed_words(*arguments, [["we"] * 1024], "0", long="error")
+    assert vectors.shape == (1024, 8)
+    with pytest.raises(ValueError, match="has 1025 words, more than max_length 1024"):
+        elmo_jax.embed_words(*arguments, [["we"] * 1025], "0", long="error")
+
+
+def test_a_batch_has_8192_positions_unless_told():
+    """On a processor; 128 rows of 64 words."""
+    rows = []
+    sentences = [["we"] * 64] * 130
+    arguments = SMALLEST, SMALLEST_TOKENIZER, sentences, "0"
+    elmo_jax.embed_words(*arguments, on_batch=rows.append)
+    assert rows == [128, 2]
+
+
 def test_half_precision_of_products_and_of_results():
     sentences = [POOL[5], POOL[9]]
     options = {"dtype": jnp.bfloat16, "out_dtype": jnp.float16}
@@ -416,8 +433,13 @@ def test_wrong_options_are_refused_before_the_first_sentence(stream, options, me
 
 
 def test_a_bare_str_and_a_foreign_tokeniser_are_refused():
-    with pytest.raises(ValueError, match="pass a list of sentences"):
-        elmo_jax.embed_words(PARAMS, TOKENIZER, "the bank")
+    for function in (
+        elmo_jax.embed_words,
+        elmo_jax.embed_sentences,
+        elmo_jax.score_sentences,
+    ):
+        with pytest.raises(ValueError, match="pass a list of sentences"):
+            function(PARAMS, TOKENIZER, "the bank")
     with pytest.raises(ValueError, match="another model's; use both that load gave"):
         elmo_jax.embed_words(PARAMS, SMALL_TOKENIZER, ["the bank"])
 

@@ -50,10 +50,48 @@ def test_the_command_prints_the_nearest_first(path, capsys):
     assert lines[3] == "0.000  [Bank] money"
 
 
+def test_the_farthest_is_told_only_where_it_is_not_shown(path, capsys):
+    for count, told in (("1", True), ("2", False), ("3", False)):
+        assert nearest.main([str(path), "bank", "--count", count]) == 0
+        assert ("(farthest)" in capsys.readouterr().out) is told
+
+
+def test_places_are_those_of_the_text_past_the_first_block(tmp_path):
+    """Sentences are read some hundreds at a time."""
+    path = tmp_path / "vectors.h5"
+    with StoreWriter(path, dim=1) as writer:
+        for index in range(1100):
+            word = "bank" if index in (511, 512, 1099) else "the"
+            writer.append(np.array([[0], [index]], np.float32), ["a", word])
+    with VectorStore(path) as store:
+        occurrences, vectors = nearest.find_occurrences(store, "bank")
+    assert [(o.sentence, o.position) for o in occurrences] == [
+        (511, 1),
+        (512, 1),
+        (1099, 1),
+    ]
+    assert vectors[:, 0].tolist() == [511, 512, 1099]
+
+
+def test_of_equally_near_ones_the_first_comes_first():
+    vectors = np.array([[2, 0], [0, 1], [1, 0], [0, 0], [0, 3], [5, 0]], np.float32)
+    order, cosines = nearest.rank_by_cosine(vectors, 2)
+    # A vector of zeros has no direction, so its cosine is 0.
+    assert order.tolist() == [0, 5, 1, 3, 4]
+    np.testing.assert_allclose(cosines, [1, 0, 1, 0, 0, 1])
+
+
+def test_eight_words_are_shown_on_either_side():
+    words = [*map(str, range(9)), "bank", *map(str, range(9))]
+    shown = nearest.Occurrence(0, 9, words).show()
+    assert shown == "1 2 3 4 5 6 7 8 [bank] 0 1 2 3 4 5 6 7"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["snow"], "no word 'snow'"),
+        (["bank", "--like", "0"], "--like 0"),
         (["bank", "--like", "4"], "it occurs 3 times"),
     ],
 )

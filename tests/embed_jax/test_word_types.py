@@ -149,6 +149,19 @@ def test_types_are_ordered_by_count_and_then_by_appearance():
     np.testing.assert_allclose(types.mean[:, 0], [10 / 3, 2.5, 0, 9])
 
 
+def test_a_store_is_read_in_step_past_the_first_block(tmp_path):
+    """Words are read some hundreds of sentences at a time, vectors otherwise."""
+    path = tmp_path / "vectors.h5"
+    with StoreWriter(path, dim=1) as writer:
+        for index in range(1100):
+            vectors = np.full((index % 3, 1), index + 1, np.float32)
+            writer.append(vectors, [f"w{index}"] * len(vectors))
+    with VectorStore(path) as store:
+        types = collect_word_types(word_types.stream_store(store))
+    expected = {f"w{index}": index + 1 for index in range(1100) if index % 3}
+    assert dict(zip(types.words, types.mean[:, 0], strict=True)) == expected
+
+
 def test_unread_words_count_nowhere_and_are_reported():
     stream = [sentence("aba", [[1], [2], [0]], unread=[2]), sentence("c", [[0]], [0])]
     types = collect_word_types(stream)

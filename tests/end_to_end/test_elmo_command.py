@@ -277,9 +277,10 @@ def test_what_cannot_be_scored_is_one_line(model, corpus, tmp_path, capsys):
         assert "Traceback" not in captured.err
         assert names_in(tmp_path) == before
     assert there.read_text() == "precious"
-    arguments = [str(model), str(corpus), str(output), "--devices", "9"]
-    assert score_command.main(arguments) == 2
-    assert "here are 8" in capsys.readouterr().err
+    for number in ("9", "0"):
+        arguments = [str(model), str(corpus), str(output), "--devices", number]
+        assert score_command.main(arguments) == 2
+        assert f"--devices {number}: here are 8" in capsys.readouterr().err
 
 
 def test_an_existing_output_is_replaced_on_demand(model, corpus, tmp_path):

@@ -144,6 +144,7 @@ def test_contexts_over_the_limit_are_sampled_evenly(bert, corpus, tmp_path, caps
         (["--word", "bank", "--layers", "7"], "7"),
         (["--word", "bank", "--layers", "lust"], "last"),
         (["--word", "bank", "--max-contexts", "0"], "--max-contexts 0"),
+        (["--word", "bank", "--max-contexts", "5001"], "from 1 to 5,000"),
         (["--word", "bank", "--clusters", "0"], "--clusters 0"),
         (["--word", "bank", "--clusters", "99"], "99 clusters"),
         (["--word", "bank", "--output", "no/such/folder.html"], "no such directory"),
@@ -154,6 +155,11 @@ def test_what_is_wrong_is_one_line(bert, corpus, capsys, arguments, message):
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("embed_jax.contexts: ")
     assert message in error
+
+
+def test_so_many_contexts_may_be_asked_for(bert, corpus, capsys):
+    assert run(bert, corpus, "--word", "bank", "--max-contexts", "5000") == 0
+    assert "6 contexts on 5 lines" in capsys.readouterr().out
 
 
 def test_unknown_models_and_missing_files_are_one_line(tmp_path, corpus, capsys):
