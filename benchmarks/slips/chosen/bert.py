@@ -26,6 +26,7 @@ SLIPS = [
         """,
         tests=(
             "tests/bert_jax/test_corpus.py",
+            "tests/end_to_end/test_defaults.py",
             "tests/end_to_end/test_command.py",
             "tests/options/test_embed_jax.py",
         ),

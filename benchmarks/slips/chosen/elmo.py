@@ -66,6 +66,7 @@ SLIPS = [
         """,
         tests=(
             "tests/elmo_jax/test_corpus.py",
+            "tests/end_to_end/test_defaults.py",
             "tests/end_to_end/test_elmo_command.py",
         ),
     ),

@@ -3,7 +3,11 @@
 
 from benchmarks.slips.slip import Slip
 
-COMMAND = ("tests/options/test_embed_jax.py", "tests/end_to_end/test_command.py")
+COMMAND = (
+    "tests/options/test_embed_jax.py",
+    "tests/end_to_end/test_resume.py",
+    "tests/end_to_end/test_command.py",
+)
 CONTEXTS = ("tests/embed_jax/contexts", "tests/options/test_contexts.py")
 STORE = ("tests/embed_jax/test_store.py", "tests/embed_jax/test_parts.py")
 
@@ -75,6 +79,7 @@ SLIPS = [
         before="if not is_empty and not (",
         after="if not (",
         tests=(
+            "tests/embed_jax/test_directory.py",
             "tests/bert_jax/test_load.py",
             "tests/elmo_jax/test_load.py",
             "tests/elmo_jax/test_weights.py",

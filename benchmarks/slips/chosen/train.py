@@ -8,7 +8,11 @@ PRETRAIN = (
     "tests/options/test_pretrain.py",
     "tests/train/test_resume.py",
 )
-PLAN = ("tests/train/test_plan.py", "tests/options/test_plan.py")
+PLAN = (
+    "tests/train/test_plan_arithmetic.py",
+    "tests/options/test_plan.py",
+    "tests/train/test_plan.py",
+)
 EVALUATE = ("tests/options/test_evaluate.py", "tests/train/test_export.py")
 PROBE = ("tests/train/test_probe.py", "tests/options/test_probe.py")
 
@@ -27,7 +31,10 @@ SLIPS = [
         behaviour="To embed takes a third of what a step of training takes",
         before="model_flops=share * objective.encoder_flops_per_batch / 3,",
         after="model_flops=share * objective.encoder_flops_per_batch,",
-        tests=PLAN,
+        tests=(
+            "tests/train/objectives/test_flops.py",
+            *PLAN,
+        ),
     ),
     Slip(
         behaviour="Beside the latest checkpoints the one with the lowest loss is kept",
@@ -122,7 +129,11 @@ SLIPS = [
         behaviour="Of what is reduced and scattered, a chip receives the others' parts",
         before="return float(collective.num_bytes * max(size - 1, 1))",
         after="return float(collective.num_bytes * max(size, 1))",
-        tests=("tests/train/test_collectives.py", *PLAN),
+        tests=(
+            "tests/train/test_roofline.py",
+            "tests/train/test_collectives.py",
+            *PLAN,
+        ),
     ),
     Slip(
         behaviour="A BERT run that never measures needs no held-out text",

@@ -18,7 +18,11 @@ SLIPS = [
         after="""
             [p for p in sorted(path.iterdir()) if p.is_file()]
         """,
-        tests=(*PREPARE, "tests/train/test_config.py"),
+        tests=(
+            "tests/train/data/test_config.py",
+            *PREPARE,
+            "tests/train/test_config.py",
+        ),
     ),
     Slip(
         behaviour="The last document of a file needs no blank line after it",
@@ -67,6 +71,7 @@ SLIPS = [
         before="return self._batches[int(number)]",
         after="return self._batches[int(number) + 1]",
         tests=(
+            "tests/train/data/test_loader.py",
             "tests/train/test_pretrain.py",
             "tests/train/test_resume.py",
             "tests/train/data",
