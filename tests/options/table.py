@@ -23,6 +23,8 @@ Observe = Callable[[list[str]], Mapping[str, Any]]
 _ANYTHING = object()
 # An option stands at the start of its line in the help's boxes; prose is further in.
 _OPTION = re.compile(r"^\W? (?:-\w, )?(--[a-z][\w.-]*)", re.MULTILINE)
+# The boxes begin with a rule; what the command does is told before them.
+_RULE = re.compile("[-─]{20}")
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,19 @@ def listed_options(main: Callable[[list[str]], Any], *before: str) -> set[str]:
         patch.setenv("COLUMNS", "80")  # wider, and boxes stand side by side
         with contextlib.redirect_stdout(written), contextlib.suppress(SystemExit):
             main([*before, "--help"])
-    options = set(_OPTION.findall(written.getvalue())) - {"--help"}
+    _, *boxes = _RULE.split(written.getvalue(), maxsplit=1)
+    options = set(_OPTION.findall("".join(boxes))) - {"--help"}
     assert options, "the help lists no options"
     return options
 
 
 def check_entries(table: Mapping[str, Any], options: Iterable[str]) -> None:
     """Fail where an option has no entry, or an entry no option."""
-    assert sorted(options) == sorted(table)
+    listed, told = set(options), set(table)
+    assert listed == told, (
+        f"options without an entry: {sorted(listed - told)}; "
+        f"entries without an option: {sorted(told - listed)}"
+    )
 
 
 def check_option(option: Option, observe: Observe) -> None:
