@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 from benchmarks.slips.slip import Slip
+from embed_jax.output_file import open_output
 
 CAUGHT = ("caught by fast", "caught by slow")
 RESULTS = (*CAUGHT, "not caught", "equivalent", "not applicable", "broken")
@@ -86,9 +87,8 @@ class Results:
             if self._path:
                 records = [asdict(held) for held in self._held.values()]
                 text = json.dumps(records, indent=1, ensure_ascii=False) + "\n"
-                new = self._path.with_name(self._path.name + ".new")
-                new.write_text(text, "utf-8")
-                new.replace(self._path)
+                with open_output(self._path) as file:
+                    file.write(text.encode())
 
     def of(self, slips: Iterable[Slip]) -> list[Result]:
         """Return the results of these slips, as far as there are any."""

@@ -15,11 +15,7 @@ from benchmarks.slips.copies import FAST, SLOW, Copy
 from benchmarks.slips.find import NotFoundError, Source, make, read_packages
 from benchmarks.slips.results import Result, Results
 from benchmarks.slips.slip import Slip
-from benchmarks.slips.verdict import judge
-
-
-class RefusedError(Exception):
-    """The tests fail without any slip, so that they can tell nothing."""
+from benchmarks.slips.verdict import Verdict, judge
 
 
 class Limits(NamedTuple):
@@ -53,13 +49,10 @@ class Round:
         self._root, self._results, self._limits = root, results, limits
         self._sources: Mapping[Path, Source] = read_packages(root)
         self._copies: SimpleQueue[Copy] = SimpleQueue()
+        self._passing: set[str] = set()
 
     def run(self, slips: Sequence[Slip], *, with_slow: bool) -> None:
-        """See that the tests pass; make each slip; write what was found.
-
-        Raises:
-          RefusedError: the tests fail without a slip.
-        """
+        """Make each slip; write what was found."""
         with self._made_copies(), ThreadPoolExecutor(self._limits.jobs) as pool:
             self._run_marked(pool, self._results.without_result(slips), FAST)
             if with_slow:
@@ -69,7 +62,6 @@ class Round:
         self, pool: ThreadPoolExecutor, slips: Sequence[Slip], marked: str
     ) -> None:
         plans = [self._plan(slip) for slip in slips]
-        self._check(pool, plans, marked)
         for result in pool.map(lambda plan: self._try(plan, marked), plans):
             print(f"{result.seconds:5.0f} s  {result.result:15} {result.behaviour}")
             if result.result != "not caught":
@@ -115,22 +107,6 @@ class Round:
         plan.tests = without_parts(plan.tests)
         return plan
 
-    def _check(
-        self, pool: ThreadPoolExecutor, plans: Iterable[_Plan], marked: str
-    ) -> None:
-        """Run the tests of all slips without a slip, one file at a time, as later."""
-        named = {name for plan in plans if not plan.result for name in plan.tests}
-        # Where compiled programs are kept, also with those that the first time left.
-        for _ in range(2 if self._limits.compilations else 1):
-            for output in pool.map(lambda n: self._failure(n, marked), sorted(named)):
-                if output:
-                    raise RefusedError(f"a test fails without a slip:\n{output}")
-
-    def _failure(self, name: str, marked: str) -> str:
-        with self._copy() as copy:
-            finished = copy.test(name, marked, self._limits.seconds)
-        return "" if judge(finished).result == "not caught" else finished.output[-8000:]
-
     def _try(self, plan: _Plan, marked: str) -> Result:
         began = time.monotonic()
         slip = plan.slip
@@ -160,16 +136,31 @@ class Round:
         with self._copy() as copy:
             copy.write(plan.changed)
             try:
-                for name in plan.tests:
-                    verdict = judge(copy.test(name, marked, self._limits.seconds))
-                    if verdict.result == "caught":
-                        speed = "fast" if marked == FAST else "slow"
-                        return f"caught by {speed}", verdict.why
-                    if verdict.result == "broken":
-                        return "broken", f"{name}: {verdict.why}"
+                verdict, name = self._first_notice(copy, plan.tests, marked)
             finally:
                 copy.write({path: self._sources[path].text for path in plan.changed})
-        return "not caught", ""
+            if verdict is None:
+                return "not caught", ""
+            if verdict.result == "broken":
+                return "broken", f"{name}: {verdict.why}"
+            # What fails without the slip too has noticed nothing.
+            alone = verdict.test or name
+            if alone not in self._passing:
+                control = judge(copy.test(alone, marked, self._limits.seconds))
+                if control.result != "not caught":
+                    return "broken", f"{alone} fails without a slip: {control.why}"
+                self._passing.add(alone)
+        speed = "fast" if marked == FAST else "slow"
+        return f"caught by {speed}", verdict.why
+
+    def _first_notice(
+        self, copy: Copy, tests: Iterable[str], marked: str
+    ) -> tuple[Verdict | None, str]:
+        for name in tests:
+            verdict = judge(copy.test(name, marked, self._limits.seconds))
+            if verdict.result != "not caught":
+                return verdict, name
+        return None, ""
 
 
 def without_parts(tests: Iterable[str]) -> list[str]:

@@ -12,10 +12,11 @@ _CLUMSY += ("NameError",)
 
 
 class Verdict(NamedTuple):
-    """Whether the tests noticed, and the line of the output that says so."""
+    """Whether the tests noticed, the line that says so, and the test that failed."""
 
     result: Literal["caught", "not caught", "broken"]
     why: str
+    test: str = ""
 
 
 def judge(finished: Finished) -> Verdict:
@@ -35,10 +36,20 @@ def judge(finished: Finished) -> Verdict:
             is_clumsy = any(f"{name}:" in finished.output for name in _CLUMSY)
             return Verdict("broken" if is_clumsy else "caught", why)
         case 1:
-            return Verdict("caught", why)
+            return Verdict("caught", why, _name_of(failed[0] if failed else ""))
         case status if status == OUT_OF_TIME:
             return Verdict("broken", "took too long")
     return Verdict("broken", f"exit status {finished.status}: {why}")
+
+
+def _name_of(line: str) -> str:
+    """Return the test that a line of pytest's summary is about.
+
+    Example:
+      >>> _name_of("FAILED tests/test_a.py::test_b[1 - 2] - assert 0")
+      'tests/test_a.py::test_b'
+    """
+    return line.split(" ", 1)[-1].split("[")[0].split(" - ")[0].strip()
 
 
 def _last_line(output: str) -> str:

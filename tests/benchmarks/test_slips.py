@@ -148,8 +148,10 @@ def test_a_round_says_what_each_slip_came_to(small_tree, tmp_path, monkeypatch):
     known = [ADDS, DOUBLES, SAME]
     again = made(small_tree, tmp_path / "out.json", known, with_slow=True)
     assert again == {slip.behaviour: found[slip.behaviour] for slip in known}
-    with pytest.raises(runner.RefusedError, match="test_nothing"):
-        made(small_tree, tmp_path / "other.json", [ADDS])
+    # And a test that fails without a slip has noticed none.
+    (other,) = made(small_tree, tmp_path / "other.json", [ADDS]).values()
+    assert other.result == "broken"
+    assert "test_nothing fails without a slip" in other.why
 
 
 def test_the_report_counts_what_was_judged_and_lists_the_rest():
