@@ -201,11 +201,19 @@ class Pretraining:
 
 
 class Run:
-    """One run of `train.pretrain`, and what it was about to compute."""
+    """One run of `train.pretrain`, and what it was about to compute.
+
+    Attributes:
+      path: the directory that it is started in.
+      losses: of some steps; 1 of the others.
+      status: of the command.
+      error: what it said where it failed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.error = ""
+        self.status, self.error = 0, ""
+        self.losses: dict[int, float] = {}
         self.drawn: list[str] = []
         self.made: list[tuple[Callable, Any, Any]] = []
         self.held_out: list[Any] = []
@@ -242,6 +250,7 @@ class Run:
                 status = main(line)
             except SystemExit as end:
                 status = end.code
+        self.status = status
         if status:
             self.error = said.getvalue()
 
@@ -272,7 +281,8 @@ class Run:
             run.made.append((noted.step, state, batch))
             if kept:  # every weight tells how many steps were made
                 state = state.replace(params=constant(state.params, len(run.made)))
-            return state, {"loss": Mean(np.float32(1), np.float32(1))}
+            loss = run.losses.get(len(run.made), 1.0)
+            return state, {"loss": Mean(np.float32(loss), np.float32(1))}
 
         def noted_step(objective: Any, optimizer: Any, **how: Any) -> Callable:
             run.optimizer = optimizer
