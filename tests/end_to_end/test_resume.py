@@ -20,23 +20,18 @@ DECIDING = {
     "--compute bfloat16": 'metadata[\'compute\'] = "float32", this run has "bfloat16"',
     "--words last": 'metadata[\'pool\'] = "first", this run has "last"',
     "--sentences max": 'metadata[\'level\'] = "words", this run has "sentences"',
+    "--layers last": 'metadata[\'layers\'] = "embeddings", this run has "last"',
     "--dtype float16": 'dtype = "float32", this run has "float16"',
 }
 CASES = [
     *((kind, given, said) for kind in PACKAGES for given, said in DECIDING.items()),
     ("bert", "--context 5", 'metadata[\'context\'] = "0", this run has "5"'),
-    ("bert", "--layers 0", 'metadata[\'layers\'] = "last", this run has "embeddings"'),
-    (
-        "elmo",
-        "--layers last",
-        'metadata[\'layers\'] = "embeddings", this run has "last"',
-    ),
 ]
 
 
 def embed(kind: str, folder: Path, *given: str) -> Run:
     """Run the command in a folder that holds the model and the corpus."""
-    layers = [] if "--layers" in given else QUICKLY[kind]
+    layers = [] if "--layers" in given else QUICKLY
     line = ["model", "corpus.txt", "vectors.h5", "--devices", "1", *given, *layers]
     return run(main, line, folder)
 
@@ -94,8 +89,7 @@ def test_speed_may_be_another_when_a_run_goes_on(stopped, kind):
     assert embed(kind, stopped[kind], "--resume", "--token-budget", "2000").status == 0
     package = PACKAGES[kind]
     params, tokenizer = package.load(stopped[kind] / "model")
-    layers = {"bert": "last", "elmo": "0"}[kind]
-    expected = package.embed_words(params, tokenizer, LINES, layers)
+    expected = package.embed_words(params, tokenizer, LINES, "0")
     with VectorStore(stopped[kind] / "vectors.h5") as store:
         for ours, theirs in zip(store, expected, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)

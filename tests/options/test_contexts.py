@@ -8,7 +8,7 @@ import pytest
 
 from embed_jax.contexts.__main__ import main
 from tests.embed_jax.contexts.models import LINES
-from tests.options.embedding import PACKAGES, observer, run, save_model
+from tests.options.embedding import PACKAGES, Seen, observer, run, save_model
 from tests.options.table import Option, check_entries, check_option, listed_options
 
 OPTIONS = {
@@ -48,12 +48,12 @@ def observers(tmp_path_factory):
             assert ran.status == 0, ran.refusal
             files = sorted(path.name for path in folder.iterdir())
             page = folder / "page.html"
-            return {
+            return Seen(
                 **read(ran.printed),
-                "files": files,
-                "page": page.read_text(encoding="utf-8") if files else None,
-                "again": run(main, line, folder).status,
-            }
+                files=files,
+                page=page.read_text(encoding="utf-8") if files else None,
+                again=lambda: run(main, line, folder).status,
+            )
 
         return observer(look, lambda: tmp_path_factory.mktemp("run"))
 

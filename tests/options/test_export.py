@@ -7,7 +7,7 @@ import jax.export
 import pytest
 
 from embed_jax.export import main
-from tests.options.embedding import PACKAGES, observer, run, save_model
+from tests.options.embedding import PACKAGES, Seen, observer, run, save_model
 from tests.options.table import Option, check_entries, check_option, listed_options
 
 OPTIONS = {
@@ -29,12 +29,12 @@ def observers(tmp_path_factory):
             assert run(main, line, folder).status == 0
             program = (folder / "artefact/program.bin").read_bytes()
             lowered = jax.export.deserialize(bytearray(program))
-            return {
-                "width": lowered.out_avals[0].shape[-1],
+            return Seen(
+                width=lowered.out_avals[0].shape[-1],
                 # Whether its products are of 16 bits.
-                "half": "bf16" in lowered.mlir_module(),
-                "again": run(main, line, folder).status,
-            }
+                half="bf16" in lowered.mlir_module(),
+                again=lambda: run(main, line, folder).status,
+            )
 
         return observer(look, lambda: tmp_path_factory.mktemp("run"))
 

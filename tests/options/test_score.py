@@ -12,7 +12,7 @@ import pytest
 import elmo_jax
 from elmo_jax.score import main
 from tests.elmo_jax.sentences import VOCABULARY
-from tests.options.embedding import LINES, SPLIT_LINES, observer, run, save_model
+from tests.options.embedding import LINES, SPLIT_LINES, Seen, observer, run, save_model
 from tests.options.table import Option, check_entries, check_option, listed_options
 
 OPTIONS = {
@@ -59,13 +59,19 @@ def observe(model, tmp_path_factory):
         assert ran.status == 0, ran.refusal
         text = (folder / "scores.jsonl").read_text(encoding="utf-8")
         records = [json.loads(record) for record in text.splitlines()]
-        again = run(main, line, folder).status
-        line[2] = "scores.tsv"
-        assert run(main, line, folder).status == 0
-        with (folder / "scores.tsv").open(encoding="utf-8") as file:
-            columns = " ".join(next(file).split())
-        scores = {key: [r[key] for r in records] for key in records[0]}
-        return {**ran._asdict(), **scores, "columns": columns, "again": again}
+
+        def columns() -> str:
+            table = [*line[:2], "scores.tsv", *line[3:]]
+            assert run(main, table, folder).status == 0
+            with (folder / "scores.tsv").open(encoding="utf-8") as file:
+                return " ".join(next(file).split())
+
+        return Seen(
+            **ran._asdict(),
+            **{key: [record[key] for record in records] for key in records[0]},
+            columns=columns,
+            again=lambda: run(main, line, folder).status,
+        )
 
     return observer(look, lambda: tmp_path_factory.mktemp("run"))
 

@@ -14,6 +14,7 @@ from tests.options.embedding import (
     PACKAGES,
     QUICKLY,
     TABLES,
+    Seen,
     observer,
     run,
     save_model,
@@ -50,12 +51,15 @@ def observers(models, tmp_path_factory):
         def look(arguments: list[str], folder: Path):
             one = [] if "--devices" in arguments else ["--devices", "1"]
             line = [models[kind], str(corpus), "types.h5", *arguments, *one]
-            line += [] if "--layers" in arguments else QUICKLY[kind]
+            line += [] if "--layers" in arguments else QUICKLY
             ran = run(main, line, folder)
             seen = ran._asdict() | read(folder)
-            again = run(main, line, folder)
-            repeated = "the same as before" if again == ran else again.refusal
-            return seen | {"again": repeated}
+
+            def run_again() -> str:
+                again = run(main, line, folder)
+                return "the same as before" if again == ran else again.refusal
+
+            return Seen(seen | {"again": run_again})
 
         return observer(look, lambda: tmp_path_factory.mktemp("run"))
 
