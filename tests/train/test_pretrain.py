@@ -2,7 +2,6 @@
 """The loop where something goes wrong, and what it leaves on the disk."""
 
 import dataclasses
-import gc
 import itertools
 import math
 import resource
@@ -44,9 +43,6 @@ from train.prepare import prepare
 from train.pretrain import main, pretrain
 
 pytestmark = pytest.mark.usefixtures("compilations")
-
-# Where a file fails, Orbax leaves futures behind whose event loop is closed.
-ORBAX = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +144,7 @@ def test_a_full_disk(experiment, whole, tmp_path, monkeypatch, capsys):
     check_same(run, whole)
 
 
-@ORBAX
+@pytest.mark.usefixtures("swept_up")
 def test_a_write_that_fails(experiment, whole, tmp_path, capsys):
     """Weights do not fit into files of 3 kB, figures do."""
     run = copy_until(whole, tmp_path / "run", 9)
@@ -334,7 +330,7 @@ def test_lines_of_steps_that_are_made_again_are_taken_back(experiment, whole, tm
     check_same(run, whole)
 
 
-@ORBAX
+@pytest.mark.usefixtures("swept_up")
 def test_a_damaged_checkpoint_is_named(experiment, whole, tmp_path):
     run = copy_until(whole, tmp_path / "run", 9)
     for path in (run / CHECKPOINTS / "9").rglob("*"):
@@ -344,7 +340,6 @@ def test_a_damaged_checkpoint_is_named(experiment, whole, tmp_path):
         pretrain(experiment, run, mesh=one_device())
     with pytest.raises(ValueError, match="checkpoints/9/params is damaged"):
         elmo_jax.load(run)
-    gc.collect()  # what Orbax leaves behind is found here, and not in a later test
     shutil.rmtree(run / CHECKPOINTS / "9")
     pretrain(experiment, run, mesh=one_device())
     check_same(run, whole)
