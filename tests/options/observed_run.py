@@ -89,10 +89,13 @@ def small(config: str) -> list[str]:
 class Seen(Mapping[str, Any]):
     """What is seen, by name; each looked at when it is asked for."""
 
-    def __init__(self, **looks: Callable[[], Any]) -> None:
-        self._looks, self._found = looks, {}
+    def __init__(self, error: str = "", **looks: Callable[[], Any]) -> None:
+        """Take what the command said where it failed; then nothing else is seen."""
+        self._looks = {"error": lambda: error, **looks}
+        self._error, self._found = error, dict[str, Any]()
 
     def __getitem__(self, name: str) -> Any:
+        assert not self._error or name in ("error", "refused"), self._error
         if name not in self._found:
             self._found[name] = self._looks[name]()
         return self._found[name]
@@ -172,7 +175,7 @@ class Pretraining:
     def _look(self, config: str, given: list[str]) -> Seen:
         run = self._run(config, given)
         return Seen(
-            error=lambda: run.error,
+            run.error,
             refused=lambda: re.findall(r": another ([\w, ]+);", run.error),
             batches=lambda: [digest(batch) for _, _, batch in run.made],
             weights=lambda: [*run.drawn, digest(run.made[0][1].params)],

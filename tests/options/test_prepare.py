@@ -22,7 +22,9 @@ EVERY = {
     "--data.directory": Option("--data.directory there", "directory", to=["there"]),
     "--data.source-directory": Option("--data.source-directory s", "sets"),
     "--data.held-out-every": Option("--data.held-out-every 2", "files"),
-    "--data.num-workers": Option("--data.num-workers 3", "workers", to=[3]),
+    "--data.num-workers": Option(
+        "--data.num-workers 3", "error", to="train.prepare: asked for 3 processes\n"
+    ),
 }
 OF_KIND = {
     "elmo": {
@@ -115,4 +117,4 @@ def test_what_is_of_the_run_alone_changes_no_file(preparing, config: str) -> Non
     option = Ignored(given, "a text is prepared once for all runs")
     observe = functools.partial(preparing.observe, config)
     assert not observe(given.split())["error"]
-    check_ignored(option, observe, ["files", "directory", "workers"])
+    check_ignored(option, observe, ["files", "directory"])

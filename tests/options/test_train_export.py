@@ -12,7 +12,7 @@ from train.export import main
 # None was measured, so that the last of both checkpoints is written by default.
 TABLE = {
     "--step": Option("--step 1", "values", to=[1.0]),
-    "--overwrite": Option("--overwrite", "refused", to=False),
+    "--overwrite": Option("--overwrite", "again", to=""),
 }
 
 
