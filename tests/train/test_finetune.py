@@ -4,10 +4,13 @@
 import importlib
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.train import finetune_run
 from tests.train.tasks.finetuning_data import (
     labelled,
     make_bert,
@@ -188,3 +191,82 @@ def test_only_experiments_of_its_own(capsys):
     text = capsys.readouterr().out
     for word in ("--frozen-steps", "--output DIR", "--recipe", "--context"):
         assert word in text
+
+
+@pytest.fixture
+def folder(models, tmp_path) -> Path:
+    """Models, and words and texts that a table of words can learn."""
+    for name, path in models.items():
+        (tmp_path / name).symlink_to(path)
+    finetune_run.write_data(tmp_path / "both")
+    return tmp_path
+
+
+def test_the_epoch_that_is_kept_is_the_best_on_dev(folder):
+    """Dev is best while the first label is given to everything, for one epoch."""
+    given = "finetune_ner --model any --data both --output out --metric accuracy"
+    given += " --num-epochs 5 --batch-size 8 --learning-rate 0.01"
+    record = finetune_run.train_words(given.split(), folder).record
+    # Of 18 words in dev, 4 are names; what is learnt gets those and 5 others wrong.
+    accuracies = [epoch["dev"]["accuracy"] for epoch in record["epochs"]]
+    assert accuracies[0] == pytest.approx(100 * 14 / 18)
+    assert max(accuracies[1:]) < accuracies[0]
+    assert record["kept_epoch"] == 1
+    assert record["scores"]["dev"] == record["epochs"][0]["dev"]
+
+
+def test_only_the_first_tagged_sentences_are_trained_on(folder):
+    given = "finetune_ner --model any --data both --output out --train-limit"
+    ran = finetune_run.record_only([*given.split(), "4"], folder)
+    assert ran.record["examples"] == {"train": 4, "dev": 6, "test": 6}
+    first = read_conll(folder / "both/train.conll")[:4]
+    assert ran.splits["train"] == first
+    path = folder / "both/train.conll"
+    path.write_text(path.read_text().replace("B-PER", "O", 2))
+    refused = finetune_run.record_only([*given.split(), "1", "--overwrite"], folder)
+    assert refused.status == 2
+    assert "has the tag 'B-PER', which no training sentence has" in refused.error
+
+
+@pytest.mark.parametrize(
+    ("context", "lengths"),
+    # [CLS], the sentence and [SEP]; then pieces of the sentences beside it.
+    [("0", [5, 5, 5]), ("2", [7, 9, 7]), ("5", [10, 11, 10]), ("document", [11] * 3)],
+)
+def test_a_bert_is_shown_the_neighbours_of_a_sentence(folder, context, lengths):
+    (folder / "words").mkdir()
+    text = "Ann PER\nsaw O\nBob PER\n\n".replace("PER", "B-PER") * 3
+    for name in ("train", "dev", "test"):
+        start = "-DOCSTART- O\n\n"
+        (folder / f"words/{name}.conll").write_text(start + text)
+    given = "finetune_ner --model bert --data words --output out --context"
+    ran = finetune_run.make_only([*given.split(), context], folder)
+    assert [row.length for row in ran.classifier.rows(ran.splits["train"])] == lengths
+    assert [row.length for row in ran.classifier.rows(ran.splits["test"])] == lengths
+
+
+def test_the_seed_divides_texts_that_are_not_divided(folder):
+    texts = [f"river {number}" for number in range(20)]
+    with zipfile.ZipFile(folder / "polarity.zip", "w") as archive:
+        archive.writestr("rt-polarity.neg", "\n".join(texts[:10]))
+        archive.writestr("rt-polarity.pos", "\n".join(texts[10:]))
+    given = "finetune_polarity --model any --data polarity.zip --output out --seed 7"
+    ran = finetune_run.record_only(given.split(), folder)
+    order = np.random.default_rng(7).permutation(20).tolist()
+    found = {name: [text.text for text in part] for name, part in ran.splits.items()}
+    # 80, 5 and 15 %.
+    assert found == {
+        "train": [texts[index] for index in order[:16]],
+        "dev": [texts[order[16]]],
+        "test": [texts[index] for index in order[17:]],
+    }
+
+
+def test_tags_are_numbered_by_type_and_both_kinds_are_there(folder):
+    text = "a I-LOC\nb I-LOC\nc B-PER\nd O\n"
+    (folder / "words").mkdir()
+    for name in ("train", "dev", "test"):
+        (folder / f"words/{name}.conll").write_text(text)
+    given = "finetune_ner --model any --data words --output out"
+    ran = finetune_run.record_only(given.split(), folder)
+    assert ran.record["labels"] == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]

@@ -1,8 +1,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import bert_jax
+from tests.train import ner_run, quick_models
 from tests.train.tiny_models import save_bert
 from train import ner
 from train.ner import rows_for
@@ -101,3 +104,101 @@ def test_rows_of_the_papers():
     # Of a model with four blocks, two rows are the same.
     assert "mix(blocks)" not in rows_for((), 4)
     assert rows_for(("last", "-1", "0"), 12) == ("last", "0")
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return quick_models.save_bert(tmp_path_factory.mktemp("models") / "bert")
+
+
+@pytest.fixture
+def folder(bert: Path, tmp_path: Path) -> Path:
+    """A model, and two documents, one of two sentences and one of one."""
+    (tmp_path / "bert").symlink_to(bert)
+    text = "-DOCSTART- O\n\nthe O\nbanks B-ORG\n\na O\nriver O\n\n"
+    text += "-DOCSTART- O\n\nsaw O\nYork B-LOC\n"
+    write_splits(tmp_path / "towns", train=text, dev=text, test=text)
+    return tmp_path
+
+
+def write_splits(folder: Path, **texts: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / f"{name}.conll").write_text(text)
+
+
+LINEAR = "ner_small --model bert --data towns --num-layers 0 --num-seeds 2".split()
+
+
+def test_a_sentence_is_shown_its_neighbours_of_the_same_document(folder: Path):
+    given = [*LINEAR, "--layers", "last", "--context"]
+    alone, shown = (
+        ner_run.run([*given, context], folder, learns=False).vectors["train"][:, -1]
+        for context in ("0", "document")
+    )
+    assert np.abs(alone[:4] - shown[:4]).max(axis=1).min() > 1e-3
+    # The last two words are the only sentence of the second document.
+    np.testing.assert_allclose(alone[4:], shown[4:], atol=2e-3)
+
+
+def test_with_pool_mean_a_word_is_the_mean_of_its_pieces(folder: Path):
+    given = [*LINEAR, "--layers", "last", "--pool", "mean"]
+    found = ner_run.run(given, folder, learns=False).vectors["test"][:, -1]
+    params, tokenizer = bert_jax.load(folder / "bert")
+    tokens = tokenizer(["the banks"])
+    # [CLS] the bank ##s [SEP]
+    vectors = np.asarray(bert_jax.embed(params, tokens, "last"))[0]
+    assert tokens.word_ids[0].tolist()[1:4] == [0, 1, 1]
+    np.testing.assert_allclose(found[0], vectors[1], atol=5e-3)
+    np.testing.assert_allclose(found[1], (vectors[2] + vectors[3]) / 2, atol=5e-3)
+
+
+def test_scores_stand_under_their_split(folder: Path):
+    # What is learnt by heart is right in dev, and in test there are no names.
+    known = (folder / "towns/test.conll").read_text()
+    nameless = known.replace("B-LOC", "O").replace("B-ORG", "O")
+    write_splits(folder / "towns", test=nameless)
+    given = [*LINEAR, "--layers", "concat(0,1)", "0"]
+    given += "--learning-rate 0.1 --num-epochs 60 --patience 60".split()
+    given += "--dropout-rate 0 --predictions found".split()
+    ran = ner_run.run(given, folder)
+    record = json.loads((folder / "results/ner-towns-bert.json").read_text())
+    assert [row["name"] for row in record["rows"]] == ["concat(0,1)", "0"]
+    for row in record["rows"]:
+        assert row["scores"] == {"dev F1": [100, 100], "test F1": [0, 0]}
+    assert record["facts"]["data"].startswith("train 3 sentences, 6 words; dev 3")
+    # Word, gold tag, and what the first seed found.
+    found = (folder / "found/0.conll").read_text()
+    assert found.splitlines()[:2] == ["the\tO\tO", "banks\tO\tB-ORG"]
+    gold = [sentence.tags for sentence in read_conll(folder / "found/0.conll")]
+    assert list(map(list, gold)) == ran.outcomes["0"].predictions[0]
+
+
+def test_what_another_input_gave_is_not_taken(folder: Path):
+    def specs_trained(*more: str) -> list[str]:
+        return ner_run.run([*LINEAR, *more], folder, learns=False).trained
+
+    assert specs_trained("--layers", "last") == ["last"]
+    assert specs_trained("--layers", "last") == []
+    # What is not there yet is all that is trained.
+    assert specs_trained("--layers", "0", "last") == ["0"]
+    for more in ("--context 3", "--pool mean", "--seed 4", "--num-epochs 2"):
+        assert specs_trained("--layers", "last", *more.split()) == ["last"]
+    for name in ("train", "dev", "test"):
+        path = folder / f"towns/{name}.conll"
+        path.write_text(path.read_text().replace("B-ORG", "B-LOC"))
+        # The words are the same.
+        assert specs_trained("--layers", "last") == ["last"]
+
+
+def test_files_are_named_after_data_model_and_context(folder: Path):
+    given = [*LINEAR, "--layers", "0", "--model", "./bert/", "--context"]
+    for context in ("0", "3"):
+        assert ner_run.run([*given, context], folder, learns=False).status == 0
+    names = {path.stem for path in (folder / "results").iterdir()}
+    assert names == {"ner-towns-bert", "ner-towns-bert-context-3"}
+
+
+def test_a_model_of_three_blocks_gets_the_rows_of_elmo():
+    assert rows_for((), 3) == ner.ELMO_ROWS
+    assert rows_for((), 4) == ner.TABLE_7[:-1]

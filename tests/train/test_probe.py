@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.train import probe_run, quick_models
 from tests.train.tiny_models import save_bert, save_elmo
 from train.probe import main
 from train.tasks import similarity
+from train.tasks.probing import Subject
 from train.tasks.results import read_rows
 from train.tasks.similarity import BERT_POOLINGS
 
@@ -158,3 +160,114 @@ def test_what_cannot_be_is_said_at_once(
     assert message in error
     assert len(error.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return quick_models.save_bert(tmp_path_factory.mktemp("models") / "bert")
+
+
+@pytest.fixture
+def folder(bert: Path, tmp_path: Path) -> Path:
+    (tmp_path / "bert").symlink_to(bert)
+    return tmp_path
+
+
+def measured(folder: Path, task: str, *more: str) -> probe_run.Run:
+    given = f"--model bert --output out/it --tasks {task} --layers 1 --{task}-data data"
+    ran = probe_run.run([*given.split(), *more], folder)
+    assert ran.status == 0, ran.error
+    return ran
+
+
+def test_the_seed_and_those_after_it_choose_the_test_documents(folder: Path):
+    """One document of five is the test: F1 says which, where each has its own."""
+    # One word whose sense is known, and 0 to 4 whose lemma is nowhere else.
+    documents = [
+        [[("bank", "b")], [(f"x{number}y{place}", "x") for place in range(number)]]
+        for number in range(5)
+    ]
+    documents = [[part for part in each if part] for each in documents]
+    (folder / "data").mkdir()
+    probe_run.write_senses(folder / "data/masc_noad.jsonl.gz", documents)
+    seeds = "--probe.num-seeds", "3", "--probe.seed", "7"
+    rows = measured(folder, "wsd", *seeds).tables["it-wsd"]
+    chosen = [np.random.default_rng(7 + n).permutation(5)[0] for n in range(3)]
+    assert len(set(chosen)) > 1
+    expected = [100 / (1 + number) for number in chosen]
+    for name in ("first sense", "layer 0", "layer 1"):
+        assert rows[name].scores["MASC F1"] == pytest.approx(expected)
+        # No lemma has two senses.
+        assert "MASC ambiguous F1" not in rows[name].scores
+
+
+def test_what_training_has_is_said_of_each_corpus(folder: Path):
+    (folder / "data").mkdir()
+    # Of two documents one is the test; both are alike: two lemmas of their own, and
+    # one that both have, with the same sense once and another sense once.
+    documents = [
+        [[("bank", "b"), ("bank", f"s{n}"), (f"v{n}", "v"), (f"w{n}", "w")]]
+        for n in range(2)
+    ]
+    for file in ("masc_noad", "semcor_wn30"):
+        probe_run.write_senses(folder / f"data/{file}.jsonl.gz", documents)
+    ran = measured(folder, "wsd", "--probe.num-seeds", "1")
+    facts = ran.facts["it-wsd"]
+    assert list(facts)[:2] == ["SemCor", "MASC"]
+    assert facts["MASC"] == (
+        "8 occurrences of 5 lemmas and 7 senses in 2 documents; of the test "
+        "occurrences 50.0 % have a lemma that training has (coverage), 25.0 % a sense "
+        "that it has, 50.0 % an ambiguous lemma"
+    )
+    first = ran.tables["it-wsd"]["first sense"].scores
+    # Of two senses that are equally frequent the first one seen, which is right once.
+    assert first["SemCor F1"] == (25,)
+    assert first["SemCor ambiguous F1"] == (50,)
+
+
+def test_tags_that_training_lacks_are_wrong_in_their_split(folder: Path):
+    known, unknown = [[("the", "A", "X"), ("bank", "B", "Y")]], [[("the", "C", "X")]]
+    splits = {"train": known * 40, "dev": unknown, "test": known}
+    probe_run.write_pos(folder / "data", splits)
+    options = "--probe.num-seeds 2 --probe.batch-words 8 --probe.learning-rate 0.1"
+    more = [*options.split(), "--tags", "upos", "xpos"]
+    rows = measured(folder, "pos", *more).tables["it-pos"]
+    for name in ("most frequent tag", "layer 0", "layer 1"):
+        scores = rows[name].scores
+        assert set(scores["UPOS dev"]) == {0}
+        for column in ("UPOS test", "XPOS dev", "XPOS test"):
+            assert set(scores[column]) == {100}
+
+
+def test_correlations_stand_under_their_split(folder: Path):
+    """Where people found all pairs as similar as one another there is none."""
+    pairs = [
+        (1.0, "the bank", "a river"),
+        (2.0, "the bank was good", "the bank was bad"),
+        (3.0, "Ann saw Bob", "Ann saw York"),
+    ]
+    alike = [(2.0, *sentences) for _, *sentences in pairs]
+    probe_run.write_pairs(folder / "data", {"dev": alike, "test": pairs})
+    ran = measured(folder, "sts")
+    scores = ran.tables["it-sts"]["layer 1, mean"].scores
+    assert set(scores) == {"test Spearman", "test Pearson"}
+    # Side by side with the other tasks stands that of test.
+    both = ran.tables["it"]["layer 1"].scores
+    assert both == {"STS-B Spearman, mean": scores["test Spearman"]}
+
+
+@pytest.mark.parametrize(
+    ("num_blocks", "specs"),
+    [
+        (3, ("mean(all)", "mix(all)")),
+        (4, ("mean(last4)", "concat(last4)", "mix(blocks)")),
+    ],
+)
+def test_specs_suit_the_size_of_the_model(num_blocks: int, specs, tmp_path: Path):
+    path = str(quick_models.save_bert(tmp_path / "bert", num_blocks=num_blocks))
+    subject = Subject.load(path, (), tmp_path)
+    assert subject.specs == specs
+    assert subject.layers == tuple("01234"[: num_blocks + 1])
+    # What is measured anyway is not measured twice.
+    given = ("last", "0", "last", "mean(all)")
+    assert Subject.load(path, given, tmp_path).specs == ("last", "mean(all)")
