@@ -110,3 +110,55 @@ def test_what_cannot_be(bert: str, tmp_path: Path):
     held = cached_features(bert, SENTENCES, tmp_path, name="x")
     with pytest.raises(ValueError, match=r"layers 0 to 2, not \[3\]"):
         held.read([0, 3])
+
+
+def test_whatever_the_vectors_depend_on_names_the_file(bert: str, tmp_path: Path):
+    def path(model: str = bert, sentences=SENTENCES, **options) -> Path:
+        held = cached_features(model, sentences, tmp_path, name="x", **options)
+        return held.path
+
+    first = path()
+    assert path(documents=[0, 0, 1]) == first  # nothing is shown to anything
+    others = [
+        path(sentences=[*SENTENCES[:2], ["a", "river", "of"]]),
+        path(pool="last"),
+        path(dtype="float32"),
+        path(keep=[np.array([0])] * 3),
+        path(keep=[np.array([1])] * 3),
+        path(context=3),
+        path(context="document"),
+        path(context=3, documents=[0, 0, 1]),
+        path(context=3, documents=[0, 1, 1]),
+    ]
+    params, tokenizer = bert_jax.load(bert)
+    doubled = jax.tree.map(lambda leaf: 2 * np.asarray(leaf), params)
+    changed = tmp_path / "model"
+    bert_jax.save(changed, params, tokenizer)
+    assert path(str(changed)) == first  # the same weights elsewhere
+    bert_jax.save(changed, doubled, tokenizer, overwrite=True)
+    others.append(path(str(changed)))
+    assert len({first, *others}) == len(others) + 1
+
+
+def test_going_on_late_in_a_document_shows_what_was_before(
+    bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A sentence sees as far back as the model reads, 62 sentences of one piece."""
+    words = np.random.default_rng(0).choice(["the", "bank", "of", "it", "we"], 130)
+    sentences = [[word] for word in words]
+    options = {"name": "x", "context": "document", "dtype": "float32"}
+    whole = cached_features(bert, sentences, tmp_path / "whole", **options)
+    append = features.StoreWriter.append
+    numbers = iter(range(130))
+
+    def fail(writer, vectors, words):
+        if next(numbers) == 100:
+            raise KeyboardInterrupt
+        append(writer, vectors, words)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(features.StoreWriter, "append", fail)
+        with pytest.raises(KeyboardInterrupt):
+            cached_features(bert, sentences, tmp_path, **options)
+    resumed = cached_features(bert, sentences, tmp_path, **options)
+    np.testing.assert_allclose(resumed.read([2]), whole.read([2]), atol=1e-5)

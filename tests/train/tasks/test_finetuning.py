@@ -27,6 +27,8 @@ from train.tasks.finetuning import (
     collate_batch,
     finetune,
     learning_rate,
+    learning_rates,
+    make_optimizer,
     mean_loss,
     score_examples,
 )
@@ -308,3 +310,29 @@ def test_padding_changes_neither_loss_nor_gradient(bert):
 def test_values_that_no_run_could_have(change, message):
     with pytest.raises(ValueError, match=message):
         Finetuning(**change)
+
+
+def test_decay_leaves_biases_normalisations_and_mixes_alone():
+    weights = {
+        "encoder": {"norm": {"scale": jnp.ones(2), "bias": jnp.ones(2)}},
+        "head": {
+            "mix_0": {"weights": jnp.ones(3), "gamma": jnp.ones(())},
+            "dense": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)},
+        },
+    }
+    optimizer = make_optimizer(Finetuning(weight_decay=0.25))
+    nothing = jax.tree.map(jnp.zeros_like, weights)
+    direction, _ = optimizer.update(nothing, optimizer.init(weights), weights)
+    expected = jax.tree.map(np.zeros_like, weights)
+    expected["head"]["dense"]["kernel"] += 0.25
+    jax.tree.map(np.testing.assert_array_equal, direction, expected)
+
+
+def test_the_encoder_learns_as_fast_as_the_head_unless_told():
+    rates = learning_rates(Finetuning(learning_rate=0.5, warmup_rate=0.0), 4)
+    np.testing.assert_allclose(rates["head"], [0.5, 0.375, 0.25, 0.125])
+    np.testing.assert_array_equal(rates["encoder"], rates["head"])
+    config = Finetuning(learning_rate=0.5, encoder_learning_rate=0.05, warmup_rate=0.0)
+    slower = learning_rates(config, 4)
+    np.testing.assert_allclose(slower["encoder"], [0.05, 0.0375, 0.025, 0.0125])
+    np.testing.assert_array_equal(slower["head"], rates["head"])

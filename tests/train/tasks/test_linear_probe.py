@@ -154,3 +154,26 @@ def test_what_cannot_be():
         ProbeConfig(num_epochs=0)
     with pytest.raises(ValueError, match="learning_rate"):
         ProbeConfig(learning_rate=0.0)
+
+
+def test_dev_and_test_are_standardised_as_train_was():
+    """Tag 1 is above zero in training; what is shifted is all above it, or below."""
+    values = np.array([-2, -1, 1, 2] * 4, np.float16)[:, None, None]
+    tags = np.array([0, 0, 1, 1] * 4)
+    mostly_one = np.array([0, 1, 1, 1] * 4)
+    given = {
+        "train": Examples([values], tags),
+        "dev": Examples([values + 9], mostly_one),
+        "test": Examples([values - 9], mostly_one),
+    }
+    outcome = train_probes(dataclasses.replace(CONFIG, learning_rate=0.3), 2, given)
+    assert outcome.dev == (75, 75, 75)
+    assert outcome.test == (25, 25, 25)
+
+
+def test_of_epochs_that_are_equal_on_dev_the_first_is_kept():
+    given = splits()
+    unknown = given["dev"]._replace(tags=np.full(500, -1))
+    outcome = train_probes(CONFIG, 3, {**given, "dev": unknown})
+    assert outcome.epochs == (1, 1, 1)
+    assert outcome.dev == (0, 0, 0)

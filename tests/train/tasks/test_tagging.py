@@ -1,11 +1,17 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 
+from embed_jax.store import StoreWriter
 from tests.train.tasks.tagged_features import SMALL, make_splits
+from train.tasks.features import Features
 from train.tasks.tagger import needed_layers
-from train.tasks.tagging import TaggedFeatures, train_taggers
+from train.tasks.tagging import TaggedFeatures, tag_names, train_taggers
+
+# Without BiLSTMs, whose steps take seconds to compile.
+LINEAR = dataclasses.replace(SMALL, num_layers=0)
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +106,51 @@ def test_what_no_tagger_can_have(field: str, value: object):
 def test_a_layer_that_is_not_there(splits):
     with pytest.raises(ValueError, match=r"layers 0\.\.2"):
         train_taggers(SMALL, "mix(last4)", splits)
+
+
+def test_of_epochs_that_are_equal_on_dev_the_first_is_kept(splits):
+    nameless = [["O"] * len(tags) for tags in splits["dev"].tags]
+    given = {**splits, "dev": splits["dev"]._replace(tags=nameless)}
+    config = dataclasses.replace(LINEAR, num_epochs=3)
+    outcome = train_taggers(config, "last", given)
+    assert outcome.epochs == (1, 1)
+    assert outcome.dev == (0, 0)
+
+
+def test_what_is_kept_is_what_dev_was_measured_with(splits):
+    # Noise, so that a later epoch is no better than an earlier one.
+    config = dataclasses.replace(LINEAR, learning_rate=0.3)
+    outcome = train_taggers(config, "embeddings", {**splits, "test": splits["dev"]})
+    assert outcome.test == outcome.dev
+    assert min(outcome.epochs) < SMALL.num_epochs
+
+
+def test_a_crf_sees_no_other_sentence(splits, tmp_path):
+    """The sentences of test in reverse order, so that others are their neighbours."""
+    test = splits["test"]
+    ends = test.features.offsets
+    rows = test.features.read(range(3)).reshape(ends[-1], -1)
+    path = tmp_path / "reversed.h5"
+    with StoreWriter(path, dim=rows.shape[1], metadata={"num_layers": 3}) as writer:
+        for start, end in reversed([*itertools.pairwise(ends)]):
+            writer.append(rows[start:end], ["w"] * (end - start))
+    turned = TaggedFeatures(Features(path, [False] * len(test.tags)), test.tags[::-1])
+    config = dataclasses.replace(LINEAR, decoder="crf", num_epochs=3)
+    ours, theirs = (
+        train_taggers(config, "1", {**splits, "test": each}).predictions[0]
+        for each in (test, turned)
+    )
+    assert ours == theirs[::-1]
+
+
+def test_weights_are_counted_of_one_tagger(splits):
+    config = dataclasses.replace(LINEAR, num_epochs=1)
+    # An affine map from eight numbers to four tags, and a mix of three layers.
+    assert train_taggers(config, "last", splits).num_params == 8 * 4 + 4
+    assert train_taggers(config, "mix(all)", splits).num_params == 8 * 4 + 4 + 3 + 1
+
+
+def test_tags_are_those_of_training_and_o_is_the_first():
+    splits = {"train": [["B-A", "O"], ["I-A"]], "dev": [["B-Z"]]}
+    assert tag_names(splits) == ["O", "B-A", "I-A"]
+    assert tag_names({"train": [["B-Z", "B-A"]]}) == ["B-A", "B-Z"]
