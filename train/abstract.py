@@ -95,7 +95,7 @@ def abstract_step(experiment: Experiment, mesh: Mesh, dtype: jnp.dtype) -> Abstr
             "optimiser": state.moments,
             "batch": (batch, state.carry),
         },
-        kept_bytes=lambda: _kept_bytes(objective, state, batch, mesh),
+        kept_bytes=lambda: kept_bytes_of(objective, state, batch, mesh),
         model_flops=objective.flops_per_batch,
         row_length=_row_length(experiment),
     )
@@ -165,7 +165,7 @@ def _row_length(experiment: Experiment) -> int:
     return experiment.objective.length
 
 
-def _kept_bytes(
+def kept_bytes_of(
     objective: Objective, state: TrainState, batch: Batch, mesh: Mesh
 ) -> int:
     """Add up what differentiation keeps, the weights themselves left out."""

@@ -233,7 +233,7 @@ class Planning(Directories):
             patch.setattr("train.plan.chip_of", lambda kind: CHIP)
             patch.setattr("train.plan.abstract_embedding", embedding)
             patch.setattr("train.abstract.make_step", make_step)
-            patch.setattr("train.abstract._kept_bytes", lambda *_: 0)
+            patch.setattr("train.abstract.kept_bytes_of", lambda *_: 0)
             patch.setattr(CompiledStep, "__init__", lambda *_: None)
             patch.setattr(CompiledStep, "compile", compile)
             line = [config, "--topology", "v5e:4x4", *small(config), *given]
