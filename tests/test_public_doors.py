@@ -29,16 +29,14 @@ def is_ours(module: str) -> bool:
     return module.partition(".")[0] in PACKAGES
 
 
-def own_names(tree: ast.AST) -> set[str]:
+def own_names(nodes: list[ast.AST]) -> set[str]:
     """Return what the file defines itself, as a function or as an attribute of self."""
     names = {
-        node.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)
     }
     return names | {
         node.attr
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
         if isinstance(node.value, ast.Name) and node.value.id == "self"
     }
@@ -46,16 +44,16 @@ def own_names(tree: ast.AST) -> set[str]:
 
 def private_names(source: str) -> Iterator[tuple[int, str]]:
     """Yield the line and the name of what a file reaches that is not its own."""
-    tree = ast.parse(source)
-    own = own_names(tree) | OF_NAMED_TUPLES
+    nodes = list(ast.walk(ast.parse(source)))
+    own = own_names(nodes) | OF_NAMED_TUPLES
     foreign = {
         (alias.asname or alias.name).partition(".")[0]
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Import)
         for alias in node.names
         if not is_ours(alias.name)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.ImportFrom(module=str(module)) if is_ours(module):
                 for part in [*module.split("."), *(alias.name for alias in node.names)]:
