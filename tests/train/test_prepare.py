@@ -428,7 +428,7 @@ def test_what_no_preparation_has_made_is_not_replaced(
         path.mkdir()
         (path / "tokens.npy").write_bytes(b"my own")
     before = contents(data.directory)
-    with pytest.raises(FileExistsError, match=rf"{name} is there already.*data\.directory"):
+    with pytest.raises(FileExistsError, match=rf"{name} is there .*data\.directory"):
         prepare(data, silent)
     assert contents(data.directory) == before
 
