@@ -178,6 +178,7 @@ class Pretraining:
             run.error,
             refused=lambda: re.findall(r": another ([\w, ]+);", run.error),
             batches=lambda: [digest(batch) for _, _, batch in run.made],
+            instances=lambda: max(num_instances(batch) for _, _, batch in run.made),
             weights=lambda: [*run.drawn, digest(run.made[0][1].params)],
             values=lambda: values(run.made[0][1].params),
             step=lambda: [program(*made) for made in run.first_of_phases()],
@@ -395,6 +396,12 @@ def digest(tree: Any) -> str:
 def program(step: Callable, *arguments: Any) -> str:
     """Return the text of what would be computed."""
     return plain(str(jax.make_jaxpr(step)(*arguments)))
+
+
+def num_instances(batch: Any) -> int:
+    """Return how many texts a row of a batch has at most; a biLM's have one."""
+    sequences = getattr(batch.rows, "sequences", None)
+    return 1 if sequences is None else int(np.max(sequences))
 
 
 def values(tree: Any) -> list[float]:

@@ -75,7 +75,7 @@ LOOP = {
 }
 # Of every model and text.
 EVERY = {
-    "--batch-size": Option("--batch-size 16", "batches"),
+    "--batch-size": Option("--batch-size 16", ("batches", "step")),
     "--seed": Option(
         "--seed 1", ("weights", "batches", "step"), "--model.dropout-rate 0.1"
     ),
@@ -152,13 +152,15 @@ OF_BERT = {
     "--data.tokenizer": Option(
         "--data.tokenizer text/tokenizer", "refused", to=["tokenizer"]
     ),
-    "--objective.pairs": Option("--objective.pairs nsp", "batches"),
+    "--objective.pairs": Option("--objective.pairs nsp", ("batches", "weights")),
     "--objective.length": Option("--objective.length 16", "batches"),
     "--objective.masking-rate": Option("--objective.masking-rate 0.5", "batches"),
     "--objective.whole-words": Option("--objective.whole-words", "batches"),
     "--objective.short-rate": Option("--objective.short-rate 0.9", "batches"),
     "--objective.packed": Option("--objective.no-packed", "batches"),
-    "--objective.max-instances": Option("--objective.max-instances 2", "batches"),
+    "--objective.max-instances": Option(
+        "--objective.max-instances 1", "instances", "--objective.short-rate 1", 1
+    ),
 }
 BY_THE_TEXT = "the prepared text decides"
 IGNORED_BY_BERT = {
