@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The curves of a run, as TensorBoard reads them."""
 
+import importlib
 import math
 import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tensorboardX.record_writer import RecordWriter
@@ -41,12 +42,11 @@ class Curves:
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Append a point to each named curve, unless the disk fails."""
-        # Imported here: it takes seconds where torch is installed, which it imports.
-        from tensorboardX.proto.event_pb2 import Event
-        from tensorboardX.proto.summary_pb2 import Summary
-
-        points = [Summary.Value(tag=name, simple_value=y) for name, y in values.items()]
-        event = Event(wall_time=time.time(), step=step, summary=Summary(value=points))
+        of = _messages("summary").Summary
+        points = [of.Value(tag=name, simple_value=y) for name, y in values.items()]
+        event = _messages("event").Event(
+            wall_time=time.time(), step=step, summary=of(value=points)
+        )
         try:
             writer = self._writer = self._writer or self._open()
             writer.write(event.SerializeToString())
@@ -68,7 +68,6 @@ class Curves:
             self.is_whole = False
 
     def _open(self) -> "RecordWriter":
-        from tensorboardX.proto.event_pb2 import Event, SessionLog
         from tensorboardX.record_writer import RecordWriter
 
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -76,12 +75,13 @@ class Curves:
         # TensorBoard reads files in the order of their names.
         name = f"events.out.tfevents.{now:.6f}.{socket.gethostname()}"
         path = self._directory / name
-        start = SessionLog(status=SessionLog.START)
-        events = [Event(wall_time=now, file_version="brain.Event:2")]
+        of = _messages("event")
+        start = of.SessionLog(status=of.SessionLog.START)
+        events = [of.Event(wall_time=now, file_version="brain.Event:2")]
         if self._step:
             # Points of this step and of later ones are dropped.
             first = self._step + 1
-            events.append(Event(wall_time=now, step=first, session_log=start))
+            events.append(of.Event(wall_time=now, step=first, session_log=start))
         writer = RecordWriter(str(path))
         try:
             for event in events:
@@ -95,3 +95,11 @@ class Curves:
             raise
         self._step = 0
         return writer
+
+
+def _messages(name: str) -> Any:
+    """Return a module of TensorBoard's messages, whose classes are made as it loads.
+
+    Not loaded before: it takes seconds where torch is installed, which it imports.
+    """
+    return importlib.import_module(f"tensorboardX.proto.{name}_pb2")
