@@ -768,7 +768,7 @@ def test_overwriting_replaces_models_only(tmp_path):
     precious.mkdir()
     (precious / "chapter.tex").write_text("years")
     for path in (precious, precious / "chapter.tex"):
-        with pytest.raises(FileExistsError, match="holds no config.json"):
+        with pytest.raises(FileExistsError, match=r"holds no config\.json"):
             bert_jax.save(path, make_params(), make_tokenizer(), overwrite=True)
     assert snapshot(precious) == {"chapter.tex": b"years"}
     empty = tmp_path / "empty"

@@ -522,7 +522,7 @@ def test_overwriting_is_asked_for_and_replaces_models_only(tmp_path):
     assert not (path / "stale.hdf5").exists()
     (path / "options.json").unlink()
     before = {file.name for file in path.iterdir()}
-    with pytest.raises(FileExistsError, match="holds no options.json"):
+    with pytest.raises(FileExistsError, match=r"holds no options\.json"):
         elmo_jax.save(path, params, tokenizer, overwrite=True)
     assert {file.name for file in path.iterdir()} == before
 
