@@ -196,6 +196,23 @@ def test_bfloat16_is_close_and_is_asked_for(params):
     assert 1e-4 < difference.max() < 0.2
 
 
+def test_in_bfloat16_kernels_are_read_in_bfloat16(params):
+    """So that rounding them beforehand changes nothing."""
+    tokens = make_tokens()
+
+    def rounded(path, leaf):
+        is_read = path[-1].key == "kernel"
+        return leaf.astype(jnp.bfloat16).astype(leaf.dtype) if is_read else leaf
+
+    before = jax.tree_util.tree_map_with_path(rounded, params)
+    for dtype, is_same in ((jnp.bfloat16, True), (jnp.float32, False)):
+        one, other = (
+            np.asarray(bert_jax.embed(weights, tokens, "last", dtype=dtype))
+            for weights in (params, before)
+        )
+        assert np.array_equal(one, other) == is_same
+
+
 def test_positions_may_be_given(params):
     tokens = make_tokens(rows=2, length=6)
     by_default = bert_jax.apply_encoder(params, tokens)

@@ -294,6 +294,14 @@ def test_vectors_are_the_callers_own():
         assert_close(vectors, expected + 1)
 
 
+def test_a_batch_may_hold_no_word_twice(alone, monkeypatch):
+    """More distinct words than are kept otherwise are kept for its sake."""
+    monkeypatch.setattr("elmo_jax.reader.NUM_TYPES", 4)
+    assert len({word for words in POOL[:4] for word in words}) > 4
+    vectors = elmo_jax.embed_words(PARAMS, TOKENIZER, POOL[:4], ALL, token_budget=64)
+    assert_all_close(vectors, alone[:4])
+
+
 def test_nothing_in_nothing_out():
     assert elmo_jax.embed_words(PARAMS, TOKENIZER, []) == []
     empty = elmo_jax.embed_sentences(

@@ -240,6 +240,24 @@ def test_bfloat16_is_close_and_is_asked_for():
         assert 1e-4 < layer.max() < 0.1
 
 
+def test_in_bfloat16_kernels_are_read_in_bfloat16():
+    """So that rounding them beforehand changes nothing."""
+    params = draw_params(CHARACTERS)
+    tokens = widen(ElmoTokenizer(CHARACTERS)(SENTENCES * 2), CHARACTERS, 16, 16)
+
+    def rounded(path, leaf):
+        is_read = path[-1].key in ("kernel", "projection")
+        return leaf.astype(jnp.bfloat16).astype(leaf.dtype) if is_read else leaf
+
+    before = jax.tree_util.tree_map_with_path(rounded, params)
+    for dtype, is_same in ((jnp.bfloat16, True), (jnp.float32, False)):
+        one, other = (
+            np.asarray(embed(weights, tokens, "concat(all)", dtype=dtype))
+            for weights in (params, before)
+        )
+        assert np.array_equal(one, other) == is_same
+
+
 # Dropout
 
 

@@ -119,6 +119,8 @@ SLIPS = [
         ).astype(dtype)
         """,
         tests=("tests/elmo_jax/test_lstm.py", "tests/train/objectives/test_bilm.py"),
+        equivalent="on a CPU products of 16 bits are summed in float32 either way: "
+        "equal bit for bit with 64, 1,024 and 5,000 rows",
     ),
     Slip(
         behaviour="Options that name no directions have as many as the caller says",
