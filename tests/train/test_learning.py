@@ -15,6 +15,7 @@ from train.pretrain import pretrain
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_the_training_fixture_of_bilm_tf_falls_below_a_perplexity_of_20(
     data_dir, tmp_path
 ):
