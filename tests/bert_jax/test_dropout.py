@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Coins of dropout are fair, and no two that should differ are alike."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import bert_jax
+from bert_jax.attention import who_sees
 from bert_jax.dropout import Dropout, drop, row_seeds
+from bert_jax.encoder import Block
 from embed_jax.mesh import data_mesh, shard_rows
 
 ROWS, PLACES = 256, (64, 96)
@@ -76,3 +81,24 @@ def test_devices_toss_the_same_coins():
 def test_without_chance_nothing_happens():
     assert Dropout(0.3).apply({}, ONES, True) is ONES
     assert Dropout(0.0).apply({}, ONES, False) is ONES
+
+
+@pytest.mark.parametrize("half", ["attention", "mlp"])
+def test_dropout_falls_on_what_each_half_of_a_block_adds(half):
+    """The other half adds nothing, and within attention nothing is dropped."""
+    config = dataclasses.replace(
+        bert_jax.TINY, dropout_rate=0.5, attention_dropout_rate=0.0, num_blocks=1
+    )
+    states = jax.random.normal(jax.random.key(0), (4, 6, config.layer_dim))
+    seen = who_sees(jnp.ones((4, 6), bool), None)
+    block = Block(config, jnp.dtype(jnp.float32))
+    weights = block.init(jax.random.key(1), states, seen)["params"]
+    silent = {"attention": "mlp", "mlp": "attention"}[half]
+    last = {"attention": "out", "mlp": "down"}[silent]
+    weights[silent][last] = jax.tree.map(jnp.zeros_like, weights[silent][last])
+
+    def run(seed):
+        rngs = {"dropout": jax.random.key(seed)}
+        return block.apply({"params": weights}, states, seen, False, rngs=rngs)
+
+    assert np.abs(run(0) - run(1)).max() > 1e-3

@@ -196,6 +196,17 @@ def test_bfloat16_is_close_and_is_asked_for(params):
     assert 1e-4 < difference.max() < 0.2
 
 
+def test_several_specs_are_computed_in_the_type_that_is_asked_for(params):
+    tokens, specs = make_tokens(), ("last", "mean(all)")
+    together = bert_jax.embed(params, tokens, specs, dtype=jnp.bfloat16)
+    for spec, vectors in zip(specs, together, strict=True):
+        alone = bert_jax.embed(params, tokens, spec, dtype=jnp.bfloat16)
+        assert vectors.dtype == alone.dtype
+        np.testing.assert_array_equal(vectors, alone)
+        exact = bert_jax.embed(params, tokens, spec)
+        assert not np.array_equal(vectors.astype(jnp.float32), exact)
+
+
 def test_in_bfloat16_kernels_are_read_in_bfloat16(params):
     """So that rounding them beforehand changes nothing."""
     tokens = make_tokens()

@@ -102,6 +102,43 @@ def test_rows_spread_over_devices_give_the_same():
     assert spread[0].sharding.spec == PartitionSpec("data")
 
 
+def test_the_compiler_is_told_what_a_kernel_computes():
+    """Two products forward; the way back makes the scores again, and four slopes."""
+    *operands, change = make_operands()
+    sequences = make_sequences(T, ROW_LENGTHS, packed=False)
+    form = Form(64, False, 0.0, interpret=False)
+
+    def run(*operands):
+        return fused_attention(*operands, sequences, seeds_of(RATE), form)
+
+    def there_and_back(*operands):
+        return jax.vjp(run, *operands)[1](change)
+
+    estimates = [
+        equation.params["cost_estimate"]
+        for equation in equations_in(jax.make_jaxpr(there_and_back)(*operands).jaxpr)
+        if equation.primitive.name == "pallas_call"
+    ]
+    # Each head compares every two positions, at two operations for each of 64 numbers.
+    pairs = B * 4 * T * T
+    assert [each.flops for each in estimates] == [
+        2 * products * 64 * pairs for products in (2, 5)
+    ]
+    size = B * T * 256 * 4
+    assert [each.bytes_accessed for each in estimates] == [4 * size, 7 * size]
+    assert [each.transcendentals for each in estimates] == [pairs, pairs]
+
+
+def equations_in(jaxpr):
+    """Yield the equations of a traced program, those of its calls too."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in equation.params.values():
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns") and equation.primitive.name != "pallas_call":
+                yield from equations_in(inner)
+
+
 def test_what_has_no_kernel_is_written_out():
     assert fits(512, 1024, 64)
     assert not fits(640, 768, 64)  # too long

@@ -476,6 +476,20 @@ def test_long_rows():
             inspect.unwrap(WordPieceTokenizer.__call__)(letters, ["a"], long=long)
 
 
+def test_a_pair_that_just_fits_is_not_too_long():
+    for long in ("error", "truncate"):
+        tokens = make_tokenizer(max_length=6)(["the bank"], ["river"], long=long)
+        assert tokens.word_ids.tolist() == [[-1, 0, 1, -1, 2, -1]]
+
+
+def test_rows_are_padded_to_the_length_that_is_asked_for():
+    tokenizer = make_tokenizer(max_length=9)
+    for pairs in (None, ["river"]):
+        tokens = tokenizer(["the bank"], pairs, pad_to=9)
+        assert tokens.ids.shape == tokens.mask.shape == (1, 9)
+        assert tokens.mask.sum() == (4 if pairs is None else 6)
+
+
 def test_a_pair_loses_the_end_of_its_longer_half():
     short = make_tokenizer(max_length=8)
     tokens = short(["the bank is"], ["we sat by the river"], long="truncate")

@@ -240,6 +240,18 @@ def test_bfloat16_is_close_and_is_asked_for():
         assert 1e-4 < layer.max() < 0.1
 
 
+def test_several_specs_are_computed_in_the_type_that_is_asked_for():
+    params = draw_params(CHARACTERS)
+    tokens = widen(ElmoTokenizer(CHARACTERS)(SENTENCES * 2), CHARACTERS, 16, 16)
+    specs = ("last", "mean(all)")
+    together = embed(params, tokens, specs, dtype=jnp.bfloat16)
+    for spec, vectors in zip(specs, together, strict=True):
+        alone = embed(params, tokens, spec, dtype=jnp.bfloat16)
+        np.testing.assert_allclose(vectors, alone, rtol=0, atol=1e-6)
+        exact = np.asarray(embed(params, tokens, spec))
+        assert np.abs(np.asarray(vectors) - exact).max() > 1e-4
+
+
 def test_in_bfloat16_kernels_are_read_in_bfloat16():
     """So that rounding them beforehand changes nothing."""
     params = draw_params(CHARACTERS)

@@ -16,6 +16,17 @@ def test_one_process_agrees_with_itself():
         raise OSError("no such file")
 
 
+@pytest.mark.parametrize("error", [ValueError, OSError])
+def test_what_fails_here_is_told_to_the_others(monkeypatch, error):
+    told = []
+    monkeypatch.setattr(agreement, "from_all", lambda number: [told.append(number)])
+    with pytest.raises(error, match="no such"), all_or_none():
+        raise error("no such file")
+    with all_or_none():
+        pass
+    assert told == [1, 0]
+
+
 @pytest.mark.parametrize(("failed", "named"), [([0, 1, 1], 1), ([0, 0, 1], 2)])
 def test_what_fails_elsewhere_fails_here(monkeypatch, failed, named):
     monkeypatch.setattr(agreement, "from_all", lambda number: failed)

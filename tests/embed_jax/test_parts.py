@@ -215,6 +215,20 @@ def test_a_part_that_is_missing_is_no_zeros(tmp_path):
         VectorStore(path)
 
 
+def test_a_part_that_holds_other_sentences_is_not_taken(tmp_path):
+    """Of the same settings and the same name, but not of this division."""
+    path = tmp_path / "s.h5"
+    shared = open_parts(path, 2)
+    write_part(shared, 0)
+    mine = share(1, 2)
+    with shared.writer(1, range(mine.start + 1, mine.stop)) as writer:
+        for number in range(mine.start + 1, mine.stop):
+            writer.append(*sentence(number))
+    with pytest.raises(ValueError, match=r"-1-of-2\.h5 is not the part of .* follows"):
+        shared.publish()
+    assert not path.exists()
+
+
 def test_a_part_of_other_settings_is_no_part(tmp_path):
     path, other = tmp_path / "s.h5", tmp_path / "other.h5"
     write(path, 2)

@@ -39,6 +39,20 @@ def test_options_go_before_the_environment(environment):
     assert Processes(coordinator="nowhere:1").place() == Place(2, 8)
 
 
+def test_the_coordinator_of_an_option_goes_before_that_of_the_environment(environment):
+    environment.setenv("JAX_COORDINATOR_ADDRESS", "theirs:1")
+    asked = []
+    initialize = "jax.distributed.initialize"
+    environment.setattr(initialize, lambda *given, **_: asked.append(given))
+    preemption = jax.config.jax_enable_preemption_service
+    try:
+        Processes(coordinator="ours:2", num_processes=4, process_id=3).join()
+        Processes(num_processes=4, process_id=3).join()
+    finally:
+        jax.config.update("jax_enable_preemption_service", preemption)
+    assert asked == [("ours:2", 4, 3), ("theirs:1", 4, 3)]
+
+
 @pytest.mark.parametrize(
     ("processes", "message"),
     [

@@ -1,5 +1,6 @@
 """An exported model gives the vectors of the model, without this project."""
 
+import dataclasses
 import io
 import json
 import runpy
@@ -82,12 +83,13 @@ def test_text_is_read_as_the_model_reads_it(kind: str, tmp_path: Path):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_a_word_table_is_read_too(tmp_path: Path):
+@pytest.mark.parametrize("counts", [(), (3, 3, 9, 4, 3, 2, 1)])
+def test_a_word_table_is_read_too(tmp_path: Path, counts: tuple[int, ...]):
     config = elmo_jax.ElmoConfig(
         char_cnn=None, vocab_size=7, num_blocks=2, cell_dim=6, projection_dim=4
     )
     vocabulary = elmo_jax.Vocabulary(
-        ("<S>", "</S>", "<UNK>", "the", "river", "of", "money")
+        ("<S>", "</S>", "<UNK>", "the", "river", "of", "money"), counts
     )
     params = elmo_jax.init_params(jax.random.key(1), config)
     tokenizer = elmo_jax.ElmoTokenizer(config, vocabulary)
@@ -116,6 +118,18 @@ def test_one_program_serves_all_shapes_and_platforms(tmp_path: Path):
         )
         expected = bert_jax.embed(params, tokens, SPEC)
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_padding_is_the_piece_of_the_vocabulary(tmp_path: Path):
+    pieces = [*PIECES[1:4], "[PAD]", *PIECES[4:]]
+    tokenizer = bert_jax.WordPieceTokenizer.from_vocab(pieces, cased=False)
+    config = dataclasses.replace(bert_jax.TINY, pad_id=3)
+    params = bert_jax.init_params(jax.random.key(0), config)
+    bert_jax.save(tmp_path / "model", params, tokenizer)
+    assert run_export(str(tmp_path / "model"), tmp_path / "artefact") == 0
+    manifest = json.loads((tmp_path / "artefact/manifest.json").read_text())
+    specials = {"pad_id": 3, "cls_id": 1, "sep_id": 2}
+    assert specials.items() <= manifest["text"].items()
 
 
 def test_layers_above_those_asked_for_are_left_out(tmp_path: Path):

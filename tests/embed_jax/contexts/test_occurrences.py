@@ -46,6 +46,26 @@ def test_a_context_is_the_text_around_the_word(split, text):
         assert context.line == 5
 
 
+@pytest.mark.parametrize(
+    ("word", "near"),
+    [
+        # Of one of four letters those that share its first three.
+        ("cart", {"carpenter", "card"}),
+        # Of a shorter one those alone that are alike as a whole.
+        ("car", {"card"}),
+        ("Zebra", set()),
+    ],
+)
+def test_near_words_of_a_text_are_offered(tmp_path, word, near):
+    path = tmp_path / "text.txt"
+    path.write_text("The carpenter had a card; catastrophes, he said.\n")
+    with pytest.raises(ValueError, match="no word") as caught:
+        find_lines(path, WordForms((word,)))
+    offered = {part for part in str(caught.value).split('"')[1::2] if part != word}
+    assert offered == near
+    assert ("nor one like it" in str(caught.value)) == (not near)
+
+
 def test_of_several_equal_words_the_right_one_is_cut_out():
     words = ["bank", "'", "s", "bank", ",", "bank"]
     befores = [cut_context(1, "bank's bank,bank", words, p).before for p in (0, 3, 5)]
