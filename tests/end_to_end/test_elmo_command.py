@@ -330,16 +330,16 @@ def test_a_terminated_process_leaves_nothing(model, tmp_path):
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("the bank of the river\n" * 300_000)
     line = [sys.executable, "-m", "elmo_jax.score", model, corpus]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*map(str, line), str(tmp_path / "scores.tsv")],
         stderr=subprocess.PIPE,
         text=True,
-    )
-    while not (tmp_path / "scores.tsv.new").exists():
-        assert process.poll() is None
-        time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    _, error = process.communicate(timeout=120)
+    ) as process:
+        while not any(tmp_path.glob("scores.tsv.*.new")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "nothing is kept" in error
     assert "Traceback" not in error
