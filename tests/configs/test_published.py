@@ -23,6 +23,7 @@ from train.data.masked_lm_batches import EVALUATION_RATE, MaskedLmConfig
 from train.objectives.build import heads_of
 from train.optimizer import Adagrad, BertAdam, Lamb
 from train.phases import make_phased_optimizer, phases_of
+from train.tasks.finetuned_elmo import DROPOUT_RATE
 
 Numbers = dict[str, Any]
 WIKIPEDIA, BILLION_WORDS = "wikipedia/20230601.en", "lm1b"
@@ -400,6 +401,14 @@ DEFAULTS = [
 )
 def test_what_is_not_said_is_as_published(default: Any, expected: Numbers):
     assert numbers_of(default, expected) == expected
+
+
+def test_half_of_a_bilms_vectors_are_dropped_before_a_classifier():
+    """Peters et al. 2018, appendix A; where a configuration leaves it to the model."""
+    for name in ("finetune_elmo_ner", "finetune_elmo_polarity"):
+        config = importlib.import_module(f"configs.{name}").config()
+        assert config.dropout_rate is None
+    assert DROPOUT_RATE == 0.5
 
 
 def test_held_out_text_is_hidden_at_the_published_rate():

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the loop of `train.pretrain` writes, and when; its steps are not computed."""
 
+import dataclasses
 import math
+import shutil
 
 import pytest
 
 from tests.options.observed_commands import PACKAGES, Trained
 from tests.options.observed_run import Corpora, Pretraining, Run, small
+from tests.train.experiments import KINDS, make_experiment
 from train.pretrain import main
+from train.setup import set_up
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +93,17 @@ def test_the_encoder_of_a_run_is_loaded_with_heads_or_without(
     bare, _ = PACKAGES[kind].load(path, encoder_only=True)
     assert not bare.heads
     assert set(bare.encoder) == set(params.encoder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_never_measures_needs_no_held_out_text(kind, folder, tmp_path):
+    experiment = make_experiment(kind, folder)
+    directory = tmp_path / "data"
+    shutil.copytree(experiment.data.directory, directory)
+    shutil.rmtree(directory / "held_out")
+    data = dataclasses.replace(experiment.data, directory=directory)
+    measured = dataclasses.replace(experiment, data=data)
+    with pytest.raises(ValueError, match="held_out: no such store"):
+        set_up(measured)
+    (objective,) = set_up(dataclasses.replace(measured, eval_every=0)).objectives
+    assert objective.held_out is None

@@ -5,14 +5,16 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.train import probe_run, quick_models
 from tests.train.tiny_models import save_bert, save_elmo
-from train.probe import main
+from train.probe import Command, main
 from train.tasks import similarity
+from train.tasks.linear_probe import train_probes
 from train.tasks.probing import Subject
 from train.tasks.results import read_rows
 from train.tasks.similarity import BERT_POOLINGS
@@ -71,6 +73,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_universal_tags_are_probed_for_unless_others_are_asked_for():
+    assert Command(model="", output=Path("out")).tags == ("upos",)
+
+
 @pytest.mark.usefixtures("compilations")
 @pytest.mark.parametrize("save", [save_bert, save_elmo])
 def test_tables_and_picture(
@@ -84,6 +90,13 @@ def test_tables_and_picture(
     # Each one takes a compilation.
     two = {name: BERT_POOLINGS[name] for name in ("mean", "cls")}
     monkeypatch.setattr(similarity, "BERT_POOLINGS", two)
+    shares = np.array([[0.25, 0.25, 0.5], [0.75, 0.25, 0.0]])
+
+    def probes_with_shares(*arguments: Any) -> Any:
+        outcome = train_probes(*arguments)
+        return outcome._replace(mixes=(shares,)) if outcome.mixes else outcome
+
+    monkeypatch.setattr("train.tasks.pos_by_layer.train_probes", probes_with_shares)
     path = save(tmp_path / "tiny")
     given = ["--model", path, "--output", str(tmp_path / "new/out")]
     given += ["--cache", str(tmp_path / "cache"), "--tags", "upos", "xpos"]
@@ -107,7 +120,8 @@ def test_tables_and_picture(
     assert pos[0].scores["UPOS test"] == (100,)
     assert min(pos[1].scores["UPOS test"]) > 95
     assert len(pos[1].scores["UPOS test"]) == 2
-    assert "UPOS shares ." in pos[4].note
+    # The mean of both seeds.
+    assert "UPOS shares .50 .25 .25" in pos[4].note
     wsd = {row.name: row for row in read_rows(tmp_path / "new/out-wsd.json")}
     assert list(wsd) == ["first sense", *layers, *specs]
     # The word is the same; the word before tells the senses apart.

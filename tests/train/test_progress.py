@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run tells while it goes on."""
 
+import math
+
 from embed_jax.mesh import data_mesh
 from tests.train.experiments import make_experiment
-from train.log import RunLog
+from train.log import Interval, RunLog
 from train.objectives.objective import Mean
 from train.progress import Progress
 
@@ -30,6 +32,22 @@ class Objective:
     def loss(self, params, carry, batch, weights, key): ...
 
     def measure(self, params): ...
+
+
+def test_a_line_has_the_means_since_the_line_before_it():
+    """Each mean by its own weight; what nothing was counted of is no number."""
+    interval = Interval()
+    for total, weight in ((6.0, 2.0), (0.0, 1.0)):
+        interval.add({"loss": (total, weight), "pair_loss": (total, 0.0)})
+    means = interval.take()
+    assert means["loss"] == 2.0
+    assert math.isnan(means["pair_loss"])
+    assert interval.take() == {}
+    interval.add({"loss": (5.0, 1.0)})
+    # A run that goes on begins with what its checkpoint holds.
+    again = Interval(interval.sums)
+    again.add({"loss": (1.0, 1.0)})
+    assert (interval.take(), again.take()) == ({"loss": 5.0}, {"loss": 3.0})
 
 
 def test_a_line_does_not_make_the_first_epoch_anew(tmp_path, monkeypatch, capsys):

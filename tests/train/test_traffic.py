@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a program moves, counted by hand and by the compiler."""
 
+from collections import Counter
+
 import jax
 import jax.numpy as jnp
 import pytest
 
 from train.program import read_program
-from train.traffic import traffic_of
+from train.traffic import Traffic, traffic_of
 
 ROW = 512 * 4
 TABLE = "f32[1000,512]{1,0:T(8,128)}"
@@ -15,6 +17,21 @@ TABLE = "f32[1000,512]{1,0:T(8,128)}"
 def count(entry, *computations):
     text = "\n".join([*computations, "ENTRY %main () -> f32[] {", *entry, "}"])
     return traffic_of(read_program(text))
+
+
+def test_the_parts_that_move_most_come_first():
+    sources = {
+        "jit(f)/Encoder/layer_0/mlp/up/dot_general": 5,
+        "jit(f)/softmax/dot_general": 40,
+        "jit(f)/Encoder/layer_1/mlp/down/dot_general": 6,
+        "jit(f)/add": 20,
+    }
+    parts = Traffic(71, 71, Counter(sources)).by_part()
+    assert list(parts.items()) == [
+        ("softmax", 40),
+        ("the rest", 20),
+        ("Encoder/layer/mlp", 11),
+    ]
 
 
 def test_an_instruction_reads_its_operands_and_writes_its_results():

@@ -4,6 +4,7 @@
 from benchmarks.slips.slip import Slip
 
 FINETUNE = (
+    "tests/train/tasks/test_classifier.py",
     "tests/train/tasks/test_finetuning.py",
     "tests/train/tasks/test_finetuned_models.py",
     "tests/train/test_finetune.py",

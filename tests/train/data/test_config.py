@@ -2,14 +2,15 @@
 """The least values that a preparation takes, and what is just below them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from train.data.config import DataConfig, PieceData, WordData
+from train.data.config import DataConfig, PieceData, WordData, fingerprint
 from train.data.sources import DocstringSource
 
 
-def make(kind: type[DataConfig], **changes: int) -> DataConfig:
+def make(kind: type[DataConfig], **changes: Any) -> DataConfig:
     return kind(source=DocstringSource(), directory=Path("nowhere"), **changes)
 
 
@@ -28,6 +29,20 @@ def test_the_least_value_is_taken_and_one_below_it_is_not(kind, name, least):
     assert getattr(make(kind, **{name: least}), name) == least
     with pytest.raises(ValueError, match=name):
         make(kind, **{name: least - 1})
+
+
+def test_weights_beside_a_tokeniser_do_not_make_it_another(tmp_path):
+    """Nor are they read, which would take long; what belongs to it does."""
+    (tmp_path / "vocab.txt").write_text("[UNK]")
+    data = make(PieceData, tokenizer=tmp_path)
+    before = fingerprint(data)
+    (tmp_path / "model.safetensors").write_bytes(bytes(9))
+    (tmp_path / "tokenizer.json.lock").write_text("")
+    assert fingerprint(data) == before
+    for name in ("tokenizer_config.json", "vocab.txt", "spiece.model"):
+        (tmp_path / name).write_text("another")
+        assert fingerprint(data) != before
+        before = fingerprint(data)
 
 
 def test_nothing_is_held_out_of_a_text_that_is_not_to_be_measured():

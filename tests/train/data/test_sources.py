@@ -54,6 +54,25 @@ def test_lines_are_read_in_their_form(
     assert read(source, tmp_path / "cache") == documents
 
 
+@pytest.mark.parametrize(
+    ("form", "paragraphs"),
+    [
+        ("prose", [["Mr. Hall came in. He sat.", "She stood.", "The end."]]),
+        (
+            "documents",
+            [["Mr. Hall came in.", "He sat."], ["She stood."], ["The end."]],
+        ),
+    ],
+)
+def test_paragraphs_of_prose_lie_between_blank_lines(
+    text: Path, tmp_path: Path, form: forms.Form, paragraphs: list[list[str]]
+) -> None:
+    """What a tokeniser is trained on; the lines of other forms are sentences."""
+    documents = open_documents(TextSource(patterns=(str(text),), form=form), tmp_path)
+    found = [documents.paragraphs(index) for index in range(len(documents))]
+    assert [[" ".join(each.split()) for each in one] for one in found] == paragraphs
+
+
 def test_sentences_are_split_in_dialogue_and_after_names() -> None:
     text = (
         "“Don’t be _silly_,” said Mr. H. G. Wells--“I\ncan’t. You won't.”\n"

@@ -269,7 +269,7 @@ class Toy(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split):
         yield 0, {"tokens": [split, "Lee"], "ner": [2, 2]}
-        yield 1, {"tokens": ["é", " "], "ner": [0, 0]}
+        yield 1, {"tokens": [" ", "é", " ", "Ö"], "ner": [1, 0, 1, 2]}
         yield 2, {"tokens": [], "ner": []}
 
 
@@ -286,13 +286,13 @@ def test_tfds_in_the_form_of_conll2003(tmp_path: Path, monkeypatch: pytest.Monke
     read = read_tfds("toy", str(tmp_path))
     assert sorted(read["dev"]) == [
         (("dev", "Lee"), ("I-PER", "I-PER")),
-        (("é",), ("O",)),
+        (("é", "Ö"), ("O", "I-PER")),
     ]
     monkeypatch.setattr(conll, "read_tfds", lambda name: read_tfds(name, str(tmp_path)))
     splits = read_splits("tfds:toy")
     assert sorted(sentence[:2] for sentence in splits["test"]) == [
         (("test", "Lee"), ("B-PER", "I-PER")),
-        (("é",), ("O",)),
+        (("é", "Ö"), ("O", "B-PER")),
     ]
     assert [sentence.document for sentence in splits["test"]] == [0, 1]
     with pytest.raises(ValueError, match="TFDS has prepared no such data set here"):

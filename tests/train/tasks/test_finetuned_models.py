@@ -11,7 +11,9 @@ import pytest
 import bert_jax
 import elmo_jax
 from tests.train.tasks.finetuning_data import labelled, make_bert, make_elmo, tagged
+from train.tasks.classification import LabelledText
 from train.tasks.classifier import predict_labels
+from train.tasks.conll import TaggedSentence
 from train.tasks.finetuned_bert import (
     BertClassifier,
     fresh_classifier,
@@ -116,6 +118,14 @@ def test_an_elmo_comes_back(elmo, tmp_path, task):
     classifier.save(path, weights)
     loaded = load_elmo_classifier(path)
     jax.tree.map(np.testing.assert_array_equal, loaded.weights, weights)
+    # Words of a text beyond the fifth are not read; those of a sentence all are.
+    words = ("river",) * 9
+    (row,) = loaded.rows(
+        [TaggedSentence(words, ("O",) * 9)]
+        if task == "token"
+        else [LabelledText("bad", " ".join(words))]
+    )
+    assert row.length == (9 if task == "token" else 5)
     examples = examples_of(task)
     found = predict_labels(loaded, examples)
     assert found == predict_labels(classifier, examples, weights)

@@ -31,6 +31,24 @@ def test_the_layer_that_tells_wins(splits, decoder: str):
     assert list(map(len, told.predictions[0])) == list(map(len, splits["test"].tags))
 
 
+def test_a_crf_answers_with_the_best_path(tmp_path):
+    """The second word looks the same in both kinds of sentence; the first tells."""
+    kinds = {"B-PER": ["B-PER", "I-PER"], "O": ["O", "O"]}
+    splits = {}
+    for name, count in (("train", 80), ("dev", 20), ("test", 20)):
+        path = tmp_path / f"{name}.h5"
+        tags = [kinds["O" if index % 2 else "B-PER"] for index in range(count)]
+        with StoreWriter(path, dim=2, metadata={"num_layers": 1}) as writer:
+            for first, _ in tags:
+                rows = np.array([[1.0, first == "O"], [0.0, 0.0]], np.float32)
+                writer.append(rows, ["w", "w"])
+        splits[name] = TaggedFeatures(Features(path, [False] * count), tags)
+    config = dataclasses.replace(LINEAR, decoder="crf", num_epochs=12, patience=12)
+    outcome = train_taggers(config, "0", splits)
+    for predicted in outcome.predictions:
+        assert predicted == splits["test"].tags
+
+
 def test_a_mix_learns_which_layer_tells(splits):
     mixed = train_taggers(SMALL, "mix(all)", splits)
     (shares,) = mixed.mixes
