@@ -91,7 +91,7 @@ SLIPS = [
         behaviour="A curve of layers is drawn through the means over the seeds",
         before="[statistics.fmean(of_seeds) for of_seeds in values],",
         after="[of_seeds[0] for of_seeds in values],",
-        tests=("tests/train/tasks/test_results.py", *PROBE),
+        tests=("tests/train/tasks/test_layer_curves.py", *PROBE),
     ),
     Slip(
         behaviour="Of epochs that are as good on dev, a probe keeps the first",

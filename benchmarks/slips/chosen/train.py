@@ -145,7 +145,7 @@ SLIPS = [
             if data.held_out_every or experiment.eval_every:
                 held_out = PieceStore.open(data.directory / HELD_OUT)
         """,
-        tests=PRETRAIN,
+        tests=("tests/train/test_loop.py", *PRETRAIN),
     ),
     Slip(
         behaviour="The gates of highways are divided among the devices",
