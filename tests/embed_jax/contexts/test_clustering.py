@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from embed_jax.contexts.clustering import find_clusters, silhouette
+from embed_jax.contexts.clustering import START_POINTS, find_clusters, silhouette
 
 
 def plant(sizes, seed=0, dim=20, noise=0.05):
@@ -65,16 +65,15 @@ def test_every_cluster_has_a_member_and_each_point_its_nearest_mean(seed, k, n):
     np.testing.assert_allclose(clusters.centrality, squares.min(axis=1), atol=1e-9)
 
 
-def test_a_cluster_that_runs_empty_takes_no_point_that_is_alone(monkeypatch):
-    """Starts that were tried on six of the points lie elsewhere than all of them."""
-    monkeypatch.setattr("embed_jax.contexts.clustering.START_POINTS", 6)
-    across = [-0.5, -1, -0.1, 0, 3.3, 1.6, -0.3, 0.8, 1.7, 0.1, 2.8, 0.6, -14.4, -0.7]
-    up = [0.6, 1721.1, 0.2, -0.3, -11.4, 0, 0.8, -0.7, 0.1, -0.1, -0.2, -1.7, 0.7, -0.6]
-    points = np.stack([across, up], axis=1)
-    for number in range(2, 6):
-        sizes = np.bincount(find_clusters(points, number).labels)
-        assert len(sizes) == number
-        assert (sizes > 0).all()
+@pytest.mark.parametrize("number", [4, 8])
+def test_a_cluster_that_runs_empty_takes_no_point_that_is_alone(number):
+    """Every second point is one of two, and starts are tried on those alone."""
+    places = np.zeros(2 * START_POINTS)
+    places[::4], places[2::4] = -1, 1
+    places[1:17:2] = [-3, 3, -4, 4, -5, 5, -6, 6]
+    sizes = np.bincount(find_clusters(places[:, None], number).labels)
+    assert len(sizes) == number
+    assert (sizes > 0).all()
 
 
 @hypothesis.given(
