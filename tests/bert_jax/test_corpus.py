@@ -352,6 +352,18 @@ def test_a_bare_str_and_a_foreign_tokeniser_are_refused():
         bert_jax.embed_words(small, TOKENIZER, ["the bank"], "last")
 
 
+def test_a_model_may_have_more_rows_than_there_are_pieces():
+    """Published tables are padded to a size that processors like."""
+    padded = jax.tree.map(jnp.asarray, PARAMS.encoder)
+    table = padded["embeddings"]["token"]["embedding"]
+    padded["embeddings"]["token"]["embedding"] = jnp.pad(table, ((0, 3), (0, 0)))
+    config = dataclasses.replace(CONFIG, vocab_size=len(table) + 3)
+    larger = PARAMS.replace(encoder=padded, config=config, heads={})
+    (vectors,) = bert_jax.embed_words(larger, TOKENIZER, ["the bank"], "last")
+    (expected,) = bert_jax.embed_words(PARAMS, TOKENIZER, ["the bank"], "last")
+    np.testing.assert_array_equal(vectors, expected)
+
+
 def test_reading_is_lazy():
     read = 0
 

@@ -30,5 +30,19 @@ def test_only_paragraphs_of_prose_are_taken(tmp_path):
     ]
 
 
+def test_whatever_has_a_docstring_is_read(tmp_path):
+    path = tmp_path / "module.py"
+    kinds = {"class": "class A", "function": "def f()", "coroutine": "async def g()"}
+    path.write_text(
+        "\n".join(
+            f'{start}:\n    """The text that a {kind} has is a sentence of its own."""'
+            for kind, start in kinds.items()
+        )
+    )
+    assert list(read_paragraphs([path])) == [
+        f"The text that a {kind} has is a sentence of its own." for kind in kinds
+    ]
+
+
 def test_tests_and_packages_are_left_out():
     assert not any("site-packages" in path.parts for path in source_files())
