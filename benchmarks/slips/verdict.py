@@ -25,7 +25,7 @@ def judge(finished: Finished) -> Verdict:
     A file of tests that cannot even be imported has noticed the slip if a check of the
     program's own stopped it, and not if the slip is no proper program.
     """
-    failed = re.findall(r"^(?:FAILED|ERROR) .*$", finished.output, re.MULTILINE)
+    failed = re.findall(r"^(?:FAILED|ERROR) \S.*$", finished.output, re.MULTILINE)
     why = failed[0][:300] if failed else _last_line(finished.output)
     match finished.status:
         case 0:

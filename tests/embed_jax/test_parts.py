@@ -318,6 +318,27 @@ def test_two_unfinished_runs_are_not_mixed(tmp_path):
     assert len(names_in(parts_of(path))) == 3
 
 
+def test_parts_that_lie_there_are_said_before_what_they_hold(tmp_path):
+    """Of whatever settings they are: who does not resume chooses first."""
+    path = tmp_path / "s.h5"
+    write_part(open_parts(path, 4), 0, 5)
+    elmo = METADATA | {"model": "elmo"}
+    with pytest.raises(FileExistsError, match=r"in 4 parts: resume .* overwrite"):
+        open_parts(path, 2, metadata=elmo)
+    with pytest.raises(ValueError, match=r'\["model"\]|model.*"bert".*"elmo"'):
+        open_parts(path, 2, metadata=elmo, resume=True)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_places_are_counted_with_64_bits(tmp_path, count):
+    """A store of some days has more than two thousand million rows."""
+    write(tmp_path / "s.h5", count)
+    for path in tmp_path.rglob("*.h5"):
+        with h5py.File(path) as file:
+            kinds = {name: file[name].dtype for name in file if "offsets" in name}
+            assert set(kinds.values()) == {np.dtype("<i8")}
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_store_is_read_until_another_replaces_it(tmp_path, count):
     path = tmp_path / "s.h5"

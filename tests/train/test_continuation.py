@@ -143,6 +143,15 @@ def test_a_bert_of_another_vocabulary(folder, tmp_path, caplog):
     assert f"{len(kept)} of {len(ours)} entries are taken from it" in caplog.text
 
 
+def test_a_piece_that_was_added_to_a_vocabulary_has_its_row():
+    pieces = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the")
+    tokenizer = bert_jax.WordPieceTokenizer.from_vocab(pieces)
+    tokenizer.backend.add_special_tokens(["[ENT]"])
+    assert piece_ids(tokenizer) == {
+        piece: row for row, piece in enumerate([*pieces, "[ENT]"])
+    }
+
+
 def test_a_bert_of_another_shape(folder, tmp_path):
     save_bert(folder, tmp_path / "model", ("mlm",), mlp_dim=48)
     with pytest.raises(ValueError, match="mlp_dim 48, not 32"):
