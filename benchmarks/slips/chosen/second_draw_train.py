@@ -68,7 +68,7 @@ SLIPS = [
         after="""
             _shards = shards
         """,
-        tests=PREPARE,
+        tests=("tests/train/data/test_encoding.py", *PREPARE),
     ),
     Slip(
         behaviour="Joined shards of pieces keep the bounds of their documents",

@@ -119,6 +119,14 @@ def test_a_model_file_is_read(unigram: SentencePieceTokenizer, tmp_path: Path) -
     assert read.vocab_size == unigram.vocab_size
 
 
+def test_a_tokeniser_may_have_more_pieces_than_the_published_one(
+    tmp_path: Path,
+) -> None:
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(str, range(31_000))]
+    (tmp_path / "vocab.txt").write_text("\n".join(pieces))
+    assert read_tokenizer(tmp_path).vocab_size == 31_005
+
+
 def test_a_store_has_pieces_and_specials(tokenizer: Tokenizer, tmp_path: Path) -> None:
     save_tokenizer(tokenizer, tmp_path / "tokenizer")
     documents = [["The walker", "talks @"], ["he"]]
