@@ -5,7 +5,7 @@ import math
 
 from embed_jax.mesh import data_mesh
 from tests.train.experiments import make_experiment
-from train.log import Interval, RunLog
+from train.log import Interval, RunLog, read_metrics
 from train.objectives.objective import Mean
 from train.progress import Progress
 
@@ -48,6 +48,15 @@ def test_a_line_has_the_means_since_the_line_before_it():
     again = Interval(interval.sums)
     again.add({"loss": (1.0, 1.0)})
     assert (interval.take(), again.take()) == ({"loss": 5.0}, {"loss": 3.0})
+
+
+def test_a_run_has_its_lines_by_kind_and_none_before_the_first(tmp_path):
+    assert read_metrics(tmp_path, "train") == []
+    log = RunLog(tmp_path, 0)
+    log.write(1, {"loss": 2.0}, kind="train")
+    log.write(1, {"loss": 3.0}, kind="held_out")
+    log.close()
+    assert read_metrics(tmp_path, "train") == [{"step": 1, "kind": "train", "loss": 2}]
 
 
 def test_a_line_does_not_make_the_first_epoch_anew(tmp_path, monkeypatch, capsys):
