@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -52,7 +53,10 @@ def test_the_table_of_a_model(
     results = data.parent / "results"
     predictions = ["--predictions", str(data.parent / "found")]
     arguments = _arguments(data, tiny_bert, "--layers", "last", "mix(all)")
-    assert ner.main([*arguments, *predictions]) == 0
+    with monkeypatch.context() as patch:
+        clock = SimpleNamespace(monotonic=iter((0.0, 7.0, 10.0, 15.0)).__next__)
+        patch.setattr("train.ner.time", clock)
+        assert ner.main([*arguments, *predictions]) == 0
     table = capsys.readouterr().out
     assert "| last |" in table
     assert "shares" in table
@@ -61,6 +65,7 @@ def test_the_table_of_a_model(
     assert [row["name"] for row in record["rows"]] == ["last", "mix(all)"]
     assert len(record["rows"][0]["scores"]["test F1"]) == 2
     assert "--layers last 'mix(all)'" in record["command"]
+    assert "7 for the features and 5 for the taggers" in record["facts"]["seconds"]
     found = read_conll(data.parent / "found/mix(all).conll", column=1)
     assert [sentence.words for sentence in found][1] == ("we", "sat")
     assert found[0].tags == ("O", "B-ORG", "I-ORG", "I-ORG")

@@ -48,7 +48,7 @@ SLIPS = [
             if __name__ == "__main__":
                 main()
         """,
-        tests=(*PROBE, "tests/embed_jax/test_exit_status.py"),
+        tests=("tests/end_to_end/test_exit.py", *PROBE),
     ),
     Slip(
         behaviour="The documents of a file of tags are numbered from 0, without gaps",

@@ -53,7 +53,21 @@ def test_a_process_that_is_killed_is_told_of(splits, tmp_path: Path):
     assert not list(tmp_path.glob("*.json"))
 
 
+class Interrupting(dict):
+    """Presses Ctrl-C in the process that is sent it."""
+
+    def __reduce__(self):
+        return press_ctrl_c, (dict(self),)
+
+
+def press_ctrl_c(splits: dict) -> dict:
+    os.kill(os.getpid(), signal.SIGINT)
+    return splits
+
+
 def test_what_fails_in_a_process_fails_here(splits, tmp_path: Path):
+    """And Ctrl-C, which a terminal sends to all of them, does not."""
+    splits = Interrupting(splits)
     with pytest.raises(ValueError, match=r"layers 0\.\.2"):
         train_specs(SMALL, ("mix(last4)", "1"), splits, tmp_path, jobs=2)
     # Another thread may be about to note that one has ended.
