@@ -3,6 +3,7 @@
 
 import asyncio
 import gc
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -29,6 +30,14 @@ def compilations(tmp_path_factory) -> Iterator[Path]:
     path = tmp_path_factory.getbasetemp() / "compiled"
     with kept_compilations(path):
         yield path
+
+
+@pytest.fixture
+def heard_ctrl_c() -> Iterator[None]:
+    """Have Ctrl-C heard where a shell in the background had it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ class Interrupted:
         WordEncoder("moses").encode(documents, path)
 
 
+@pytest.mark.usefixtures("heard_ctrl_c")
 def test_ctrl_c_lets_the_processes_that_encode_finish_their_shards(
     tmp_path: Path,
 ) -> None:

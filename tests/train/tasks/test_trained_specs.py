@@ -65,6 +65,7 @@ def press_ctrl_c(splits: dict) -> dict:
     return splits
 
 
+@pytest.mark.usefixtures("heard_ctrl_c")
 def test_what_fails_in_a_process_fails_here(splits, tmp_path: Path):
     """And Ctrl-C, which a terminal sends to all of them, does not."""
     splits = Interrupting(splits)
