@@ -138,9 +138,9 @@ SLIPS = [
             path.read_text(encoding="utf-8").splitlines()
         """,
         tests=(
+            "tests/train/test_progress.py",
             "tests/train/test_curves.py",
             *PRETRAIN,
-            "tests/train/test_progress.py",
             "tests/options/test_train_quickstart.py",
         ),
     ),
