@@ -5,7 +5,8 @@ Rank promotion raises, eight CPU devices live in one process, warnings are error
 """
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -26,6 +27,14 @@ hypothesis.settings.load_profile("default")
 collect_ignore_glob = ["fixtures/*"]
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def sigterm_as_before() -> Iterator[None]:
+    """Put back the handler of SIGTERM, which commands replace."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

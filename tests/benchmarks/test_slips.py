@@ -83,6 +83,8 @@ def test_a_slip_that_is_no_slip_is_refused(after):
         (1, "E   NameError: f\nFAILED tests/a.py::test_b - NameError: f", "caught"),
         (1, "E   ValueError: no\nERROR tests/a.py - ValueError: no", "caught"),
         (1, "E   ImportError: f\nERROR tests/a.py - ImportError: f", "broken"),
+        # What a program logs is no line of the summary.
+        (0, "ERROR    absl:future.py:387 no space\n3 passed", "not caught"),
         (2, "Interrupted", "broken"),
         (4, "no such file", "broken"),
         (copies.OUT_OF_TIME, "...", "broken"),
@@ -90,6 +92,17 @@ def test_a_slip_that_is_no_slip_is_refused(after):
 )
 def test_only_a_failing_test_has_noticed_a_slip(status, output, result):
     assert judge(copies.Finished(status, output)).result == result
+
+
+def test_the_test_that_noticed_is_named_and_not_what_a_program_logged():
+    """By its name it is run again without the slip."""
+    output = "ERROR    absl:future.py:387 no space\nFAILED tests/a.py::test_b[1] - no"
+    verdict = judge(copies.Finished(1, output))
+    assert (verdict.result, verdict.why) == (
+        "caught",
+        "FAILED tests/a.py::test_b[1] - no",
+    )
+    assert verdict.test == "tests/a.py::test_b"
 
 
 SMALL = {

@@ -8,12 +8,7 @@ import pytest
 
 from embed_jax.exit_status import exit_status
 
-
-@pytest.fixture(autouse=True)
-def sigterm_as_before():
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
+pytestmark = pytest.mark.usefixtures("sigterm_as_before")
 
 
 def fail(error):

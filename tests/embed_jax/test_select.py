@@ -88,7 +88,7 @@ def test_agrees_with_numpy(text):
     np.testing.assert_allclose(select(text), expected, rtol=1e-5, atol=1e-5)
 
 
-@settings(max_examples=10)  # each spec compiles anew
+@settings(max_examples=20)  # each spec compiles anew
 @given(
     SPECS, st.sampled_from([-1e30, np.inf, np.nan]), st.sampled_from(["batch", "row"])
 )

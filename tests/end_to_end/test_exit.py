@@ -2,8 +2,6 @@
 """Every command that fails says so to the shell."""
 
 import runpy
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,11 +32,7 @@ FAILING = {
 }
 
 
-@pytest.fixture(autouse=True)
-def sigterm_as_before() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
+pytestmark = pytest.mark.usefixtures("sigterm_as_before")
 
 
 def test_every_command_is_tried_here():

@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Slips in what both families share: the commands, the store, the contexts."""
 
+from benchmarks.slips.chosen.suites import COMMAND
 from benchmarks.slips.slip import Slip
 
-COMMAND = (
-    "tests/options/test_embed_jax.py",
-    "tests/end_to_end/test_resume.py",
-    "tests/end_to_end/test_command.py",
-)
 CONTEXTS = ("tests/embed_jax/contexts", "tests/options/test_contexts.py")
 STORE = ("tests/embed_jax/test_store.py", "tests/embed_jax/test_parts.py")
 

@@ -5,15 +5,9 @@ They were drawn with seed 20261130 after the tests were written for the first li
 chosen by reading the source alone: no test was written for any of them before.
 """
 
+from benchmarks.slips.chosen.suites import COMMAND
 from benchmarks.slips.slip import Slip
 
-COMMAND = (
-    "tests/options/test_embed_jax.py",
-    "tests/end_to_end/test_defaults.py",
-    "tests/end_to_end/test_resume.py",
-    "tests/end_to_end/test_command.py",
-    "tests/end_to_end/test_elmo_command.py",
-)
 PARTS = (
     "tests/embed_jax/test_parts.py",
     "tests/embed_jax/test_store.py",

@@ -5,21 +5,8 @@ They were drawn with seed 20261130 after the tests were written for the first li
 chosen by reading the source alone: no test was written for any of them before.
 """
 
+from benchmarks.slips.chosen.suites import FINETUNE, NER, PROBE
 from benchmarks.slips.slip import Slip
-
-FINETUNE = (
-    "tests/train/tasks/test_finetuning.py",
-    "tests/train/tasks/test_finetuned_models.py",
-    "tests/train/tasks/test_classifier.py",
-    "tests/train/test_finetune.py",
-    "tests/options/test_finetune.py",
-)
-NER = (
-    "tests/train/tasks/test_tagging.py",
-    "tests/train/test_ner.py",
-    "tests/options/test_ner.py",
-)
-PROBE = ("tests/train/test_probe.py", "tests/options/test_probe.py")
 
 SLIPS = [
     Slip(

@@ -5,14 +5,9 @@ They were drawn with seed 20261130 after the tests were written for the first li
 chosen by reading the source alone: no test was written for any of them before.
 """
 
+from benchmarks.slips.chosen.suites import PREPARE, PRETRAIN
 from benchmarks.slips.slip import Slip
 
-PREPARE = ("tests/train/test_prepare.py", "tests/options/test_prepare.py")
-PRETRAIN = (
-    "tests/train/test_pretrain.py",
-    "tests/options/test_pretrain.py",
-    "tests/train/test_resume.py",
-)
 CONFIGS = (
     "tests/configs",
     "tests/train/test_config.py",
@@ -159,7 +154,7 @@ SLIPS = [
             "tests/train/test_hosts.py",
         ),
         equivalent="on a CPU the compiler gathers them by itself: the same collectives "
-        "and memory on 8, 4 and 8 divided devices, and the same numbers",
+        "and memory on meshes of 8x1, 2x2 and 1x8, and the same numbers",
     ),
     Slip(
         behaviour="Held-out text is read on from batch to batch",

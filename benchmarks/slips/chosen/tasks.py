@@ -1,21 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Slips in what is trained and measured on top of an encoder."""
 
+from benchmarks.slips.chosen.suites import FINETUNE, NER, PROBE
 from benchmarks.slips.slip import Slip
-
-FINETUNE = (
-    "tests/train/tasks/test_classifier.py",
-    "tests/train/tasks/test_finetuning.py",
-    "tests/train/tasks/test_finetuned_models.py",
-    "tests/train/test_finetune.py",
-    "tests/options/test_finetune.py",
-)
-NER = (
-    "tests/train/tasks/test_tagging.py",
-    "tests/train/test_ner.py",
-    "tests/options/test_ner.py",
-)
-PROBE = ("tests/train/test_probe.py", "tests/options/test_probe.py")
 
 SLIPS = [
     Slip(

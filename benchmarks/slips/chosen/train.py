@@ -1,20 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Slips in pretraining, its plans and its commands."""
 
+from benchmarks.slips.chosen.suites import PRETRAIN, PROBE
 from benchmarks.slips.slip import Slip
 
-PRETRAIN = (
-    "tests/train/test_pretrain.py",
-    "tests/options/test_pretrain.py",
-    "tests/train/test_resume.py",
-)
 PLAN = (
     "tests/train/test_plan_arithmetic.py",
     "tests/options/test_plan.py",
     "tests/train/test_plan.py",
 )
 EVALUATE = ("tests/options/test_evaluate.py", "tests/train/test_export.py")
-PROBE = ("tests/train/test_probe.py", "tests/options/test_probe.py")
 
 SLIPS = [
     Slip(

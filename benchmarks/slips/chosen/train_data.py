@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Slips in the text that models are pretrained on."""
 
+from benchmarks.slips.chosen.suites import PREPARE
 from benchmarks.slips.slip import Slip
 
-PREPARE = ("tests/train/test_prepare.py", "tests/options/test_prepare.py")
 INSTANCES = (
     "tests/train/data/test_instances.py",
     "tests/train/data/test_masked_lm_batches.py",
