@@ -177,9 +177,11 @@ def one_device() -> Mesh:
     return data_mesh(jax.devices()[:1])
 
 
-@contextmanager
-def kept_compilations(folder: Path) -> Iterator[None]:
-    """Compile a step once for all the runs of a test file, and that quickly."""
+def keep_compilations(folder: Path) -> dict[str, Any]:
+    """Compile a step once for all who name the folder, and that quickly.
+
+    Returns the settings as they were before.
+    """
     settings = {
         "jax_compilation_cache_dir": str(folder),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -189,6 +191,13 @@ def kept_compilations(folder: Path) -> Iterator[None]:
     for name, value in settings.items():
         jax.config.update(name, value)
     compilation_cache.reset_cache()
+    return before
+
+
+@contextmanager
+def kept_compilations(folder: Path) -> Iterator[None]:
+    """Do so for all the runs of a test file."""
+    before = keep_compilations(folder)
     try:
         yield
     finally:

@@ -35,6 +35,7 @@ from tests.train.experiments import (
     one_device,
     stop_after,
 )
+from train.config import Experiment
 from train.data.bilm_batches import BilmBatches
 from train.log import METRICS, read_metrics
 from train.objectives.bilm import BilmObjective
@@ -146,24 +147,23 @@ def test_a_full_disk(experiment, whole, tmp_path, monkeypatch, capsys):
     check_same(run, whole)
 
 
-@pytest.mark.usefixtures("swept_up")
-def test_a_write_that_fails(experiment, whole, tmp_path, capsys):
+def train_where_files_are_small(experiment: Experiment, run: Path) -> None:
     """Weights do not fit into files of 3 kB, figures do."""
-    run = copy_until(whole, tmp_path / "run", 9)
-    (run / METRICS).write_text("")
-    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
     def limit() -> bool:
         resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
         return False
 
-    try:
-        with pytest.raises(OSError, match="could not be written"):
-            pretrain(experiment, run, mesh=one_device(), stop=limit)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
+    pretrain(experiment, run, mesh=one_device(), stop=limit)
+
+
+def test_a_write_that_fails(experiment, whole, tmp_path, elsewhere):
+    run = copy_until(whole, tmp_path / "run", 9)
+    (run / METRICS).write_text("")
+    with pytest.raises(OSError, match="could not be written"):
+        elsewhere.submit(train_where_files_are_small, experiment, run).result()
     assert saved_steps(run) == [3, 6, 9]
     check_finite(run)
     pretrain(experiment, run, mesh=one_device())
@@ -332,16 +332,19 @@ def test_lines_of_steps_that_are_made_again_are_taken_back(experiment, whole, tm
     check_same(run, whole)
 
 
-@pytest.mark.usefixtures("swept_up")
-def test_a_damaged_checkpoint_is_named(experiment, whole, tmp_path):
+def train(experiment: Experiment, run: Path) -> None:
+    pretrain(experiment, run, mesh=one_device())
+
+
+def test_a_damaged_checkpoint_is_named(experiment, whole, tmp_path, elsewhere):
     run = copy_until(whole, tmp_path / "run", 9)
     for path in (run / CHECKPOINTS / "9").rglob("*"):
         if path.is_file() and "ocdbt.process_0" in str(path):
             path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"checkpoints/9 cannot be read.* remove it"):
-        pretrain(experiment, run, mesh=one_device())
+        elsewhere.submit(train, experiment, run).result()
     with pytest.raises(ValueError, match="checkpoints/9/params is damaged"):
-        elmo_jax.load(run)
+        elsewhere.submit(elmo_jax.load, run).result()
     shutil.rmtree(run / CHECKPOINTS / "9")
     pretrain(experiment, run, mesh=one_device())
     check_same(run, whole)
