@@ -42,7 +42,7 @@ import numpy as np
 import tyro
 
 from benchmarks.embed_bert import WORK
-from embed_jax.docstrings import read_paragraphs
+from embed_jax.corpus.docstrings import read_paragraphs
 
 if TYPE_CHECKING:
     # At run time only TorchBilm loads it: the rest serves processes without torch.

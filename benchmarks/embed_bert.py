@@ -34,7 +34,7 @@ import numpy as np
 import tyro
 
 from embed_jax import pretrained
-from embed_jax.docstrings import read_paragraphs
+from embed_jax.corpus.docstrings import read_paragraphs
 
 CONTENDERS = (
     "ours",
@@ -208,7 +208,7 @@ def ours(directory: Path) -> tuple[Callable, Callable, Callable]:
     import bert_jax
     from bert_jax.corpus import TOKEN_BUDGETS
     from bert_jax.rows import collate, cut_row
-    from embed_jax.batching import BatchShapes
+    from embed_jax.corpus.batching import BatchShapes
 
     params, tokenizer = bert_jax.load(directory)
 

@@ -19,7 +19,7 @@ import numpy as np
 import tyro
 
 from benchmarks.rounds import compare
-from train.tasks.conll import read_conll
+from train.tasks.data.conll import read_conll
 
 CONTENDERS = ("ours", "transformers")
 WARM_UP = 256

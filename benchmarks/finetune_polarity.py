@@ -29,14 +29,19 @@ import jax
 import numpy as np
 import tyro
 
-from embed_jax.compilation_cache import keep_compilations
-from embed_jax.output_file import open_output
+from embed_jax.devices.compilation_cache import keep_compilations
+from embed_jax.files.output_file import open_output
 from train.config import experiment_named
 from train.finetune import make_classifier
-from train.tasks.classification import SHARES, check_labels, read_text_splits
-from train.tasks.classified_rows import EpochBatches, batches_in_order
-from train.tasks.classifier import Classifier, Example
-from train.tasks.finetuning import Finetuning, collate_batch, finetune, score_examples
+from train.tasks.finetune.classification import SHARES, check_labels, read_text_splits
+from train.tasks.finetune.classified_rows import EpochBatches, batches_in_order
+from train.tasks.finetune.classifier import Classifier, Example
+from train.tasks.finetune.finetuning import (
+    Finetuning,
+    collate_batch,
+    finetune,
+    score_examples,
+)
 
 SPLIT_SEED = 0
 OURS, THEIRS = "ours", "transformers"

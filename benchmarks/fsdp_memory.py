@@ -20,10 +20,10 @@ def main(names: list[str]) -> None:
     # After the number of devices is set.
     import jax.numpy as jnp
 
-    from train.abstract import abstract_step
     from train.config import experiment_named
+    from train.loop.sharding import training_mesh
     from train.plan import bytes_a_chip
-    from train.sharding import training_mesh
+    from train.planning.abstract import abstract_step
 
     sys.stdout.write("| | fsdp | weights | optimiser | together | of one's |\n")
     sys.stdout.write("|---|---|---|---|---|---|\n")

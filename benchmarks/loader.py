@@ -16,10 +16,10 @@ from typing import Any
 import tyro
 
 from benchmarks.random_text import random_piece_store, random_word_store
-from train.data.bilm_batches import BilmBatches
-from train.data.masked_lm_batches import MaskedLmBatches, MaskedLmConfig
-from train.data.pieces import PieceStore
-from train.data.words import WordStore
+from train.families.bert.batches import MaskedLmBatches, MaskedLmConfig
+from train.families.bert.pieces import PieceStore
+from train.families.elmo.batches import BilmBatches
+from train.families.elmo.words import WordStore
 
 
 @dataclasses.dataclass(frozen=True)

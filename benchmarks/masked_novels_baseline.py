@@ -24,13 +24,13 @@ from benchmarks.masked_baselines import (
     unigram_accuracy,
 )
 from train.config import MaskedLmPretraining, experiment_named
-from train.data.masked_lm_batches import (
+from train.families.bert.batches import (
     EVALUATION_RATE,
     MaskedLmBatches,
     MaskedLmRows,
 )
-from train.data.pieces import PieceStore
-from train.setup import HELD_OUT_SEED
+from train.families.bert.pieces import PieceStore
+from train.loop.setup import HELD_OUT_SEED
 
 
 @dataclasses.dataclass(frozen=True)

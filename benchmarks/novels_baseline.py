@@ -20,7 +20,7 @@ import numpy as np
 import tyro
 
 from benchmarks.kneser_ney import KneserNeyTrigram
-from train.data.words import WordStore
+from train.families.elmo.words import WordStore
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import tyro
 from matplotlib.axes import Axes
 
-from train.log import METRICS
+from train.loop.log import METRICS
 
 
 @dataclasses.dataclass(frozen=True)

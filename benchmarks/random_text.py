@@ -13,8 +13,8 @@ import numpy as np
 
 from elmo_jax.characters import character_rows
 from elmo_jax.vocabulary import SPECIALS, Vocabulary
-from train.data.pieces import PieceStore
-from train.data.words import WordStore
+from train.families.bert.pieces import PieceStore
+from train.families.elmo.words import WordStore
 
 NOWHERE = Path("random text")
 _SENTENCES_A_DOCUMENT = 20

@@ -21,7 +21,7 @@ import tyro
 
 from benchmarks.rounds import compare
 from configs import ner_small
-from train.tasks.conll import TaggedSentence, read_conll
+from train.tasks.data.conll import TaggedSentence, read_conll
 from train.tasks.features import Features, cached_features
 
 CONTENDERS = ("ours", "torch packed", "torch padded")
@@ -70,7 +70,7 @@ def main() -> None:
 def _measure_ours(
     command: Command, features: Features, sentences: list[TaggedSentence]
 ) -> float:
-    from train.tasks.tagging import TaggedFeatures, TaggerTraining, tag_names
+    from train.tasks.ner.tagging import TaggedFeatures, TaggerTraining, tag_names
 
     config = dataclasses.replace(
         ner_small.config(), cell_dim=command.cell_dim, num_seeds=command.seeds

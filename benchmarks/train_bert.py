@@ -20,7 +20,7 @@ import tyro
 from benchmarks.random_text import random_piece_store
 from benchmarks.rounds import compare
 from bert_jax.config import BertConfig
-from train.data.masked_lm_batches import MaskedLmBatch, MaskedLmBatches, MaskedLmConfig
+from train.families.bert.batches import MaskedLmBatch, MaskedLmBatches, MaskedLmConfig
 
 CONTENDERS = ("ours", "transformers", "scores gathered first")
 MODELS = {
@@ -77,9 +77,9 @@ def _measure_ours(command: Command, batches: list[MaskedLmBatch]) -> float:
     import jax.numpy as jnp
 
     import bert_jax
-    from train.objectives.masked_lm import MaskedLmObjective
-    from train.optimizer import BertAdam, make_optimizer
-    from train.step import init_state, make_step
+    from train.families.bert.objective import MaskedLmObjective
+    from train.loop.optimizer import BertAdam, make_optimizer
+    from train.loop.step import init_state, make_step
 
     model = MODELS[command.model]
     objective = MaskedLmObjective(

@@ -23,7 +23,7 @@ from benchmarks.random_text import random_word_store
 from benchmarks.rounds import compare
 from elmo_jax.characters import character_rows
 from elmo_jax.config import CharCnnConfig, ElmoConfig
-from train.data.bilm_batches import BOUNDARIES, BilmBatch, BilmBatches
+from train.families.elmo.batches import BOUNDARIES, BilmBatch, BilmBatches
 
 CONTENDERS = ("ours", "torch, tuned", "torch")
 VOCAB_SIZE = 30_000
@@ -74,9 +74,9 @@ def _measure_ours(command: Command, batches: list[BilmBatch]) -> float:
     import jax.numpy as jnp
 
     import elmo_jax
-    from train.objectives.bilm import BilmObjective
-    from train.optimizer import Adagrad, make_optimizer
-    from train.step import init_state, make_step
+    from train.families.elmo.objective import BilmObjective
+    from train.loop.optimizer import Adagrad, make_optimizer
+    from train.loop.step import init_state, make_step
 
     objective = BilmObjective(
         config=MODEL,

@@ -13,9 +13,9 @@ from bert_jax import fused_attention as fused
 from bert_jax.config import BertConfig
 from bert_jax.dense import Dense
 from bert_jax.dropout import Dropout, row_seeds
-from embed_jax.precision import precision
-from embed_jax.spread import mesh_of_rows
-from embed_jax.target import target_platform
+from embed_jax.devices.platform import target_platform
+from embed_jax.devices.precision import precision
+from embed_jax.devices.spread import mesh_of_rows
 
 ATTENDED = "attended"
 """The name by which `jax.checkpoint` knows what attention gives."""

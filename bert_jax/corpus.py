@@ -20,10 +20,13 @@ from bert_jax.params import BertParams
 from bert_jax.rows import Row, collate, cut_row, cut_windows, with_context
 from bert_jax.tokenizer import Pieces, Tokenizer
 from bert_jax.tokens import BertTokens
-from embed_jax.batching import Batch, BatchShapes
-from embed_jax.layer_spec import LayerSpec, parse_layer_spec
-from embed_jax.mesh import Mesh, replicate, shard_rows
-from embed_jax.pooling import (
+from embed_jax.corpus.batching import Batch, BatchShapes
+from embed_jax.corpus.sentences import Sentence, check_sentences
+from embed_jax.corpus.stream import Embedded, Item, stream_vectors
+from embed_jax.devices.mesh import Mesh, replicate, shard_rows
+from embed_jax.devices.spread import rows_spread_over
+from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
+from embed_jax.layers.pooling import (
     SENTENCE_POOLS,
     WORD_POOLS,
     combine_sentence_parts,
@@ -31,9 +34,6 @@ from embed_jax.pooling import (
     pool_words,
     pooled_width,
 )
-from embed_jax.sentences import Sentence, check_sentences
-from embed_jax.spread import rows_spread_over
-from embed_jax.stream import Embedded, Item, stream_vectors
 from embed_jax.suggest import suggest
 
 LONG = ("error", "truncate", "window")
@@ -146,8 +146,8 @@ def stream_words(
       token_budget: positions a batch; by default 1,024 on CPU, 16,384 elsewhere.
       dtype: of the computation; float32 or bfloat16.
       out_dtype: of the vectors; float32, float16 or bfloat16.
-      mesh: the devices to spread batches over (`embed_jax.mesh.data_mesh`); by default
-        the default device.
+      mesh: the devices to spread batches over (`embed_jax.devices.mesh.data_mesh`);
+        by default the default device.
       on_batch: called with the number of rows whenever a batch is done, for progress.
 
     Returns:

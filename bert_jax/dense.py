@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from bert_jax.config import BertConfig, HiddenAct
-from embed_jax.precision import precision
+from embed_jax.devices.precision import precision
 
 ACTIVATIONS: dict[HiddenAct, Callable[[jax.Array], jax.Array]] = {
     "gelu": partial(jax.nn.gelu, approximate=False),

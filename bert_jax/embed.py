@@ -14,10 +14,10 @@ from jaxtyping import Array, Float, Int
 from bert_jax.encoder import Encoder
 from bert_jax.params import BertParams
 from bert_jax.tokens import BertTokens
-from embed_jax.layer_spec import LayerSpec, parse_layer_spec
-from embed_jax.scalar_mix import ScalarMix
-from embed_jax.select import select_layers
-from embed_jax.spread import mesh_of_rows, rows_spread_over
+from embed_jax.devices.spread import mesh_of_rows, rows_spread_over
+from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
+from embed_jax.layers.scalar_mix import ScalarMix
+from embed_jax.layers.select import select_layers
 
 Mix = ScalarMix | tuple[ScalarMix, ...] | None
 Specs = str | LayerSpec | tuple[str | LayerSpec, ...]
@@ -100,7 +100,8 @@ def embed(
       params: what `load` or `init_params` gave.
       tokens: what the tokeniser gave; one compilation a shape `[B T]`.
       layer_spec: which layers and how they are combined, see
-        `embed_jax.layer_spec`; a tuple of specs gives a tuple of results from one run.
+        `embed_jax.layers.layer_spec`; a tuple of specs gives a tuple of results from
+        one run.
       mix: the learnable `ScalarMix` of a `mix(…)`; several in a tuple, one a mix term
         in order. For a tuple of specs, a tuple with one entry a spec. By default zero
         weights and a gamma of one.

@@ -12,7 +12,7 @@ from bert_jax.attention import ATTENDED, Seen, SelfAttention, who_sees
 from bert_jax.config import BertConfig
 from bert_jax.dense import ACTIVATIONS, Dense, LayerNorm, published_init
 from bert_jax.dropout import Dropout
-from embed_jax.target import target_platform
+from embed_jax.devices.platform import target_platform
 
 Remat = Literal["none", "elementwise", "blocks"]
 """What is computed twice: nothing; what lies between the products, and the scores of

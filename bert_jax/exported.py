@@ -12,9 +12,9 @@ from bert_jax.embed import compute_vectors
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer
 from bert_jax.tokens import BertTokens
-from embed_jax.exportable import Exportable
-from embed_jax.layer_spec import LayerSpec
-from embed_jax.target import tracing_for
+from embed_jax.devices.platform import tracing_for
+from embed_jax.export.spec import Exportable
+from embed_jax.layers.layer_spec import LayerSpec
 
 
 def exportable(params: BertParams, spec: LayerSpec, dtype: jnp.dtype) -> Exportable:

@@ -23,8 +23,8 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int, UInt
 
 from bert_jax.dropout import keeps
-from embed_jax.precision import precision
-from embed_jax.spread import mesh_of_rows
+from embed_jax.devices.precision import precision
+from embed_jax.devices.spread import mesh_of_rows
 
 # Finite, so that a row of nothing but padding yields no NaN; exp() of it is zero.
 MASKED = -1e30

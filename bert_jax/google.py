@@ -9,7 +9,7 @@ from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer, WordPieceTokenizer
 from bert_jax.tokenizer_files import check_vocabulary, read_json
 from bert_jax.weights import Reader, assemble, published_tensors
-from embed_jax.tensorflow_checkpoint import (
+from embed_jax.files.tensorflow_checkpoint import (
     TensorFlowCheckpoint,
     is_tensorflow_checkpoint,
     read_tensorflow_checkpoint,

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from bert_jax.config import BertConfig
 from bert_jax.dense import ACTIVATIONS, Dense, LayerNorm, published_init
 from bert_jax.dropout import Dropout
-from embed_jax.precision import precision
+from embed_jax.devices.precision import precision
 
 
 class Pooler(nn.Module):

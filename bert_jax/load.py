@@ -9,9 +9,9 @@ from bert_jax.huggingface import load_directory, save_directory
 from bert_jax.params import BertParams
 from bert_jax.run import load_run
 from bert_jax.tokenizer import Tokenizer
-from embed_jax.directory import written_whole
-from embed_jax.hub import HUB_ID, fetch_snapshot
-from embed_jax.run_directory import is_run, kind_of
+from embed_jax.files.directory import written_whole
+from embed_jax.files.hub import HUB_ID, fetch_snapshot
+from embed_jax.files.run_directory import is_run, kind_of
 
 HUB_FILES = (
     "config.json",

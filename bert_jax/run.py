@@ -10,7 +10,7 @@ from bert_jax.huggingface import read_config
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer
 from bert_jax.tokenizer_files import load_tokenizer, read_json
-from embed_jax.run_directory import MODEL, read_weights
+from embed_jax.files.run_directory import MODEL, read_weights
 
 
 def load_run(

@@ -22,7 +22,7 @@ from jaxtyping import Int
 
 from bert_jax.rows import Row, collate, cut_row
 from bert_jax.tokens import BertTokens
-from embed_jax.sentences import Sentence, check_sentences
+from embed_jax.corpus.sentences import Sentence, check_sentences
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_CHARS_PER_WORD = 100

@@ -14,9 +14,9 @@ from pathlib import Path
 from bert_jax.config import BertConfig
 from train.config import LongerRows, MaskedLmPretraining
 from train.data.config import PieceData
-from train.data.masked_lm_batches import MaskedLmConfig
 from train.data.sources import TfdsSource
-from train.optimizer import BertAdam
+from train.families.bert.batches import MaskedLmConfig
+from train.loop.optimizer import BertAdam
 
 
 def config() -> MaskedLmPretraining:

@@ -14,7 +14,7 @@ import dataclasses
 
 from configs import bert_large
 from train.config import LongerRows, MaskedLmPretraining
-from train.optimizer import Lamb
+from train.loop.optimizer import Lamb
 
 
 def config() -> MaskedLmPretraining:

@@ -17,7 +17,7 @@ from elmo_jax.config import ElmoConfig
 from train.config import BilmPretraining
 from train.data.config import WordData
 from train.data.sources import TfdsSource
-from train.optimizer import Adagrad
+from train.loop.optimizer import Adagrad
 
 
 def config() -> BilmPretraining:

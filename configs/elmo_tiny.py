@@ -14,7 +14,7 @@ from elmo_jax.config import CharCnnConfig, ElmoConfig
 from train.config import BilmPretraining
 from train.data.config import WordData
 from train.data.sources import DocstringSource
-from train.optimizer import BertAdam
+from train.loop.optimizer import BertAdam
 
 
 def config() -> BilmPretraining:

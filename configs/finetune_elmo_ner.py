@@ -8,7 +8,7 @@ Time: not measured yet.
 Score: not measured yet.
 """
 
-from train.tasks.finetuning import Finetuning
+from train.tasks.finetune.finetuning import Finetuning
 
 
 def config() -> Finetuning:

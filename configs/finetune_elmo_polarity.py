@@ -11,7 +11,7 @@ Score: not measured yet.
 import dataclasses
 
 from configs import finetune_elmo_ner
-from train.tasks.finetuning import Finetuning
+from train.tasks.finetune.finetuning import Finetuning
 
 
 def config() -> Finetuning:

@@ -9,7 +9,7 @@ Score: published, CoNLL-2003, BERT-base: dev F1 96.4, test F1 92.4, the best of 
   41.5, BTC 74.9.
 """
 
-from train.tasks.finetuning import Finetuning
+from train.tasks.finetune.finetuning import Finetuning
 
 
 def config() -> Finetuning:

@@ -8,7 +8,7 @@ Time: all-MiniLM-L6-v2, four minutes an epoch.
 Score: all-MiniLM-L6-v2, test accuracy 84.1 after two epochs; docs/results/README.md.
 """
 
-from train.tasks.finetuning import Finetuning
+from train.tasks.finetune.finetuning import Finetuning
 
 
 def config() -> Finetuning:

@@ -7,7 +7,7 @@ Time: WNUT-17, vectors of 384: the table of six rows 155 s once features are cac
 Score: docs/results/README.md; all-MiniLM-L6-v2, mix(blocks), test F1 41.6 on WNUT-17.
 """
 
-from train.tasks.tagging import Tagging
+from train.tasks.ner.tagging import Tagging
 
 
 def config() -> Tagging:

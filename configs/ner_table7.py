@@ -8,7 +8,7 @@ Score: BERT-base cased on CoNLL-2003 dev, published: 91.0 (embeddings) to 96.1
   (concat(last4)); not reproduced here, for want of these data and weights.
 """
 
-from train.tasks.tagging import Tagging
+from train.tasks.ner.tagging import Tagging
 
 
 def config() -> Tagging:

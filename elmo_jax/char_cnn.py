@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from elmo_jax.config import NUM_CHARACTERS, CharCnnConfig, ElmoConfig
 from elmo_jax.convolution import highest_responses
-from embed_jax.precision import precision
+from embed_jax.devices.precision import precision
 
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh}
 

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from elmo_jax.gates import materialise
-from embed_jax.precision import precision
-from embed_jax.target import target_platform
+from embed_jax.devices.platform import target_platform
+from embed_jax.devices.precision import precision
 
 # Words whose responses are in memory at once.
 PORTION = 64

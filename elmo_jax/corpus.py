@@ -19,11 +19,11 @@ from elmo_jax.params import ElmoParams
 from elmo_jax.reader import Reader, check_tokenizer
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
-from embed_jax.layer_spec import LayerSpec, parse_layer_spec
-from embed_jax.mesh import replicate
-from embed_jax.pooling import SENTENCE_POOLS, WORD_POOLS, pooled_width
-from embed_jax.sentences import Sentence, check_sentences
-from embed_jax.stream import Embedded, Item, stream_vectors
+from embed_jax.corpus.sentences import Sentence, check_sentences
+from embed_jax.corpus.stream import Embedded, Item, stream_vectors
+from embed_jax.devices.mesh import replicate
+from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
+from embed_jax.layers.pooling import SENTENCE_POOLS, WORD_POOLS, pooled_width
 from embed_jax.suggest import suggest
 
 LONG = ("error", "truncate", "window")
@@ -139,8 +139,8 @@ def stream_words(
         each device.
       dtype: of the products; float32 or bfloat16.
       out_dtype: of the vectors; float32, float16 or bfloat16.
-      mesh: the devices to spread batches over (`embed_jax.mesh.data_mesh`); by default
-        the default device.
+      mesh: the devices to spread batches over (`embed_jax.devices.mesh.data_mesh`);
+        by default the default device.
       on_batch: called with the number of sentences whenever a batch is done.
 
     Returns:

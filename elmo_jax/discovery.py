@@ -14,7 +14,7 @@ from pathlib import Path
 
 from elmo_jax.hdf5 import SUFFIXES
 from elmo_jax.tensorflow import find_checkpoints
-from embed_jax.tensorflow_checkpoint import is_tensorflow_checkpoint
+from embed_jax.files.tensorflow_checkpoint import is_tensorflow_checkpoint
 
 OPTIONS, START = "options.json", "start.hdf5"
 

@@ -15,10 +15,10 @@ from elmo_jax.config import NUM_CHARACTERS, ElmoConfig
 from elmo_jax.lstm import zero_state
 from elmo_jax.params import ElmoParams
 from elmo_jax.tokens import BEGIN, END, ElmoTokens
-from embed_jax.layer_spec import LayerSpec, parse_layer_spec
-from embed_jax.scalar_mix import ScalarMix
-from embed_jax.select import select_layers
-from embed_jax.target import target_platform
+from embed_jax.devices.platform import target_platform
+from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
+from embed_jax.layers.scalar_mix import ScalarMix
+from embed_jax.layers.select import select_layers
 
 Mix = ScalarMix | tuple[ScalarMix, ...] | None
 Specs = str | LayerSpec | tuple[str | LayerSpec, ...]
@@ -97,8 +97,9 @@ def embed(
     Args:
       params: what `load` or `init_params` gave.
       tokens: what the tokeniser gave; one compilation for each combination of shapes.
-      layer_spec: which layers and how they are combined, see `embed_jax.layer_spec`; a
-        tuple of specs gives a tuple of results from one run.
+      layer_spec: which layers and how they are combined, see
+        `embed_jax.layers.layer_spec`; a tuple of specs gives a tuple of results from
+        one run.
       mix: the learnable `ScalarMix` of a `mix(…)`; several in a tuple, one a mix term
         in order. For a tuple of specs, a tuple with one entry a spec. By default zero
         weights and a gamma of one.

@@ -13,9 +13,9 @@ from elmo_jax.params import ElmoParams
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
 from elmo_jax.vocabulary import write_vocabulary
-from embed_jax.exportable import Exportable
-from embed_jax.layer_spec import LayerSpec
-from embed_jax.target import tracing_for
+from embed_jax.devices.platform import tracing_for
+from embed_jax.export.spec import Exportable
+from embed_jax.layers.layer_spec import LayerSpec
 
 
 def exportable(params: ElmoParams, spec: LayerSpec, dtype: jnp.dtype) -> Exportable:

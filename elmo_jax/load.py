@@ -43,9 +43,9 @@ from elmo_jax.weights import (
     disassemble_start,
     find_stored,
 )
-from embed_jax.directory import written_whole
-from embed_jax.hub import fetch_snapshot
-from embed_jax.run_directory import is_run, kind_of
+from embed_jax.files.directory import written_whole
+from embed_jax.files.hub import fetch_snapshot
+from embed_jax.files.run_directory import is_run, kind_of
 
 WEIGHTS, SOFTMAX, VOCABULARY = "weights.hdf5", "softmax_weights.hdf5", "vocab.txt"
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from elmo_jax.config import ElmoConfig
 from elmo_jax.gates import FORGET_BIAS, clip, materialise, sigmoid
-from embed_jax.precision import precision
+from embed_jax.devices.precision import precision
 
 
 @no_type_check  # jax also builds such trees of shapes, shardings and axes.

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from elmo_jax.gates import FORGET_BIAS, clip, materialise, sigmoid
-from embed_jax.precision import precision
+from embed_jax.devices.precision import precision
 
 
 class Clips(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from embed_jax.batching import BatchShapes
+from embed_jax.corpus.batching import BatchShapes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,8 +20,8 @@ from elmo_jax.params import ElmoParams
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import BEGIN, END, ElmoTokens
 from elmo_jax.type_table import TypeTable
-from embed_jax.batching import BatchShapes
-from embed_jax.mesh import replicate, shard_rows
+from embed_jax.corpus.batching import BatchShapes
+from embed_jax.devices.mesh import replicate, shard_rows
 
 # Words whose vectors are kept, at least: 134 MB of them for the published models.
 NUM_TYPES = 2**16

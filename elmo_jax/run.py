@@ -10,7 +10,7 @@ from elmo_jax.options import parse_options, read_options
 from elmo_jax.params import ElmoParams
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.vocabulary import read_vocabulary
-from embed_jax.run_directory import MODEL, read_weights
+from embed_jax.files.run_directory import MODEL, read_weights
 
 
 def load_run(

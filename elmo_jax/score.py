@@ -32,13 +32,13 @@ from elmo_jax.scoring import (
     SentenceScore,
     score_sentences,
 )
-from embed_jax.compilation_cache import keep_compilations
+from embed_jax.corpus.progress import Progress
+from embed_jax.corpus.sentences import Sentence
+from embed_jax.corpus.text import read_lines, survey
+from embed_jax.devices.compilation_cache import keep_compilations
+from embed_jax.devices.mesh import data_mesh
 from embed_jax.exit_status import exit_status
-from embed_jax.mesh import data_mesh
-from embed_jax.output_file import check_output, open_output
-from embed_jax.progress import Progress
-from embed_jax.sentences import Sentence
-from embed_jax.text import read_lines, survey
+from embed_jax.files.output_file import check_output, open_output
 
 SUFFIXES = {".tsv": "tsv", ".jsonl": "jsonl"}
 

@@ -27,9 +27,9 @@ from elmo_jax.reader import Reader, check_tokenizer
 from elmo_jax.softmax import log_normaliser, scores_of
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
-from embed_jax.mesh import replicate
-from embed_jax.sentences import Sentence, check_sentences
-from embed_jax.stream import Item, stream_vectors
+from embed_jax.corpus.sentences import Sentence, check_sentences
+from embed_jax.corpus.stream import Item, stream_vectors
+from embed_jax.devices.mesh import replicate
 
 # Positions a batch: their scores for a block of the vocabulary are held at once.
 TOKEN_BUDGETS = {"cpu": 4096}

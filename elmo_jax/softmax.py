@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from embed_jax.precision import precision
+from embed_jax.devices.precision import precision
 
 # Words of the vocabulary at a time. With 8,192 contexts their scores take 256 MB.
 BLOCK = 8192

@@ -20,7 +20,7 @@ from elmo_jax.config import ElmoConfig
 from elmo_jax.lstm import LstmState, lstm_weights, zero_state
 from elmo_jax.lstm_gradient import Clips, read_in_order
 from elmo_jax.tokens import END
-from embed_jax.precision import precision
+from embed_jax.devices.precision import precision
 
 
 class StreamedBiLm(nn.Module):

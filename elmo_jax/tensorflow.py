@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from elmo_jax.weights import Stored
-from embed_jax.tensorflow_checkpoint import (
+from embed_jax.files.tensorflow_checkpoint import (
     TensorFlowCheckpoint,
     read_tensorflow_checkpoint,
 )

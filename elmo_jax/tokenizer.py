@@ -17,7 +17,7 @@ from elmo_jax.characters import (
 from elmo_jax.config import ElmoConfig
 from elmo_jax.tokens import BEGIN, END, ElmoTokens
 from elmo_jax.vocabulary import Vocabulary
-from embed_jax.sentences import Sentence, check_sentences
+from embed_jax.corpus.sentences import Sentence, check_sentences
 
 
 def split_words(text: str) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN
-from embed_jax.text import BYTE_ORDER_MARK
+from embed_jax.corpus.text import BYTE_ORDER_MARK
 
 UNKNOWN_TOKEN = "<UNK>"
 SPECIALS = (BEGIN_TOKEN, END_TOKEN, UNKNOWN_TOKEN)

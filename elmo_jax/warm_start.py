@@ -16,7 +16,7 @@ from elmo_jax.embed import apply_bilm, check_tokens, zero_carry
 from elmo_jax.params import ElmoParams
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
-from embed_jax.sentences import Sentence, check_sentences
+from embed_jax.corpus.sentences import Sentence, check_sentences
 
 
 def warm_start(

@@ -16,18 +16,18 @@ import numpy as np
 import tyro
 from tyro.conf import arg
 
-from embed_jax.compilation_cache import keep_compilations
-from embed_jax.encoders import Encoder, find_encoder
+from embed_jax.corpus.progress import Progress
+from embed_jax.corpus.reading import Reading
+from embed_jax.corpus.text import Survey, read_lines, survey
+from embed_jax.corpus.unread import UnreadWords
+from embed_jax.devices.compilation_cache import keep_compilations
+from embed_jax.encoder import Encoder, find_encoder
 from embed_jax.exit_status import exit_status
-from embed_jax.layer_spec import parse_layer_spec
-from embed_jax.output_file import check_output
-from embed_jax.pooling import SENTENCE_POOLS, WORD_POOLS
-from embed_jax.processes import Processes
-from embed_jax.progress import Progress
-from embed_jax.reading import Reading
+from embed_jax.files.output_file import check_output
+from embed_jax.hosts.processes import Processes
+from embed_jax.layers.layer_spec import parse_layer_spec
+from embed_jax.layers.pooling import SENTENCE_POOLS, WORD_POOLS
 from embed_jax.store import PartedStore, StoreWriter
-from embed_jax.text import Survey, read_lines, survey
-from embed_jax.unread import UnreadWords
 
 DTYPE = Literal["float32", "float16", "bfloat16"]
 

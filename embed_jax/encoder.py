@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from embed_jax.exportable import Exportable
-from embed_jax.layer_spec import LayerSpec
-from embed_jax.stream import Embedded
+from embed_jax.corpus.stream import Embedded
+from embed_jax.export.spec import Exportable
+from embed_jax.layers.layer_spec import LayerSpec
 
 GROUP = "embed_jax.encoders"
 

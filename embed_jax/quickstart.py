@@ -11,9 +11,10 @@ from pathlib import Path
 import tyro
 
 from embed_jax import __main__ as embed_command
-from embed_jax import nearest, pretrained
-from embed_jax.docstrings import read_paragraphs
-from embed_jax.output_file import open_output
+from embed_jax import pretrained
+from embed_jax.corpus.docstrings import read_paragraphs
+from embed_jax.explore import nearest
+from embed_jax.files.output_file import open_output
 
 MODEL = "all-MiniLM-L6-v2"
 

@@ -17,8 +17,8 @@ from bert_jax.encoder import Remat
 from elmo_jax.config import ElmoConfig
 from embed_jax.suggest import suggest
 from train.data.config import PieceData, WordData
-from train.data.masked_lm_batches import MaskedLmConfig
-from train.optimizer import Adagrad, BertAdam, Optimizer
+from train.families.bert.batches import MaskedLmConfig
+from train.loop.optimizer import Adagrad, BertAdam, Optimizer
 
 DType = Literal["auto", "float32", "bfloat16"]
 

@@ -23,20 +23,20 @@ import bert_jax
 import elmo_jax
 from bert_jax.run import load_run as load_bert_run
 from elmo_jax.run import load_run as load_elmo_run
-from embed_jax.compilation_cache import keep_compilations
+from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
-from embed_jax.run_directory import EXPERIMENT, is_run
-from train.data.bilm_batches import BilmBatches
-from train.data.instances import Pairs
-from train.data.masked_lm_batches import (
+from embed_jax.files.run_directory import EXPERIMENT, is_run
+from train.families.bert.batches import (
     EVALUATION_RATE,
     MaskedLmBatches,
     MaskedLmConfig,
 )
-from train.data.pieces import PieceStore
-from train.data.words import WordStore
-from train.objectives.bilm import BilmObjective
-from train.objectives.masked_lm import MaskedLmObjective
+from train.families.bert.instances import Pairs
+from train.families.bert.objective import MaskedLmObjective
+from train.families.bert.pieces import PieceStore
+from train.families.elmo.batches import BilmBatches
+from train.families.elmo.objective import BilmObjective
+from train.families.elmo.words import WordStore
 
 WINDOW = 20
 

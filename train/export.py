@@ -21,7 +21,7 @@ import elmo_jax
 from bert_jax.run import load_run as load_bert
 from elmo_jax.run import load_run as load_elmo
 from embed_jax.exit_status import exit_status
-from embed_jax.run_directory import best_step, is_run, kind_of, saved_steps
+from embed_jax.files.run_directory import best_step, is_run, kind_of, saved_steps
 
 
 @dataclasses.dataclass(frozen=True)

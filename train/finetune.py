@@ -25,23 +25,23 @@ import tyro
 
 import bert_jax
 import elmo_jax
-from embed_jax.compilation_cache import keep_compilations
-from embed_jax.directory import written_whole
-from embed_jax.encoders import find_encoder
+from embed_jax.devices.compilation_cache import keep_compilations
+from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
+from embed_jax.files.directory import written_whole
 from embed_jax.suggest import suggest
 from train.config import read_command
-from train.tasks.classification import (
+from train.families.bert.finetuned import BertClassifier, fresh_classifier
+from train.families.elmo.finetuned import DROPOUT_RATE, ElmoClassifier, fresh_head
+from train.tasks.data.conll import TaggedSentence, read_splits, write_conll
+from train.tasks.finetune.classification import (
     LabelledText,
     check_labels,
     read_text_splits,
     write_texts,
 )
-from train.tasks.classifier import Classifier, Example
-from train.tasks.conll import TaggedSentence, read_splits, write_conll
-from train.tasks.finetuned_bert import BertClassifier, fresh_classifier
-from train.tasks.finetuned_elmo import DROPOUT_RATE, ElmoClassifier, fresh_head
-from train.tasks.finetuning import Finetuning, Outcome, finetune
+from train.tasks.finetune.classifier import Classifier, Example
+from train.tasks.finetune.finetuning import Finetuning, Outcome, finetune
 
 MODEL, RESULTS = "model", "results.json"
 

@@ -17,15 +17,15 @@ from typing import Any
 
 import jax
 
-from embed_jax.compilation_cache import keep_compilations
+from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
-from embed_jax.layer_spec import parse_layer_spec
+from embed_jax.layers.layer_spec import parse_layer_spec
 from train.config import read_command
-from train.tasks.conll import TaggedSentence, read_splits, write_conll
+from train.tasks.data.conll import TaggedSentence, read_splits, write_conll
 from train.tasks.features import cached_features
+from train.tasks.ner.tagging import Outcome, TaggedFeatures, Tagging
+from train.tasks.ner.trained_specs import train_specs
 from train.tasks.results import Row, write_results
-from train.tasks.tagging import Outcome, TaggedFeatures, Tagging
-from train.tasks.trained_specs import train_specs
 
 SPLITS = ("train", "dev", "test")
 TABLE_7 = (

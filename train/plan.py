@@ -21,18 +21,18 @@ import jax
 import jax.numpy as jnp
 from tyro.conf import arg
 
+from embed_jax.devices.platform import tracing_for
 from embed_jax.exit_status import exit_status
-from embed_jax.layer_spec import parse_layer_spec
-from embed_jax.output_file import open_output
-from embed_jax.target import tracing_for
-from train.abstract import Abstract, abstract_embedding, abstract_step
+from embed_jax.files.output_file import open_output
+from embed_jax.layers.layer_spec import parse_layer_spec
 from train.config import Experiment, read_command
-from train.hardware import Chip, chip_of
-from train.log import duration
-from train.phases import Phase, phases_of
-from train.roofline import Roofline, bytes_received, roofline_of
-from train.sharding import training_mesh
-from train.tpu_topology import topology_devices
+from train.loop.log import duration
+from train.loop.phases import Phase, phases_of
+from train.loop.sharding import training_mesh
+from train.planning.abstract import Abstract, abstract_embedding, abstract_step
+from train.planning.hardware import Chip, chip_of
+from train.planning.roofline import Roofline, bytes_received, roofline_of
+from train.planning.tpu_topology import topology_devices
 
 # Of a chip's memory; the runtime keeps a little for itself.
 USABLE = 0.97

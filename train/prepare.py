@@ -18,7 +18,6 @@ from pathlib import Path
 
 from elmo_jax.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 from embed_jax.exit_status import exit_status
-from train.data import pieces, words
 from train.data.config import PieceData, WordData
 from train.data.encoding import (
     PARTS,
@@ -30,7 +29,6 @@ from train.data.encoding import (
     WordEncoder,
     is_held_out,
 )
-from train.data.pieces import PieceStore
 from train.data.prepared import (
     PREPARED,
     UNFINISHED,
@@ -40,6 +38,9 @@ from train.data.prepared import (
 )
 from train.data.sources import Documents, open_documents
 from train.data.store import TokenStore
+from train.families.bert import pieces
+from train.families.bert.pieces import PieceStore
+from train.families.elmo import words
 
 SOURCE = "source"
 

@@ -29,33 +29,33 @@ import optax
 import tyro
 from jax.sharding import Mesh
 
-from embed_jax.agreement import all_or_none
-from embed_jax.compilation_cache import keep_compilations
+from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
-from embed_jax.lost_process import (
+from embed_jax.files.output_file import open_output
+from embed_jax.files.run_directory import EXPERIMENT, MODEL
+from embed_jax.hosts.consensus import all_or_none
+from embed_jax.hosts.failure import (
     REMEDY,
     last_words,
     leave,
     noticing_lost_processes,
 )
-from embed_jax.output_file import open_output
-from embed_jax.processes import Processes, is_first
-from embed_jax.run_directory import EXPERIMENT, MODEL
-from train.agreed_setup import check_agreed, check_seen, not_shared
-from train.checkpoint import Checkpoints
-from train.compiled import CompiledStep
+from embed_jax.hosts.processes import Processes, is_first
 from train.config import Experiment, check_same, read_command, to_json
 from train.data.loader import load_batches
-from train.log import RunLog, SilentLog
+from train.loop.checkpoint import Checkpoints
+from train.loop.compiled import CompiledStep
+from train.loop.consistency import check_agreed, check_seen, not_shared
+from train.loop.log import RunLog, SilentLog
+from train.loop.optimizer import Schedule
+from train.loop.phases import Phase, check_shared, make_phased_optimizer, phases_of
+from train.loop.placement import place_batch, place_state
+from train.loop.preemption import AgreedStop, stop_signal
+from train.loop.progress import Progress, is_due
+from train.loop.setup import set_up, write_model
+from train.loop.sharding import training_mesh
+from train.loop.step import TrainState, init_state, make_step
 from train.objectives.objective import Objective
-from train.optimizer import Schedule
-from train.phases import Phase, check_shared, make_phased_optimizer, phases_of
-from train.placement import place_batch, place_state
-from train.progress import Progress, is_due
-from train.setup import set_up, write_model
-from train.sharding import training_mesh
-from train.step import TrainState, init_state, make_step
-from train.stopping import AgreedStop, stop_signal
 
 # So long a host may take to see what another one wrote.
 _SECONDS_TO_BE_SEEN = 30

@@ -21,16 +21,16 @@ from typing import Literal
 import jax
 import tyro
 
-from embed_jax.compilation_cache import keep_compilations
+from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.suggest import suggest
-from train.tasks.layer_curves import draw_layers
-from train.tasks.linear_probe import ProbeConfig
-from train.tasks.pos_by_layer import PosTask
-from train.tasks.probing import Measured, Subject, Task
+from train.tasks.probes.layer_curves import draw_layers
+from train.tasks.probes.linear_probe import ProbeConfig
+from train.tasks.probes.pos_by_layer import PosTask
+from train.tasks.probes.probing import Measured, Subject, Task
+from train.tasks.probes.senses_by_layer import WsdTask
+from train.tasks.probes.similarity_by_layer import StsTask
 from train.tasks.results import Row, write_results
-from train.tasks.senses_by_layer import WsdTask
-from train.tasks.similarity_by_layer import StsTask
 
 TASKS = ("pos", "wsd", "sts")
 FOLDERS = {

@@ -24,15 +24,15 @@ from jaxtyping import Float
 import bert_jax
 import elmo_jax
 from elmo_jax.tokenizer import split_words
-from embed_jax.compilation_cache import keep_compilations
+from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from train.config import Experiment, experiment_named
 from train.export import export
-from train.log import duration
+from train.loop.log import duration
+from train.loop.preemption import stop_signal
 from train.prepare import prepare
 from train.pretrain import pretrain
-from train.senses import draw_contexts
-from train.stopping import stop_signal
+from train.tasks.senses import draw_contexts
 
 SENTENCES = {
     "string": (

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 
 from benchmarks.slips.slip import Slip
-from embed_jax.output_file import open_output
+from embed_jax.files.output_file import open_output
 
 CAUGHT = ("caught by fast", "caught by slow")
 RESULTS = (*CAUGHT, "not caught", "equivalent", "not applicable", "broken")

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import jax
 
-from embed_jax.checksum import checksum_weights
-from embed_jax.encoders import Encoder
-from embed_jax.layer_spec import parse_layer_spec
-from embed_jax.mesh import data_mesh
-from embed_jax.sentences import Sentence
-from embed_jax.stream import Embedded
-from embed_jax.text import Survey, read_lines
+from embed_jax.corpus.sentences import Sentence
+from embed_jax.corpus.stream import Embedded
+from embed_jax.corpus.text import Survey, read_lines
+from embed_jax.devices.mesh import data_mesh
+from embed_jax.encoder import Encoder
+from embed_jax.files.checksum import checksum_weights
+from embed_jax.layers.layer_spec import parse_layer_spec
 
 
 @dataclasses.dataclass(frozen=True)

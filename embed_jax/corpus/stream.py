@@ -22,7 +22,7 @@ RowT = TypeVar("RowT", bound=Sized)
 
 @runtime_checkable
 class PlannedBatch(Protocol):
-    """Rows to be computed together, such as `embed_jax.batching.Batch`."""
+    """Rows to be computed together, such as `embed_jax.corpus.batching.Batch`."""
 
     @property
     def indices(self) -> list[int]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
-from embed_jax.shares import LineMarks
+from embed_jax.corpus.text_shards import LineMarks
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

@@ -3,7 +3,7 @@
 
 import dataclasses
 
-from embed_jax.stream import Embedded
+from embed_jax.corpus.stream import Embedded
 
 
 @dataclasses.dataclass

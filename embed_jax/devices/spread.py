@@ -22,7 +22,8 @@ def mesh_of_rows() -> Mesh | None:
 def rows_spread_over(mesh: Mesh | None) -> Iterator[None]:
     """Tell the mesh while a function of spread rows is traced.
 
-    Its rows are divided over all axes of the mesh, as `embed_jax.mesh.shard_rows` does.
+    Its rows are divided over all axes of the mesh, as
+    `embed_jax.devices.mesh.shard_rows` does.
     """
     token = _mesh.set(mesh)
     try:

@@ -138,7 +138,3 @@ def main(arguments: list[str] | None = None) -> int:
 def _sentences(store: VectorStore) -> Iterator[tuple[int, list[str]]]:
     for start in range(0, len(store), BLOCK):
         yield from enumerate(store.words(slice(start, start + BLOCK)), start=start)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from embed_jax.output_file import check_output, open_output
+from embed_jax.files.output_file import check_output, open_output
 
 # The white space that every reader takes for an end. Wider spaces are words' own: the
 # usual readers, gensim's among them, split bytes.

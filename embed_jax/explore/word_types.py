@@ -32,20 +32,20 @@ import tyro
 from jaxtyping import Float, Int64
 from tyro.conf import arg
 
-from embed_jax.compilation_cache import keep_compilations
-from embed_jax.encoders import find_encoder
+from embed_jax.corpus.progress import Progress
+from embed_jax.corpus.reading import Reading
+from embed_jax.corpus.stream import Embedded
+from embed_jax.corpus.text import survey
+from embed_jax.corpus.unread import UnreadWords
+from embed_jax.devices.compilation_cache import keep_compilations
+from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
-from embed_jax.layer_spec import parse_layer_spec
-from embed_jax.output_file import check_output, open_output
-from embed_jax.pooling import WORD_POOLS
-from embed_jax.progress import Progress
-from embed_jax.reading import Reading
+from embed_jax.explore.word2vec import write_word2vec
+from embed_jax.files.output_file import check_output, open_output
+from embed_jax.layers.layer_spec import parse_layer_spec
+from embed_jax.layers.pooling import WORD_POOLS
 from embed_jax.store import VectorStore
-from embed_jax.stream import Embedded
 from embed_jax.suggest import suggest
-from embed_jax.text import survey
-from embed_jax.unread import UnreadWords
-from embed_jax.word2vec import write_word2vec
 
 _FORMAT = 1
 _KIND = "word types"
@@ -545,7 +545,3 @@ def _collect(
         dim=dim,
         metadata=metadata,
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

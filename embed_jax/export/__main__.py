@@ -21,11 +21,10 @@ import tyro
 from jax import export
 from tyro.conf import arg
 
-from embed_jax import served
-from embed_jax.directory import written_whole
-from embed_jax.encoders import find_encoder
+from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
-from embed_jax.exportable import (
+from embed_jax.export import serve
+from embed_jax.export.spec import (
     MANIFEST,
     PLATFORMS,
     PROGRAM,
@@ -33,7 +32,8 @@ from embed_jax.exportable import (
     Exportable,
     name_leaves,
 )
-from embed_jax.layer_spec import parse_layer_spec
+from embed_jax.files.directory import written_whole
+from embed_jax.layers.layer_spec import parse_layer_spec
 
 SERVE = "serve.py"
 
@@ -105,7 +105,7 @@ def export_model(command: Command) -> None:
         }
         content = json.dumps(manifest, indent=2) + "\n"
         (directory / MANIFEST).write_text(content, encoding="utf-8")
-        shutil.copyfile(served.__file__, directory / SERVE)
+        shutil.copyfile(serve.__file__, directory / SERVE)
     print(f"{command.output}: {spec}, {width} wide, for {', '.join(PLATFORMS)}")
 
 

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from embed_jax.output_file import meant_by
-from embed_jax.sync import sync, sync_all
+from embed_jax.files.output_file import meant_by
+from embed_jax.files.sync import sync, sync_all
 
 # From Linux's fcntl.h and fs.h: paths as they are, and two names that change places.
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from embed_jax.sync import sync
+from embed_jax.files.sync import sync
 
 # Bytes of a name that file systems take, less what a fresh name adds to it.
 _LONGEST_STEM = 255 - len(".01234567.new")

@@ -13,7 +13,7 @@ ends. Every name stands for a range: `first` is 1, `last` is -1, `second_to_last
 `embeddings` is 0, `last4` is -4..-1, `blocks` is 1..-1 and `all` is 0..-1. A selection
 of several layers outside a function is their concatenation. White space is free.
 
-`mix` and `mix_norm` are the learnable mixtures of `embed_jax.scalar_mix`.
+`mix` and `mix_norm` are the learnable mixtures of `embed_jax.layers.scalar_mix`.
 """
 
 import dataclasses

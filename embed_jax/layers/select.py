@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from embed_jax.layer_spec import LayerSpec
-from embed_jax.scalar_mix import ScalarMix, mix_layers, normalise_layer
+from embed_jax.layers.layer_spec import LayerSpec
+from embed_jax.layers.scalar_mix import ScalarMix, mix_layers, normalise_layer
 
 
 def select_layers(
@@ -28,7 +28,8 @@ def select_layers(
       mask: True at real positions; the others may hold anything, even NaN.
       mix: a `ScalarMix` for the spec's one mix term, or several, one a mix term in
         order; by default zero weights and a gamma of one.
-      norm_over: the scope of `mix_norm`, see `embed_jax.scalar_mix.normalise_layer`.
+      norm_over: the scope of `mix_norm`, see
+        `embed_jax.layers.scalar_mix.normalise_layer`.
 
     Returns:
       Vectors of width `spec.width(num_blocks, D)`, zero at padding. `sum`, `mean`,
@@ -40,7 +41,7 @@ def select_layers(
         mixes are not as many, or have not as many weights, as the spec asks for.
 
     Example:
-      >>> from embed_jax.layer_spec import parse_layer_spec
+      >>> from embed_jax.layers.layer_spec import parse_layer_spec
       >>> layers = {layer: jnp.full((1, 2, 4), float(layer)) for layer in range(3)}
       >>> spec = parse_layer_spec("last,mean(0,2)")
       >>> select_layers(layers, spec, 2, jnp.array([[True, False]]))[..., ::4].tolist()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import h5py
 
-from embed_jax.output_file import meant_by
+from embed_jax.files.output_file import meant_by
 from embed_jax.store.journal import Journal, read_journal
 from embed_jax.store.layout import ARRAYS, CHUNK_CACHE_BYTES, FORMAT, STORED_DTYPES
 from embed_jax.store.partial import partial_of, parts_of

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from embed_jax.files.sync import sync
 from embed_jax.store.layout import FORMAT, OFFSET, STORED_DTYPES
-from embed_jax.sync import sync
 
 
 @dataclass(frozen=True)

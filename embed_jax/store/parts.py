@@ -23,7 +23,8 @@ from typing import IO, Any, Literal, NamedTuple
 
 import h5py
 
-from embed_jax.output_file import meant_by
+from embed_jax.files.output_file import meant_by
+from embed_jax.files.sync import sync
 from embed_jax.store.checked import (
     ListedPart,
     listed_parts,
@@ -40,7 +41,6 @@ from embed_jax.store.partial import (
     remove_partial,
 )
 from embed_jax.store.writer import StoreWriter
-from embed_jax.sync import sync
 
 _NAME = re.compile(r"([0-9a-f]{8})-(\d+)-of-(\d+)\.h5")
 _PARTIAL = ".partial"

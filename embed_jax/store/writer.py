@@ -22,7 +22,8 @@ from typing import IO, Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from embed_jax.output_file import meant_by
+from embed_jax.files.output_file import meant_by
+from embed_jax.files.sync import sync
 from embed_jax.store.build import build_file
 from embed_jax.store.checked import open_store
 from embed_jax.store.journal import (
@@ -40,7 +41,6 @@ from embed_jax.store.partial import (
     partial_of,
     remove_partial,
 )
-from embed_jax.sync import sync
 
 
 class StoreWriter:

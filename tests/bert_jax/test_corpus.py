@@ -14,9 +14,9 @@ import pytest
 
 import bert_jax
 from bert_jax import corpus
-from embed_jax.batching import BatchShapes
-from embed_jax.mesh import data_mesh
-from embed_jax.scalar_mix import ScalarMix
+from embed_jax.corpus.batching import BatchShapes
+from embed_jax.devices.mesh import data_mesh
+from embed_jax.layers.scalar_mix import ScalarMix
 from tests.bert_jax.words import CONFIG, WORDS, make_tokenizer
 from tests.compilations import counting_compilations
 

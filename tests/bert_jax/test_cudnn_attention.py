@@ -12,7 +12,7 @@ from jax._src.cudnn import fused_attention_stablehlo
 from bert_jax import cudnn_attention as cudnn
 from bert_jax.attention import SelfAttention, who_sees
 from bert_jax.config import BertConfig
-from embed_jax.target import tracing_for
+from embed_jax.devices.platform import tracing_for
 from tests.bert_jax.attention_forms import make_sequences, written_out
 
 B, T = 4, 48

@@ -12,7 +12,7 @@ import bert_jax
 from bert_jax.attention import who_sees
 from bert_jax.dropout import Dropout, drop, row_seeds
 from bert_jax.encoder import Block
-from embed_jax.mesh import data_mesh, shard_rows
+from embed_jax.devices.mesh import data_mesh, shard_rows
 
 ROWS, PLACES = 256, (64, 96)
 ONES = jnp.ones((ROWS, *PLACES))

@@ -12,10 +12,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import bert_jax
 from bert_jax.attention import SelfAttention
-from embed_jax.layer_spec import parse_layer_spec
-from embed_jax.mesh import data_mesh, replicate, shard_rows
-from embed_jax.scalar_mix import ScalarMix
-from embed_jax.spread import rows_spread_over
+from embed_jax.devices.mesh import data_mesh, replicate, shard_rows
+from embed_jax.devices.spread import rows_spread_over
+from embed_jax.layers.layer_spec import parse_layer_spec
+from embed_jax.layers.scalar_mix import ScalarMix
 from tests.compilations import counting_compilations
 
 CONFIG = dataclasses.replace(bert_jax.TINY, num_blocks=4, init_std=0.1)

@@ -15,10 +15,10 @@ from bert_jax import corpus, init_params
 from bert_jax.config import BertConfig
 from bert_jax.dropout import row_seeds
 from bert_jax.fused_attention import Form, fits, fused_attention
-from embed_jax.mesh import data_mesh, shard_rows
-from embed_jax.spread import rows_spread_over
-from embed_jax.stream import stream_vectors
-from embed_jax.target import tracing_for
+from embed_jax.corpus.stream import stream_vectors
+from embed_jax.devices.mesh import data_mesh, shard_rows
+from embed_jax.devices.platform import tracing_for
+from embed_jax.devices.spread import rows_spread_over
 from tests.bert_jax.attention_forms import KEY, make_sequences, written_out
 from tests.bert_jax.words import WORDS, make_tokenizer
 

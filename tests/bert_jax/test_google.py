@@ -12,7 +12,7 @@ import pytest
 import bert_jax
 from bert_jax import google
 from bert_jax.google import published_name
-from embed_jax.tensorflow_checkpoint import TensorFlowCheckpoint
+from embed_jax.files.tensorflow_checkpoint import TensorFlowCheckpoint
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "google_bert_tiny"
 CHECKPOINT = "bert_model.ckpt"

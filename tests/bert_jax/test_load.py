@@ -20,7 +20,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import bert_jax
 from bert_jax import BertConfig
-from embed_jax.mesh import data_mesh, replicate
+from embed_jax.devices.mesh import data_mesh, replicate
 from tests.bert_jax.words import WORDS, make_tokenizer
 
 CONFIG = BertConfig(

@@ -19,11 +19,11 @@ import elmo_jax
 from bert_jax.config import BertConfig
 from elmo_jax.config import CharCnnConfig, ElmoConfig
 from train.config import BilmPretraining, LongerRows, config_names
-from train.data.masked_lm_batches import EVALUATION_RATE, MaskedLmConfig
+from train.families.bert.batches import EVALUATION_RATE, MaskedLmConfig
+from train.families.elmo.finetuned import DROPOUT_RATE
+from train.loop.optimizer import Adagrad, BertAdam, Lamb
+from train.loop.phases import make_phased_optimizer, phases_of
 from train.objectives.build import heads_of
-from train.optimizer import Adagrad, BertAdam, Lamb
-from train.phases import make_phased_optimizer, phases_of
-from train.tasks.finetuned_elmo import DROPOUT_RATE
 
 Numbers = dict[str, Any]
 WIKIPEDIA, BILLION_WORDS = "wikipedia/20230601.en", "lm1b"

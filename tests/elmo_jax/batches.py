@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from embed_jax.stream import stream_vectors
+from embed_jax.corpus.stream import stream_vectors
 
 
 def program_and_plan(module: ModuleType, run: Callable[[], Any]) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from elmo_jax.convolution import FEWEST_FILTERS, PORTION, highest_responses
-from embed_jax.target import tracing_for
+from embed_jax.devices.platform import tracing_for
 
 # Words that fill no portion, one portion exactly, and one and a bit.
 NUMBERS = [3, PORTION, PORTION + 9]

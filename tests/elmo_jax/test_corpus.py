@@ -24,8 +24,8 @@ from elmo_jax import (
 )
 from elmo_jax.packing import PackedBatch
 from elmo_jax.reader import Reader
-from embed_jax.mesh import data_mesh
-from embed_jax.scalar_mix import ScalarMix
+from embed_jax.devices.mesh import data_mesh
+from embed_jax.layers.scalar_mix import ScalarMix
 from tests.compilations import compiling_quickly, counting_compilations
 from tests.elmo_jax.oracle_model import (
     draw_carry,

@@ -20,9 +20,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 import elmo_jax
 from elmo_jax import TINY, ElmoParams, ElmoTokenizer, ElmoTokens, Vocabulary
 from elmo_jax.characters import character_rows
-from embed_jax.layer_spec import parse_layer_spec
-from embed_jax.mesh import data_mesh, replicate, shard_rows
-from embed_jax.scalar_mix import ScalarMix
+from embed_jax.devices.mesh import data_mesh, replicate, shard_rows
+from embed_jax.layers.layer_spec import parse_layer_spec
+from embed_jax.layers.scalar_mix import ScalarMix
 from tests.compilations import counting_compilations
 from tests.elmo_jax.oracle_model import (
     QUICKLY,

@@ -14,7 +14,7 @@ import pytest
 import elmo_jax
 from elmo_jax import Vocabulary
 from elmo_jax.characters import PADDING
-from embed_jax.scalar_mix import ScalarMix
+from embed_jax.layers.scalar_mix import ScalarMix
 
 pytestmark = pytest.mark.data
 

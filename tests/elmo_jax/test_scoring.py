@@ -12,7 +12,7 @@ import pytest
 
 import elmo_jax
 from elmo_jax import ElmoTokenizer, SentenceScore, Vocabulary, scoring
-from embed_jax.mesh import data_mesh
+from embed_jax.devices.mesh import data_mesh
 from tests.compilations import compiling_quickly
 from tests.elmo_jax.batches import program_and_plan
 from tests.elmo_jax.oracle_model import oracle_options, oracle_weights

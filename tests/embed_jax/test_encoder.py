@@ -4,7 +4,7 @@
 import pytest
 
 import bert_jax
-from embed_jax.encoders import Encoder, find_encoder
+from embed_jax.encoder import Encoder, find_encoder
 
 
 def test_bert_is_registered_and_offers_what_the_command_needs(tmp_path):

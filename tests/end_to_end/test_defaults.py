@@ -7,10 +7,10 @@ import pytest
 
 import bert_jax
 import elmo_jax
-from embed_jax import word_types
-from embed_jax.batching import BatchShapes
+from embed_jax.corpus.batching import BatchShapes
+from embed_jax.explore import word_types
+from embed_jax.explore.word2vec import write_word2vec
 from embed_jax.store import StoreWriter
-from embed_jax.word2vec import write_word2vec
 
 # `None` where the documentation names what is taken then, tested with the families.
 STREAM = {

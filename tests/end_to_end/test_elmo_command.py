@@ -27,7 +27,7 @@ from elmo_jax.weights import (
     softmax_tensors,
 )
 from embed_jax import __main__ as embed_command
-from embed_jax import word_types
+from embed_jax.explore import word_types
 from embed_jax.store import VectorStore
 from tests.elmo_jax.batches import program_and_plan
 from tests.elmo_jax.sentences import (

@@ -12,12 +12,12 @@ PACKAGES = ("embed_jax", "bert_jax", "elmo_jax", "train", "configs")
 # What each cannot do, and finds out at once.
 FAILING = {
     "embed_jax/__main__.py": "./nowhere text.txt out.h5",
-    "embed_jax/contexts/__main__.py": "./nowhere text.txt --word a",
-    "embed_jax/export.py": "./nowhere out",
+    "embed_jax/contexts.py": "./nowhere text.txt --word a",
+    "embed_jax/export/__main__.py": "./nowhere out",
     "embed_jax/nearest.py": "nowhere.h5 a",
     "embed_jax/pretrained.py": "nothing out",
     "embed_jax/quickstart.py": "--directory text.txt",
-    "embed_jax/served.py": "",
+    "embed_jax/export/serve.py": "",
     "embed_jax/word_types.py": "./nowhere text.txt out.h5",
     "elmo_jax/score.py": "./nowhere text.txt out.tsv",
     "train/evaluate.py": "nowhere --data nowhere",

@@ -14,8 +14,8 @@ import pytest
 
 import bert_jax
 import elmo_jax
-from embed_jax import export
-from embed_jax.served import Served
+from embed_jax.export import __main__ as export
+from embed_jax.export.serve import Served
 from tests.train.tiny_models import PIECES, save_bert, save_elmo
 
 SENTENCES = [["the", "river", "banks"], ["we"], ["money", "sat", "of", "a", "river"]]

@@ -16,7 +16,7 @@ import pytest
 import bert_jax
 import elmo_jax
 from embed_jax import __main__ as command
-from embed_jax import nearest
+from embed_jax.explore import nearest
 from embed_jax.store import VectorStore
 from tests.bert_jax.words import CONFIG, WORDS, make_tokenizer
 from tests.elmo_jax import sentences as elmo

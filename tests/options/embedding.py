@@ -15,7 +15,7 @@ import pytest
 
 import bert_jax
 import elmo_jax
-from embed_jax.progress import Progress
+from embed_jax.corpus.progress import Progress
 from tests.bert_jax import words
 from tests.elmo_jax import sentences
 from tests.options.table import Observe, Option

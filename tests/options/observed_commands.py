@@ -19,12 +19,12 @@ import pytest
 
 import bert_jax
 import elmo_jax
-import train.abstract
 import train.evaluate
 import train.export
-import train.objectives.bilm
-import train.objectives.masked_lm
+import train.families.bert.objective
+import train.families.elmo.objective
 import train.plan
+import train.planning.abstract
 import train.pretrain
 import train.quickstart
 from tests.options.observed_run import (
@@ -36,11 +36,11 @@ from tests.options.observed_run import (
     small,
     values,
 )
-from train.abstract import Abstract
-from train.compiled import CompiledStep
 from train.data import builders
 from train.data.prepared import PREPARED
-from train.hardware import Chip
+from train.loop.compiled import CompiledStep
+from train.planning.abstract import Abstract
+from train.planning.hardware import Chip
 from train.prepare import main as prepare_main
 
 PACKAGES = {"elmo": elmo_jax, "bert": bert_jax}
@@ -232,8 +232,8 @@ class Planning(Directories):
             patch.setattr("train.plan.topology_devices", devices)
             patch.setattr("train.plan.chip_of", lambda kind: CHIP)
             patch.setattr("train.plan.abstract_embedding", embedding)
-            patch.setattr("train.abstract.make_step", make_step)
-            patch.setattr("train.abstract.kept_bytes_of", lambda *_: 0)
+            patch.setattr("train.planning.abstract.make_step", make_step)
+            patch.setattr("train.planning.abstract.kept_bytes_of", lambda *_: 0)
             patch.setattr(CompiledStep, "__init__", lambda *_: None)
             patch.setattr(CompiledStep, "compile", compile)
             line = [config, "--topology", "v5e:4x4", *small(config), *given]
@@ -277,7 +277,10 @@ class Trained:
     def observe_evaluate(self, kind: str, model: str, given: list[str]) -> Seen:
         """Run `train.evaluate` on a run or on a model."""
         measured: list[Any] = []
-        objectives = {"elmo": train.objectives.bilm, "bert": train.objectives.masked_lm}
+        objectives = {
+            "elmo": train.families.elmo.objective,
+            "bert": train.families.bert.objective,
+        }
         module = objectives[kind]
         measure = module.measure_batch
 

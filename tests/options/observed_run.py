@@ -25,23 +25,23 @@ import pytest
 
 import bert_jax
 import elmo_jax
-import train.objectives.bilm
-import train.objectives.masked_lm
+import train.families.bert.objective
+import train.families.elmo.objective
 import train.pretrain
-from embed_jax.run_directory import EXPERIMENT, MODEL, saved_steps
+from embed_jax.files.run_directory import EXPERIMENT, MODEL, saved_steps
 from tests.train.experiments import write_corpus
-from train.checkpoint import Checkpoints
-from train.compiled import CompiledStep
 from train.config import Experiment, NoOptions, read_command
-from train.data.bilm_batches import BilmBatches
 from train.data.config import PieceData, WordData, describe, fingerprint
-from train.data.masked_lm_batches import MaskedLmBatches
 from train.data.prepared import Prepared
 from train.data.sources import TextSource
-from train.log import read_metrics
+from train.families.bert.batches import MaskedLmBatches
+from train.families.elmo.batches import BilmBatches
+from train.loop.checkpoint import Checkpoints
+from train.loop.compiled import CompiledStep
+from train.loop.log import read_metrics
+from train.loop.setup import set_up
 from train.objectives.objective import Mean
 from train.prepare import prepare
-from train.setup import set_up
 
 _SHORT = """
     --batch-size 8 --num-steps 4 --log-every 1 --eval-every 2 --eval-batches 1
@@ -305,7 +305,7 @@ class Run:
         patch.setattr(watching, "make_step", noted_step)
         patch.setattr(watching, "training_mesh", noted_mesh)
         patch.setattr(watching, "keep_compilations", lambda: None)
-        patch.setattr("train.progress.peak_flops", lambda devices: None)
+        patch.setattr("train.loop.progress.peak_flops", lambda devices: None)
         patch.setattr(jax.distributed, "initialize", joined)
         for package in (bert_jax, elmo_jax):
             patch.setattr(package, "init_params", self._shapes(package.init_params))

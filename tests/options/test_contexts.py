@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from embed_jax.contexts.__main__ import main
-from tests.embed_jax.contexts.models import LINES
+from embed_jax.explore.contexts.command import main
+from tests.embed_jax.explore.contexts.models import LINES
 from tests.options.embedding import PACKAGES, Seen, observer, run, save_model
 from tests.options.table import Option, check_entries, check_option, listed_options
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax.export
 import pytest
 
-from embed_jax.export import main
+from embed_jax.export.__main__ import main
 from tests.options.embedding import PACKAGES, Seen, observer, run, save_model
 from tests.options.table import Option, check_entries, check_option, listed_options
 

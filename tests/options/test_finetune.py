@@ -28,7 +28,7 @@ from tests.train.finetune_run import (
 from tests.train.quick_models import save_bert, save_elmo
 from train.config import config_names
 from train.finetune import main
-from train.tasks.finetuning import Finetuning
+from train.tasks.finetune.finetuning import Finetuning
 
 CONFIGS = config_names(Finetuning)
 COMMON = "--data both --output out --num-epochs 5 --batch-size 8".split()

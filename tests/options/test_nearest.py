@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embed_jax.nearest import main
+from embed_jax.explore.nearest import main
 from embed_jax.store import StoreWriter
 from tests.options.embedding import observer, run
 from tests.options.table import Option, check_entries, check_option, listed_options

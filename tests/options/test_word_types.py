@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embed_jax.word_types import main, read_word_types
+from embed_jax.explore.word_types import main, read_word_types
 from tests.options.embedding import (
     CALLS,
     LINES,

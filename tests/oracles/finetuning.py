@@ -7,8 +7,8 @@ import numpy as np
 import torch
 import transformers
 
-from train.tasks.classified_rows import IGNORED
-from train.tasks.finetuning import BETAS, EPSILONS, Finetuning
+from train.tasks.finetune.classified_rows import IGNORED
+from train.tasks.finetune.finetuning import BETAS, EPSILONS, Finetuning
 
 # What torch's cross entropy leaves out.
 TORCH_IGNORED = -100
@@ -32,7 +32,7 @@ def to_tensors(tokens: Any, labels: np.ndarray | None = None) -> dict[str, Any]:
 
 
 class TorchStepper:
-    """The counterpart of `train.tasks.finetuning.Stepper` for recipe transformers."""
+    """The counterpart of `train.tasks.finetune.finetuning.Stepper`, for torch."""
 
     def __init__(self, config: Finetuning, network: Any, num_steps: int) -> None:
         assert config.recipe == "transformers"

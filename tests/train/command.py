@@ -156,7 +156,7 @@ def main() -> int:
     import train.config
     import train.pretrain
     from tests.train.experiments import make_experiment
-    from train.compiled import CompiledStep
+    from train.loop.compiled import CompiledStep
 
     experiment = make_experiment(kind, Path(folder), **json.loads(changes))
     train.config.experiment_named = lambda name, kind: experiment

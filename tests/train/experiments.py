@@ -16,14 +16,14 @@ from jax.sharding import Mesh
 
 from bert_jax.config import BertConfig
 from elmo_jax.config import CharCnnConfig, ElmoConfig
-from embed_jax.mesh import data_mesh
-from embed_jax.run_directory import CHECKPOINTS, read_weights, saved_steps
+from embed_jax.devices.mesh import data_mesh
+from embed_jax.files.run_directory import CHECKPOINTS, read_weights, saved_steps
 from train.config import BilmPretraining, Experiment, MaskedLmPretraining
 from train.data.config import PieceData, WordData
-from train.data.masked_lm_batches import MaskedLmConfig
 from train.data.sources import TextSource
-from train.log import METRICS
-from train.optimizer import Adagrad, BertAdam
+from train.families.bert.batches import MaskedLmConfig
+from train.loop.log import METRICS
+from train.loop.optimizer import Adagrad, BertAdam
 from train.prepare import prepare
 
 SUBJECTS = "the cat|a dog|my sister|no walrus|the old bank|every child".split("|")

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 from train import finetune
-from train.tasks.classified_rows import ClassifiedRow
-from train.tasks.classifier import Classifier
-from train.tasks.finetuning import Outcome
+from train.tasks.finetune.classified_rows import ClassifiedRow
+from train.tasks.finetune.classifier import Classifier
+from train.tasks.finetune.finetuning import Outcome
 
 WORDS = "the a bank river was saw Ann Bob York good bad".split()
 TAGGED = {

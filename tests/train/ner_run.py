@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from train import ner
-from train.tasks import trained_specs
-from train.tasks.tagging import Outcome, TaggedFeatures, TaggerTraining
+from train.tasks.ner import trained_specs
+from train.tasks.ner.tagging import Outcome, TaggedFeatures, TaggerTraining
 
 
 class Run(NamedTuple):

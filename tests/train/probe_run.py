@@ -14,7 +14,7 @@ import matplotlib.figure
 import pytest
 
 from train import probe
-from train.tasks import similarity
+from train.tasks.probes import similarity
 from train.tasks.results import Row, read_rows
 
 Tagged = Iterable[Sequence[tuple[str, str, str]]]

@@ -9,8 +9,8 @@ import numpy as np
 from bert_jax.tokenizer import SPECIALS, WordPieceTokenizer
 from elmo_jax.characters import character_rows
 from elmo_jax.vocabulary import Vocabulary
-from train.data.pieces import PieceStore, continuing_pieces
-from train.data.words import WordStore, by_frequency, make_vocabulary
+from train.families.bert.pieces import PieceStore, continuing_pieces
+from train.families.elmo.words import WordStore, by_frequency, make_vocabulary
 
 NOWHERE = Path("nowhere")
 LETTERS = "abcdefghijklm"
@@ -29,7 +29,7 @@ def word_store(
     vocab_size: int = 1000,
     max_characters: int = 12,
 ) -> WordStore:
-    """Number the words of documents as `train.data.words` does."""
+    """Number the words of documents as `train.families.elmo.words` does."""
     sentences = [sentence for document in documents for sentence in document]
     counts: dict[str, int] = {}
     for word in (word for sentence in sentences for word in sentence):

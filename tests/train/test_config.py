@@ -25,7 +25,7 @@ from train.config import (
     read_command,
     to_json,
 )
-from train.optimizer import make_optimizer
+from train.loop.optimizer import make_optimizer
 
 
 def read(*arguments: str, options=NoOptions):

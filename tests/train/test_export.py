@@ -13,7 +13,7 @@ import bert_jax
 import elmo_jax
 from elmo_jax.scoring import perplexity, score_sentences
 from embed_jax import __main__ as embed_command
-from embed_jax.run_directory import best_step, saved_steps
+from embed_jax.files.run_directory import best_step, saved_steps
 from embed_jax.store import VectorStore
 from tests.oracles import bilm
 from tests.train.experiments import (
@@ -22,9 +22,9 @@ from tests.train.experiments import (
     one_device,
 )
 from train import evaluate, export
-from train.data.words import WordStore
-from train.objectives.bilm import BilmObjective
-from train.objectives.masked_lm import MaskedLmObjective
+from train.families.bert.objective import MaskedLmObjective
+from train.families.elmo.objective import BilmObjective
+from train.families.elmo.words import WordStore
 from train.prepare import prepare
 from train.pretrain import pretrain
 

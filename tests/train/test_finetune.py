@@ -21,12 +21,12 @@ from tests.train.tasks.finetuning_data import (
 )
 from train import finetune
 from train.config import config_names, experiment_named
-from train.tasks.classification import read_texts
-from train.tasks.classifier import predict_labels
-from train.tasks.conll import read_conll
-from train.tasks.finetuned_bert import load_bert_classifier
-from train.tasks.finetuned_elmo import load_elmo_classifier
-from train.tasks.finetuning import Finetuning
+from train.families.bert.finetuned import load_bert_classifier
+from train.families.elmo.finetuned import load_elmo_classifier
+from train.tasks.data.conll import read_conll
+from train.tasks.finetune.classification import read_texts
+from train.tasks.finetune.classifier import predict_labels
+from train.tasks.finetune.finetuning import Finetuning
 
 pytestmark = pytest.mark.usefixtures("compilations")
 

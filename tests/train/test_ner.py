@@ -10,8 +10,8 @@ from tests.train import ner_run, quick_models
 from tests.train.tiny_models import save_bert
 from train import ner
 from train.ner import rows_for
-from train.tasks import trained_specs
-from train.tasks.conll import read_conll
+from train.tasks.data.conll import read_conll
+from train.tasks.ner import trained_specs
 
 SENTENCES = [
     "the\tO\nbank\tB-ORG\nof\tI-ORG\nit\tI-ORG\n",

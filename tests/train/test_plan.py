@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import pytest
 
 from train import plan
-from train.abstract import abstract_embedding, abstract_step
 from train.config import experiment_named
-from train.hardware import Chip, chip_of
-from train.roofline import roofline_of
-from train.sharding import training_mesh
+from train.loop.sharding import training_mesh
+from train.planning.abstract import abstract_embedding, abstract_step
+from train.planning.hardware import Chip, chip_of
+from train.planning.roofline import roofline_of
 
 CHIP = Chip(flops=1e12, memory=1e9, bandwidth=1e10, interconnect=1e9)
 

@@ -16,11 +16,11 @@ import pytest
 from bert_jax.tokenizer import WordPieceTokenizer
 from train.data import encoding
 from train.data.config import PieceData, WordData
-from train.data.pieces import PieceStore
 from train.data.prepared import check_prepared
 from train.data.sources import TextSource
 from train.data.store import TokenStore
-from train.data.words import WordStore
+from train.families.bert.pieces import PieceStore
+from train.families.elmo.words import WordStore
 from train.prepare import main, prepare
 
 NOUNS = ("cat", "dog", "bank", "river", "walrus", "Doppelgänger")

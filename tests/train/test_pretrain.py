@@ -19,8 +19,8 @@ from tensorboardX.record_writer import RecordWriter
 
 import bert_jax
 import elmo_jax
-from embed_jax.mesh import data_mesh
-from embed_jax.run_directory import (
+from embed_jax.devices.mesh import data_mesh
+from embed_jax.files.run_directory import (
     CHECKPOINTS,
     MODEL,
     best_step,
@@ -36,10 +36,10 @@ from tests.train.experiments import (
     stop_after,
 )
 from train.config import Experiment
-from train.data.bilm_batches import BilmBatches
-from train.log import METRICS, read_metrics
-from train.objectives.bilm import BilmObjective
-from train.optimizer import BertAdam
+from train.families.elmo.batches import BilmBatches
+from train.families.elmo.objective import BilmObjective
+from train.loop.log import METRICS, read_metrics
+from train.loop.optimizer import BertAdam
 from train.prepare import prepare
 from train.pretrain import main, pretrain
 
@@ -136,7 +136,7 @@ def test_a_full_disk(experiment, whole, tmp_path, monkeypatch, capsys):
     run = copy_until(whole, tmp_path / "run", 6)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(
-        "train.checkpoint.shutil.disk_usage", lambda path: usage(10, 10, 0)
+        "train.loop.checkpoint.shutil.disk_usage", lambda path: usage(10, 10, 0)
     )
     with pytest.raises(OSError, match=r"a checkpoint needs .* the disk has 0 MB"):
         pretrain(experiment, run, mesh=one_device())

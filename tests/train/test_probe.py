@@ -13,11 +13,11 @@ import pytest
 from tests.train import probe_run, quick_models
 from tests.train.tiny_models import save_bert, save_elmo
 from train.probe import Command, main
-from train.tasks import similarity
-from train.tasks.linear_probe import train_probes
-from train.tasks.probing import Subject
+from train.tasks.probes import similarity
+from train.tasks.probes.linear_probe import train_probes
+from train.tasks.probes.probing import Subject
+from train.tasks.probes.similarity import BERT_POOLINGS
 from train.tasks.results import read_rows
-from train.tasks.similarity import BERT_POOLINGS
 
 WORDS = {
     "the": "DET",
@@ -96,7 +96,9 @@ def test_tables_and_picture(
         outcome = train_probes(*arguments)
         return outcome._replace(mixes=(shares,)) if outcome.mixes else outcome
 
-    monkeypatch.setattr("train.tasks.pos_by_layer.train_probes", probes_with_shares)
+    monkeypatch.setattr(
+        "train.tasks.probes.pos_by_layer.train_probes", probes_with_shares
+    )
     path = save(tmp_path / "tiny")
     given = ["--model", path, "--output", str(tmp_path / "new/out")]
     given += ["--cache", str(tmp_path / "cache"), "--tags", "upos", "xpos"]

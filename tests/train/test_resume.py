@@ -10,8 +10,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from embed_jax.mesh import data_mesh
-from embed_jax.run_directory import saved_steps
+from embed_jax.devices.mesh import data_mesh
+from embed_jax.files.run_directory import saved_steps
 from tests.train.command import Command, finish
 from tests.train.experiments import (
     KINDS,
@@ -23,8 +23,8 @@ from tests.train.experiments import (
     num_lines,
     stop_after,
 )
+from train.loop.sharding import training_mesh
 from train.pretrain import pretrain
-from train.sharding import training_mesh
 
 NUM_STEPS = 60
 

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
 
-from embed_jax.directory import written_whole
+from embed_jax.files.directory import written_whole
 
 FEATURE, SPLIT = "text", "train"
 

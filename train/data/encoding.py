@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
-from embed_jax.directory import written_whole
-from train.data.pieces import read_tokenizer
+from embed_jax.files.directory import written_whole
 from train.data.sources import Documents
 from train.data.store import TOKENS, StoreWriter, TokenStore
-from train.data.words import WordShard, splitter
+from train.families.bert.pieces import read_tokenizer
+from train.families.elmo.words import WordShard, splitter
 
 TRAIN, HELD_OUT = "train", "held_out"
 PARTS = (TRAIN, HELD_OUT)

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from embed_jax.output_file import open_output
+from embed_jax.files.output_file import open_output
 from train.data.config import DataConfig, describe, fingerprint
 from train.data.encoding import HELD_OUT, TRAIN
-from train.data.pieces import CONTINUES, TOKENIZER
 from train.data.sources import corpus_digest
 from train.data.store import DOCUMENTS, SENTENCES, TOKENS
-from train.data.words import CHARACTERS, COUNTS, TARGETS, TYPES, VOCABULARY
+from train.families.bert.pieces import CONTINUES, TOKENIZER
+from train.families.elmo.words import CHARACTERS, COUNTS, TARGETS, TYPES, VOCABULARY
 
 PREPARED, UNFINISHED = "prepared.json", "unfinished"
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from embed_jax.docstrings import read_modules, source_files
+from embed_jax.corpus.docstrings import read_modules, source_files
+from embed_jax.corpus.text import read_lines
 from embed_jax.suggest import suggest
-from embed_jax.text import read_lines
 from train.data import builders, forms
 from train.data.forms import Form
 from train.data.prepared_tfds import open_prepared

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int, Integer
 from numpy.lib import format as npy
 
-from embed_jax.directory import written_whole
+from embed_jax.files.directory import written_whole
 
 TOKENS, SENTENCES, DOCUMENTS = "tokens", "sentence_starts", "document_starts"
 

@@ -18,10 +18,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
-from embed_jax.agreement import from_first
-from embed_jax.run_directory import CHECKPOINTS, FIGURES, PARAMS, SEPARATOR
-from train.placement import place_whole
-from train.step import TrainState
+from embed_jax.files.run_directory import CHECKPOINTS, FIGURES, PARAMS, SEPARATOR
+from embed_jax.hosts.consensus import from_first
+from train.loop.placement import place_whole
+from train.loop.step import TrainState
 
 # A checkpoint takes this many bytes of disk for each of the state's, at most.
 _ROOM = 1.1

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 from jax.stages import Compiled
 
-from train.memory import describe_memory
+from train.loop.memory import describe_memory
+from train.loop.step import TrainState
 from train.objectives.objective import Batch, Means
-from train.step import TrainState
 
 
 class CompiledStep:

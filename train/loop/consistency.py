@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from embed_jax.agreement import all_or_none, from_first
+from embed_jax.hosts.consensus import all_or_none, from_first
 from train.config import Experiment, to_json
 from train.data.prepared import PREPARED
 from train.objectives.objective import Params

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from embed_jax.output_file import open_output
-from train.curves import Curves
+from embed_jax.files.output_file import open_output
+from train.loop.curves import Curves
 
 METRICS, CURVES = "metrics.jsonl", "tensorboard"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from train.step import TrainState
+from train.loop.step import TrainState
 
 
 def describe_memory(program: Any, state: TrainState) -> str:

@@ -9,7 +9,7 @@ import optax
 from jax.sharding import Mesh
 
 from train.config import Experiment, MaskedLmPretraining
-from train.optimizer import Adagrad, Schedule, schedule_of, transformation_of
+from train.loop.optimizer import Adagrad, Schedule, schedule_of, transformation_of
 
 
 class Phase(NamedTuple):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts a state and its batches where `train.sharding` says that they lie.
+"""Puts a state and its batches where `train.loop.sharding` says that they lie.
 
 Several hosts have all devices together: each places its part of an array on its own.
 """
@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from train.loop.sharding import shardings_of, shardings_of_batch
+from train.loop.step import TrainState
 from train.objectives.objective import Batch
-from train.sharding import shardings_of, shardings_of_batch
-from train.step import TrainState
 
 
 def share_of_host() -> tuple[int, int]:

@@ -10,9 +10,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from train.config import Experiment
-from train.hardware import peak_flops
-from train.log import Clock, Interval, RunLog, duration
+from train.loop.log import Clock, Interval, RunLog, duration
 from train.objectives.objective import Means, Objective
+from train.planning.hardware import peak_flops
 
 
 class Progress:

@@ -17,25 +17,25 @@ from bert_jax.config import BertConfig
 from bert_jax.huggingface import write_config
 from elmo_jax.options import format_options
 from elmo_jax.vocabulary import write_vocabulary
-from embed_jax.directory import written_whole
+from embed_jax.files.directory import written_whole
 from train.config import BilmPretraining, Experiment, MaskedLmPretraining
 from train.continuation import continue_bert, continue_elmo
-from train.data.bilm_batches import BilmBatches
 from train.data.encoding import HELD_OUT, TRAIN
-from train.data.masked_lm_batches import EVALUATION_RATE, MaskedLmBatches
-from train.data.pieces import PieceStore
 from train.data.prepared import check_prepared
-from train.data.words import WordStore
+from train.families.bert.batches import EVALUATION_RATE, MaskedLmBatches
+from train.families.bert.objective import MaskedLmObjective
+from train.families.bert.pieces import PieceStore
+from train.families.elmo.batches import BilmBatches
+from train.families.elmo.words import WordStore
+from train.loop.phases import phases_of
+from train.loop.placement import share_of_host
 from train.objectives.build import (
     bilm_objective,
     heads_of,
     masked_lm_objective,
     with_vocabulary,
 )
-from train.objectives.masked_lm import MaskedLmObjective
 from train.objectives.objective import Objective, Params
-from train.phases import phases_of
-from train.placement import share_of_host
 
 HELD_OUT_SEED = 0
 CONFIG = "config.json"

@@ -11,10 +11,10 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
-from embed_jax.spread import rows_spread_over
+from embed_jax.devices.spread import rows_spread_over
+from train.loop.sharding import gather_weights
+from train.loop.sparse_rows import put_rows, take_rows
 from train.objectives.objective import Batch, Carry, Mean, Means, Objective, Params
-from train.read_rows import put_rows, take_rows
-from train.sharding import gather_weights
 
 
 class TrainState(flax.struct.PyTreeNode):

@@ -8,10 +8,10 @@ from jax.sharding import Mesh
 
 from bert_jax.config import BertConfig
 from train.config import BilmPretraining, MaskedLmPretraining
-from train.data.bilm_batches import BilmBatches
-from train.data.masked_lm_batches import MaskedLmBatches
-from train.objectives.bilm import BilmObjective
-from train.objectives.masked_lm import MaskedLmObjective
+from train.families.bert.batches import MaskedLmBatches
+from train.families.bert.objective import MaskedLmObjective
+from train.families.elmo.batches import BilmBatches
+from train.families.elmo.objective import BilmObjective
 
 HEADS = ("pooler", "mlm", "nsp")
 

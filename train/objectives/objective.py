@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 from jaxtyping import Array, Float
 
-from train.read_rows import Rows
+from train.loop.sparse_rows import Rows
 
 Params = Any
 """`ElmoParams` or `BertParams`: a pytree whose leaves are the weights."""

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from embed_jax.precision import precision
+from embed_jax.devices.precision import precision
 
 
 def log_expected_counts(

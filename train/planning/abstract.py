@@ -14,13 +14,17 @@ import bert_jax
 import elmo_jax
 from bert_jax.embed import compute_vectors as bert_vectors
 from elmo_jax.embed import compute_vectors as elmo_vectors
-from embed_jax.layer_spec import parse_layer_spec
-from embed_jax.spread import rows_spread_over
-from train.compiled import CompiledStep
+from embed_jax.devices.spread import rows_spread_over
+from embed_jax.layers.layer_spec import parse_layer_spec
 from train.config import BilmPretraining, Experiment, MaskedLmPretraining
-from train.data.bilm_batches import BilmBatch, BilmRows, round_up
-from train.data.masked_lm_batches import MaskedLmBatch, MaskedLmRows
-from train.data.negatives import Negatives
+from train.families.bert.batches import MaskedLmBatch, MaskedLmRows
+from train.families.elmo.batches import BilmBatch, BilmRows, round_up
+from train.families.elmo.negatives import Negatives
+from train.loop.compiled import CompiledStep
+from train.loop.optimizer import make_optimizer
+from train.loop.phases import check_shared
+from train.loop.sharding import shardings_of, shardings_of_batch
+from train.loop.step import TrainState, init_state, make_step
 from train.objectives.build import (
     bilm_objective,
     heads_of,
@@ -28,10 +32,6 @@ from train.objectives.build import (
     with_vocabulary,
 )
 from train.objectives.objective import Batch, Objective
-from train.optimizer import make_optimizer
-from train.phases import check_shared
-from train.sharding import shardings_of, shardings_of_batch
-from train.step import TrainState, init_state, make_step
 
 
 class Abstract(NamedTuple):

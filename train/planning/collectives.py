@@ -5,7 +5,7 @@ import math
 import re
 from typing import NamedTuple
 
-from train.program import Shape, axes_in, read_instruction
+from train.planning.program import Shape, axes_in, read_instruction
 
 KINDS = (
     "all-gather",

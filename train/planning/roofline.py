@@ -10,10 +10,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from train.collectives import Collective, collectives_of
-from train.hardware import Chip
-from train.program import read_program
-from train.traffic import Traffic, traffic_of
+from train.planning.collectives import Collective, collectives_of
+from train.planning.hardware import Chip
+from train.planning.program import read_program
+from train.planning.traffic import Traffic, traffic_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Roofline:
     Attributes:
       flops: operations that the compiler counted; those of kernels it cannot see into
         are not among them.
-      traffic: what instructions read and write, see `train.traffic`.
+      traffic: what instructions read and write, see `train.planning.traffic`.
       counted_bytes: the same as the compiler counts it.
       collectives: what is sent.
       seconds: the times, by name: "compute", "memory", "interconnect".

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from train.collectives import KINDS as COLLECTIVES
-from train.program import Instruction, Program, Shape
+from train.planning.collectives import KINDS as COLLECTIVES
+from train.planning.program import Instruction, Program, Shape
 
 # They name what is there, or end what another instruction counts.
 _FREE = {

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from embed_jax.checksum import checksum_weights
-from embed_jax.encoders import find_encoder
-from embed_jax.progress import Progress
+from embed_jax.corpus.progress import Progress
+from embed_jax.encoder import find_encoder
+from embed_jax.files.checksum import checksum_weights
 from embed_jax.store import StoreWriter, VectorStore
 
 # Rows that are read at once.

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from embed_jax.output_file import open_output
+from embed_jax.files.output_file import open_output
 
 
 @dataclass(frozen=True)

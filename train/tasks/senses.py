@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from embed_jax.output_file import open_output
-from embed_jax.principal_components import principal_components
+from embed_jax.explore.principal_components import principal_components
+from embed_jax.files.output_file import open_output
 
 
 def draw_contexts(

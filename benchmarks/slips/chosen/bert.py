@@ -46,7 +46,7 @@ SLIPS = [
         after="positions=None,",
         tests=(
             "tests/bert_jax/test_embed.py",
-            "tests/train/objectives/test_masked_lm.py",
+            "tests/train/families/bert/test_objective.py",
         ),
     ),
     Slip(

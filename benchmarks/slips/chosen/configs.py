@@ -3,7 +3,11 @@
 
 from benchmarks.slips.slip import Slip
 
-TESTS = ("tests/configs", "tests/train/test_config.py", "tests/train/test_phases.py")
+TESTS = (
+    "tests/configs",
+    "tests/train/test_config.py",
+    "tests/train/loop/test_phases.py",
+)
 
 SLIPS = [
     Slip(

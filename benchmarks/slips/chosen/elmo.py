@@ -102,7 +102,7 @@ SLIPS = [
         """,
         tests=(
             "tests/elmo_jax/test_lstm.py",
-            "tests/train/objectives/test_bilm.py",
+            "tests/train/families/elmo/test_objective.py",
         ),
     ),
     Slip(
@@ -118,7 +118,10 @@ SLIPS = [
             precision=precision(dtype),
         ).astype(dtype)
         """,
-        tests=("tests/elmo_jax/test_lstm.py", "tests/train/objectives/test_bilm.py"),
+        tests=(
+            "tests/elmo_jax/test_lstm.py",
+            "tests/train/families/elmo/test_objective.py",
+        ),
         equivalent="on a CPU products of 16 bits are summed in float32 either way: "
         "equal bit for bit with 64, 1,024 and 5,000 rows",
     ),

@@ -4,8 +4,8 @@
 from benchmarks.slips.chosen.suites import COMMAND
 from benchmarks.slips.slip import Slip
 
-CONTEXTS = ("tests/embed_jax/contexts", "tests/options/test_contexts.py")
-STORE = ("tests/embed_jax/test_store.py", "tests/embed_jax/test_parts.py")
+CONTEXTS = ("tests/embed_jax/explore/contexts", "tests/options/test_contexts.py")
+STORE = ("tests/embed_jax/store/test_store.py", "tests/embed_jax/store/test_parts.py")
 
 SLIPS = [
     Slip(
@@ -29,9 +29,9 @@ SLIPS = [
                 failure = error
         """,
         tests=(
-            "tests/embed_jax/test_agreement.py",
-            "tests/embed_jax/test_processes.py",
-            "tests/train/test_hosts.py",
+            "tests/embed_jax/hosts/test_consensus.py",
+            "tests/embed_jax/hosts/test_processes.py",
+            "tests/train/loop/test_hosts.py",
         ),
     ),
     Slip(
@@ -44,19 +44,19 @@ SLIPS = [
         behaviour="An empty cluster takes a point that is not alone in its own",
         before="farthest = np.where(sizes[new] > 1, squares, -1).argmax()",
         after="farthest = np.where(sizes[new] >= 1, squares, -1).argmax()",
-        tests=("tests/embed_jax/contexts/test_clustering.py",),
+        tests=("tests/embed_jax/explore/contexts/test_clustering.py",),
     ),
     Slip(
         behaviour="Words that begin alike are offered only for one of four letters",
         before="if len(folded) > 3 and other.casefold().startswith(folded[:-1])",
         after="if len(folded) >= 3 and other.casefold().startswith(folded[:-1])",
-        tests=("tests/embed_jax/contexts/test_occurrences.py", *CONTEXTS),
+        tests=("tests/embed_jax/explore/contexts/test_occurrences.py", *CONTEXTS),
     ),
     Slip(
         behaviour="A long context keeps as many whole words after the word as fit",
         before='after = after[:REACH].rpartition(" ")[0] + " …"',
         after='after = after[:REACH].partition(" ")[0] + " …"',
-        tests=("tests/embed_jax/contexts/test_occurrences.py", *CONTEXTS),
+        tests=("tests/embed_jax/explore/contexts/test_occurrences.py", *CONTEXTS),
     ),
     Slip(
         behaviour="Lines of contexts are numbered from 0 where they are read",
@@ -68,14 +68,14 @@ SLIPS = [
             for index, line in enumerate(read_lines(corpus), start=1):
                 if following is None:
         """,
-        tests=("tests/embed_jax/contexts/test_occurrences.py", *CONTEXTS),
+        tests=("tests/embed_jax/explore/contexts/test_occurrences.py", *CONTEXTS),
     ),
     Slip(
         behaviour="An empty folder may be replaced, though it is no model",
         before="if not is_empty and not (",
         after="if not (",
         tests=(
-            "tests/embed_jax/test_directory.py",
+            "tests/embed_jax/files/test_directory.py",
             "tests/bert_jax/test_load.py",
             "tests/elmo_jax/test_load.py",
             "tests/elmo_jax/test_weights.py",
@@ -89,21 +89,27 @@ SLIPS = [
         before='"blocks": (1, -1),',
         after='"blocks": (0, -1),',
         tests=(
-            "tests/embed_jax/test_layer_spec.py",
-            "tests/embed_jax/test_select.py",
+            "tests/embed_jax/layers/test_layer_spec.py",
+            "tests/embed_jax/layers/test_select.py",
         ),
     ),
     Slip(
         behaviour="A found word is shown with as many words after it as before it",
         before="self.words[self.position + 1 : self.position + 1 + reach]",
         after="self.words[self.position + 1 : self.position + reach]",
-        tests=("tests/embed_jax/test_nearest.py", "tests/options/test_nearest.py"),
+        tests=(
+            "tests/embed_jax/explore/test_nearest.py",
+            "tests/options/test_nearest.py",
+        ),
     ),
     Slip(
         behaviour="A word without a piece has a zero vector, however it is pooled",
         before="return jnp.where(has_piece[..., None], pooled, 0)",
         after="return pooled",
-        tests=("tests/embed_jax/test_pooling.py", "tests/bert_jax/test_corpus.py"),
+        tests=(
+            "tests/embed_jax/layers/test_pooling.py",
+            "tests/bert_jax/test_corpus.py",
+        ),
     ),
     Slip(
         behaviour="A model that cannot be fetched ends the command with status 2",
@@ -126,10 +132,10 @@ SLIPS = [
         before='self.coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")',
         after='os.environ.get("JAX_COORDINATOR_ADDRESS") or self.coordinator',
         tests=(
-            "tests/embed_jax/test_processes.py",
+            "tests/embed_jax/hosts/test_processes.py",
             *COMMAND,
             "tests/options/test_pretrain.py",
-            "tests/train/test_hosts.py",
+            "tests/train/loop/test_hosts.py",
         ),
     ),
     Slip(
@@ -175,13 +181,19 @@ SLIPS = [
         behaviour="A part with another number of sentences than listed is refused",
         before="if not is_same or counts != listed[1:]:",
         after="if not is_same:",
-        tests=("tests/embed_jax/test_parts.py", "tests/embed_jax/test_store.py"),
+        tests=(
+            "tests/embed_jax/store/test_parts.py",
+            "tests/embed_jax/store/test_store.py",
+        ),
     ),
     Slip(
         behaviour="Rows of a later part are counted from the first part on",
         before="yield ends[start : start + step] + begin",
         after="yield ends[start : start + step]",
-        tests=("tests/embed_jax/test_parts.py", "tests/embed_jax/test_store.py"),
+        tests=(
+            "tests/embed_jax/store/test_parts.py",
+            "tests/embed_jax/store/test_store.py",
+        ),
     ),
     Slip(
         behaviour="A store that was begun in another type is not gone on with",
@@ -210,7 +222,7 @@ SLIPS = [
             if not is_ours:
         """,
         tests=(
-            "tests/embed_jax/test_parts.py",
+            "tests/embed_jax/store/test_parts.py",
             "tests/end_to_end/test_several_processes.py",
         ),
     ),
@@ -219,7 +231,7 @@ SLIPS = [
         before="self._folder / str(_Name(self._checksum, index, self.count))",
         after="self._folder / str(_Name(self._checksum, index + 1, self.count))",
         tests=(
-            "tests/embed_jax/test_parts.py",
+            "tests/embed_jax/store/test_parts.py",
             "tests/end_to_end/test_several_processes.py",
         ),
     ),
@@ -227,7 +239,10 @@ SLIPS = [
         behaviour="What a killed writer left of a part that is whole is tidied up",
         before="if name in kept and not partial_of(part).exists():",
         after="if name in kept:",
-        tests=("tests/embed_jax/test_parts.py", "tests/embed_jax/test_store.py"),
+        tests=(
+            "tests/embed_jax/store/test_parts.py",
+            "tests/embed_jax/store/test_store.py",
+        ),
     ),
     Slip(
         behaviour="A finished part of a run that differs is not taken for one's own",
@@ -239,7 +254,7 @@ SLIPS = [
             return None
         """,
         tests=(
-            "tests/embed_jax/test_parts.py",
+            "tests/embed_jax/store/test_parts.py",
             "tests/end_to_end/test_several_processes.py",
         ),
     ),
@@ -264,7 +279,7 @@ SLIPS = [
         before='9: np.dtype("<i8"),',
         after='9: np.dtype("<i4"),',
         tests=(
-            "tests/embed_jax/test_tensorflow_checkpoint.py",
+            "tests/embed_jax/files/test_tensorflow_checkpoint.py",
             "tests/elmo_jax/test_tensorflow.py",
             "tests/bert_jax/test_google.py",
         ),

@@ -9,12 +9,12 @@ from benchmarks.slips.chosen.suites import COMMAND
 from benchmarks.slips.slip import Slip
 
 PARTS = (
-    "tests/embed_jax/test_parts.py",
-    "tests/embed_jax/test_store.py",
+    "tests/embed_jax/store/test_parts.py",
+    "tests/embed_jax/store/test_store.py",
     "tests/end_to_end/test_several_processes.py",
 )
 CHECKPOINT = (
-    "tests/embed_jax/test_tensorflow_checkpoint.py",
+    "tests/embed_jax/files/test_tensorflow_checkpoint.py",
     "tests/elmo_jax/test_tensorflow.py",
     "tests/bert_jax/test_google.py",
 )
@@ -29,7 +29,7 @@ SLIPS = [
         after="""
             out_dtype=command.dtype,
         """,
-        tests=("tests/embed_jax/test_progress.py", *COMMAND),
+        tests=("tests/embed_jax/corpus/test_progress.py", *COMMAND),
     ),
     Slip(
         behaviour="The docstrings of coroutines are text as well",
@@ -38,7 +38,7 @@ SLIPS = [
         """,
         after="node, ast.Module | ast.ClassDef | ast.FunctionDef",
         tests=(
-            "tests/embed_jax/test_docstrings.py",
+            "tests/embed_jax/corpus/test_docstrings.py",
             "tests/train/data/test_sources.py",
             "tests/options/test_train_quickstart.py",
         ),
@@ -56,7 +56,7 @@ SLIPS = [
                 module = []
         """,
         tests=(
-            "tests/embed_jax/test_docstrings.py",
+            "tests/embed_jax/corpus/test_docstrings.py",
             "tests/train/data/test_sources.py",
             "tests/options/test_train_quickstart.py",
             "tests/options/test_quickstart.py",
@@ -67,11 +67,11 @@ SLIPS = [
         before="axes[:, column] = direction / np.linalg.norm(direction)",
         after="axes[:, column] = direction",
         tests=(
-            "tests/embed_jax/test_principal_components.py",
-            "tests/embed_jax/contexts",
+            "tests/embed_jax/explore/test_principal_components.py",
+            "tests/embed_jax/explore/contexts",
             "tests/options/test_contexts.py",
             "tests/options/test_word_types.py",
-            "tests/embed_jax/test_word_types.py",
+            "tests/embed_jax/explore/test_word_types.py",
         ),
     ),
     Slip(
@@ -79,11 +79,11 @@ SLIPS = [
         before='_number(self.process_id, "JAX_PROCESS_ID"),',
         after='_number(self.process_id, "JAX_NUM_PROCESSES"),',
         tests=(
-            "tests/embed_jax/test_processes.py",
+            "tests/embed_jax/hosts/test_processes.py",
             "tests/end_to_end/test_several_processes.py",
             *COMMAND,
             "tests/options/test_pretrain.py",
-            "tests/train/test_hosts.py",
+            "tests/train/loop/test_hosts.py",
         ),
     ),
     Slip(
@@ -91,13 +91,13 @@ SLIPS = [
         before="if not 0 <= index < number:",
         after="if not 0 <= index <= number:",
         tests=(
-            "tests/embed_jax/test_processes.py",
+            "tests/embed_jax/hosts/test_processes.py",
             "tests/end_to_end/test_several_processes.py",
             "tests/options/test_embed_jax.py",
             "tests/options/test_prepare.py",
             "tests/options/test_plan.py",
             "tests/train/test_pretrain.py",
-            "tests/train/test_hosts.py",
+            "tests/train/loop/test_hosts.py",
         ),
     ),
     Slip(
@@ -176,7 +176,7 @@ SLIPS = [
                 yield from finished()
         """,
         tests=(
-            "tests/embed_jax/test_stream.py",
+            "tests/embed_jax/corpus/test_stream.py",
             "tests/bert_jax/test_corpus.py",
             "tests/elmo_jax/test_corpus.py",
             "tests/elmo_jax/test_scoring.py",

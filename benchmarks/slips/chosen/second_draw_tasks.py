@@ -41,7 +41,11 @@ SLIPS = [
         behaviour="The documents of a file of tags are numbered from 0, without gaps",
         before="document = sentences[-1].document + 1 if sentences else 0",
         after="document += 1",
-        tests=("tests/train/tasks/test_conll.py", *NER, "tests/train/test_finetune.py"),
+        tests=(
+            "tests/train/tasks/data/test_conll.py",
+            *NER,
+            "tests/train/test_finetune.py",
+        ),
     ),
     Slip(
         behaviour="Blank lines between documents take no part of what is kept",
@@ -53,8 +57,8 @@ SLIPS = [
         """,
         tests=(
             "tests/train/tasks/test_features.py",
-            "tests/train/tasks/test_word_senses.py",
-            "tests/train/tasks/test_terms.py",
+            "tests/train/tasks/probes/test_word_senses.py",
+            "tests/train/tasks/probes/test_terms.py",
             *PROBE,
         ),
     ),
@@ -102,7 +106,7 @@ SLIPS = [
             f"Parts of speech by layer of {subject.name}",
             rows,
         """,
-        tests=("tests/train/tasks/test_part_of_speech.py", *PROBE),
+        tests=("tests/train/tasks/probes/test_part_of_speech.py", *PROBE),
     ),
     Slip(
         behaviour="Rows are read with their notes",
@@ -115,7 +119,7 @@ SLIPS = [
         """,
         tests=(
             "tests/train/tasks/test_results.py",
-            "tests/train/test_read_rows.py",
+            "tests/train/loop/test_sparse_rows.py",
             *PROBE,
             "tests/train/test_ner.py",
         ),
@@ -124,13 +128,13 @@ SLIPS = [
         behaviour="Rows that fill up a batch have no tags",
         before="np.pad(rows.tags, missing, constant_values=PADDING),",
         after="np.pad(rows.tags, missing),",
-        tests=("tests/train/tasks/test_tag_batches.py", *NER),
+        tests=("tests/train/tasks/ner/test_tag_batches.py", *NER),
     ),
     Slip(
         behaviour="Taggers predict with the weights that were best on dev",
         before="predictions = test.predict(best)",
         after="predictions = test.predict(training.state.params)",
-        tests=(*NER, "tests/train/tasks/test_trained_specs.py"),
+        tests=(*NER, "tests/train/tasks/ner/test_trained_specs.py"),
     ),
     Slip(
         behaviour="Ctrl-C is left to the process that started those that train taggers",
@@ -141,7 +145,7 @@ SLIPS = [
         after="""
             mp_context=multiprocessing.get_context("spawn"),
         """,
-        tests=("tests/train/tasks/test_trained_specs.py", *NER),
+        tests=("tests/train/tasks/ner/test_trained_specs.py", *NER),
     ),
     Slip(
         behaviour="finetune_elmo_ner lets the encoder learn a tenth as fast",

@@ -11,7 +11,7 @@ from benchmarks.slips.slip import Slip
 CONFIGS = (
     "tests/configs",
     "tests/train/test_config.py",
-    "tests/train/test_phases.py",
+    "tests/train/loop/test_phases.py",
     "tests/options/test_pretrain.py",
     "tests/options/test_prepare.py",
 )
@@ -23,9 +23,9 @@ SLIPS = [
         after="return min(self._manager.all_steps(), default=None)",
         tests=(
             *PRETRAIN,
-            "tests/train/test_hosts.py",
-            "tests/train/test_loop.py",
-            "tests/train/test_phases.py",
+            "tests/train/loop/test_hosts.py",
+            "tests/train/loop/test_loop.py",
+            "tests/train/loop/test_phases.py",
         ),
     ),
     Slip(
@@ -45,13 +45,13 @@ SLIPS = [
         behaviour="Pieces that were added to a vocabulary are continued as well",
         before="return tokenizer.backend.get_vocab()",
         after="return tokenizer.backend.get_vocab(with_added_tokens=False)",
-        tests=("tests/train/test_continuation.py", *PRETRAIN),
+        tests=("tests/train/families/test_continuation.py", *PRETRAIN),
     ),
     Slip(
         behaviour="A curve that is gone on with keeps the point where it stopped",
         before="first = self._step + 1",
         after="first = self._step",
-        tests=("tests/train/test_curves.py", *PRETRAIN),
+        tests=("tests/train/loop/test_curves.py", *PRETRAIN),
     ),
     Slip(
         behaviour="Ctrl-C lets the processes that encode text finish their shards",
@@ -78,7 +78,7 @@ SLIPS = [
             np.diff(part.sentence_starts),
         """,
         tests=(
-            "tests/train/data/test_pieces.py",
+            "tests/train/families/bert/test_pieces.py",
             "tests/train/data/test_store.py",
             *PREPARE,
             *PRETRAIN,
@@ -89,7 +89,7 @@ SLIPS = [
         before="tokenizer = load_tokenizer(path, BertConfig(vocab_size=1 << 31))",
         after="tokenizer = load_tokenizer(path, BertConfig())",
         tests=(
-            "tests/train/data/test_pieces.py",
+            "tests/train/families/bert/test_pieces.py",
             "tests/train/data/test_config.py",
             *PREPARE,
         ),
@@ -103,9 +103,9 @@ SLIPS = [
             place = np.arange(len(of)) - np.cumsum(lengths)[of]
         """,
         tests=(
-            "tests/train/data/test_instances.py",
-            "tests/train/data/test_bilm_batches.py",
-            "tests/train/data/test_masked_lm_batches.py",
+            "tests/train/families/bert/test_instances.py",
+            "tests/train/families/elmo/test_batches.py",
+            "tests/train/families/bert/test_batches.py",
             "tests/train/data",
         ),
     ),
@@ -119,8 +119,8 @@ SLIPS = [
             if words:
         """,
         tests=(
-            "tests/train/data/test_words.py",
-            "tests/train/data/test_bilm_batches.py",
+            "tests/train/families/elmo/test_words.py",
+            "tests/train/families/elmo/test_batches.py",
             *PREPARE,
         ),
     ),
@@ -133,8 +133,8 @@ SLIPS = [
             path.read_text(encoding="utf-8").splitlines()
         """,
         tests=(
-            "tests/train/test_progress.py",
-            "tests/train/test_curves.py",
+            "tests/train/loop/test_progress.py",
+            "tests/train/loop/test_curves.py",
             *PRETRAIN,
             "tests/options/test_train_quickstart.py",
         ),
@@ -144,14 +144,14 @@ SLIPS = [
         before="return None if place.is_fully_replicated else partial(gather, place)",
         after="return partial(gather, place) if place.is_fully_replicated else None",
         tests=(
-            "tests/train/objectives/test_bilm.py",
-            "tests/train/test_collectives.py",
-            "tests/train/test_sharding.py",
-            "tests/train/test_step.py",
-            "tests/train/test_plan_arithmetic.py",
+            "tests/train/families/elmo/test_objective.py",
+            "tests/train/planning/test_collectives.py",
+            "tests/train/loop/test_sharding.py",
+            "tests/train/loop/test_step.py",
+            "tests/train/planning/test_plan_arithmetic.py",
             "tests/train/test_plan.py",
             "tests/options/test_plan.py",
-            "tests/train/test_hosts.py",
+            "tests/train/loop/test_hosts.py",
         ),
         equivalent="on a CPU the compiler gathers them by itself: the same collectives "
         "and memory on meshes of 8x1, 2x2 and 1x8, and the same numbers",
@@ -161,11 +161,11 @@ SLIPS = [
         before="sums, carry = measure_batch(self, params, carry, batch)",
         after="sums, _ = measure_batch(self, params, carry, batch)",
         tests=(
-            "tests/train/objectives/test_bilm.py",
+            "tests/train/families/elmo/test_objective.py",
             "tests/options/test_evaluate.py",
             "tests/train/test_export.py",
-            "tests/train/test_learning.py",
-            "tests/train/test_collectives.py",
+            "tests/train/loop/test_learning.py",
+            "tests/train/planning/test_collectives.py",
             "tests/oracles",
             *PRETRAIN,
         ),
@@ -185,7 +185,7 @@ SLIPS = [
             corrects_bias: bool = False
         """,
         tests=(
-            "tests/train/test_optimizer.py",
+            "tests/train/loop/test_optimizer.py",
             "tests/oracles",
             *CONFIGS,
         ),
@@ -201,11 +201,11 @@ SLIPS = [
             carry = place_whole(
         """,
         tests=(
-            "tests/train/test_sharding.py",
-            "tests/train/test_step.py",
-            "tests/train/test_collectives.py",
-            "tests/train/test_loop.py",
-            "tests/train/test_hosts.py",
+            "tests/train/loop/test_sharding.py",
+            "tests/train/loop/test_step.py",
+            "tests/train/planning/test_collectives.py",
+            "tests/train/loop/test_loop.py",
+            "tests/train/loop/test_hosts.py",
             *PRETRAIN,
         ),
     ),
@@ -220,9 +220,9 @@ SLIPS = [
         before="seed=HELD_OUT_SEED,",
         after="seed=experiment.seed,",
         tests=(
-            "tests/train/objectives/test_masked_lm.py",
-            "tests/train/data/test_masked_lm_batches.py",
-            "tests/train/data/test_masking.py",
+            "tests/train/families/bert/test_objective.py",
+            "tests/train/families/bert/test_batches.py",
+            "tests/train/families/bert/test_masking.py",
             *PRETRAIN,
             "tests/options/test_evaluate.py",
             "tests/train/test_export.py",
@@ -233,10 +233,10 @@ SLIPS = [
         before="result = by_name.get(result.operands[number])",
         after="result = by_name.get(result.operands[0])",
         tests=(
-            "tests/train/test_traffic.py",
-            "tests/train/test_roofline.py",
-            "tests/train/test_collectives.py",
-            "tests/train/test_plan_arithmetic.py",
+            "tests/train/planning/test_traffic.py",
+            "tests/train/planning/test_roofline.py",
+            "tests/train/planning/test_collectives.py",
+            "tests/train/planning/test_plan_arithmetic.py",
             "tests/options/test_plan.py",
             "tests/train/test_plan.py",
         ),

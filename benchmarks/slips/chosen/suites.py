@@ -9,14 +9,14 @@ COMMAND = (
     "tests/end_to_end/test_elmo_command.py",
 )
 FINETUNE = (
-    "tests/train/tasks/test_classifier.py",
-    "tests/train/tasks/test_finetuning.py",
-    "tests/train/tasks/test_finetuned_models.py",
+    "tests/train/tasks/finetune/test_classifier.py",
+    "tests/train/tasks/finetune/test_finetuning.py",
+    "tests/train/families/test_finetuned_models.py",
     "tests/train/test_finetune.py",
     "tests/options/test_finetune.py",
 )
 NER = (
-    "tests/train/tasks/test_tagging.py",
+    "tests/train/tasks/ner/test_tagging.py",
     "tests/train/test_ner.py",
     "tests/options/test_ner.py",
 )

@@ -9,7 +9,7 @@ SLIPS = [
         behaviour="The first label is learned like the others",
         before="IGNORED = -1",
         after="IGNORED = 0",
-        tests=("tests/train/tasks/test_classification.py", *FINETUNE),
+        tests=("tests/train/tasks/finetune/test_classification.py", *FINETUNE),
     ),
     Slip(
         behaviour="A word that the encoder cannot read is outside of all entities",
@@ -29,7 +29,7 @@ SLIPS = [
                 columns = _columns(text, separator)
                 if not text.strip(_BLANKS):
         """,
-        tests=("tests/train/tasks/test_conll.py",),
+        tests=("tests/train/tasks/data/test_conll.py",),
     ),
     Slip(
         behaviour="A biLM with a classifier is loaded with its longest row",
@@ -41,7 +41,7 @@ SLIPS = [
             layers=settings["layers"],
         """,
         tests=(
-            "tests/train/tasks/test_finetuned_models.py",
+            "tests/train/families/test_finetuned_models.py",
             "tests/train/test_finetune.py",
             "tests/options/test_finetune.py",
         ),
@@ -51,7 +51,7 @@ SLIPS = [
         before="DROPOUT_RATE = 0.5",
         after="DROPOUT_RATE = 0.1",
         tests=(
-            "tests/train/tasks/test_finetuned_models.py",
+            "tests/train/families/test_finetuned_models.py",
             "tests/train/test_finetune.py",
             "tests/configs/test_published.py",
         ),
@@ -78,25 +78,25 @@ SLIPS = [
         behaviour="A curve of layers is drawn through the means over the seeds",
         before="[statistics.fmean(of_seeds) for of_seeds in values],",
         after="[of_seeds[0] for of_seeds in values],",
-        tests=("tests/train/tasks/test_layer_curves.py", *PROBE),
+        tests=("tests/train/tasks/probes/test_layer_curves.py", *PROBE),
     ),
     Slip(
         behaviour="Of epochs that are as good on dev, a probe keeps the first",
         before="better = hits > best_hits",
         after="better = hits >= best_hits",
-        tests=("tests/train/tasks/test_linear_probe.py", *PROBE),
+        tests=("tests/train/tasks/probes/test_linear_probe.py", *PROBE),
     ),
     Slip(
         behaviour="A probe's vectors are standardised by those of train",
         before='(jnp.asarray(term)) for term in splits["train"].terms]',
         after='(jnp.asarray(term)) for term in splits["dev"].terms]',
-        tests=("tests/train/tasks/test_linear_probe.py", *PROBE),
+        tests=("tests/train/tasks/probes/test_linear_probe.py", *PROBE),
     ),
     Slip(
         behaviour="The most frequent tag of a word is counted in train",
         before='most_frequent_tags(words["train"], tags["train"], words[split])',
         after="most_frequent_tags(words[split], tags[split], words[split])",
-        tests=("tests/train/tasks/test_part_of_speech.py", *PROBE),
+        tests=("tests/train/tasks/probes/test_part_of_speech.py", *PROBE),
     ),
     Slip(
         behaviour="The shares of layers in a mix are means over the seeds",
@@ -122,7 +122,7 @@ SLIPS = [
                 scores: dict[str, tuple[float, ...]] = {}
                 for name, corpus in self._corpora.items():
         """,
-        tests=("tests/train/tasks/test_word_senses.py", *PROBE),
+        tests=("tests/train/tasks/probes/test_word_senses.py", *PROBE),
     ),
     Slip(
         behaviour="Cosines are computed in float64",
@@ -133,21 +133,21 @@ SLIPS = [
         after="""
             products = (first * second).sum(axis=1)
         """,
-        tests=("tests/train/tasks/test_similarity.py", *PROBE),
+        tests=("tests/train/tasks/probes/test_similarity.py", *PROBE),
     ),
     Slip(
         behaviour="No more sentences share a row than are allowed",
         before="pack(lengths, row_length, sentences_a_row or row_length)",
         after="pack(lengths, row_length, row_length)",
-        tests=("tests/train/tasks/test_tag_batches.py", *NER),
+        tests=("tests/train/tasks/ner/test_tag_batches.py", *NER),
     ),
     Slip(
         behaviour="The tags of blank words are left out with them",
         before="labels[int(example[TAGS][place])] for place in kept",
         after="labels[int(example[TAGS][place])] for place in range(len(kept))",
         tests=(
-            "tests/train/tasks/test_conll.py",
-            "tests/train/tasks/test_tagging.py",
+            "tests/train/tasks/data/test_conll.py",
+            "tests/train/tasks/ner/test_tagging.py",
             "tests/train/test_ner.py",
         ),
     ),
@@ -168,8 +168,8 @@ SLIPS = [
             return scores.argmax(axis=-1)
         """,
         tests=(
-            "tests/train/tasks/test_tagging.py",
-            "tests/train/tasks/test_crf.py",
+            "tests/train/tasks/ner/test_tagging.py",
+            "tests/train/tasks/ner/test_crf.py",
             *NER,
         ),
     ),
@@ -177,12 +177,12 @@ SLIPS = [
         behaviour="A tagger that is read again has its test scores, not those of dev",
         before='"test": tuple(record["test"]),',
         after='"test": tuple(record["dev"]),',
-        tests=("tests/train/tasks/test_trained_specs.py", *NER),
+        tests=("tests/train/tasks/ner/test_trained_specs.py", *NER),
     ),
     Slip(
         behaviour="A sense with many examples is no nearer for that",
         before="directions = sums / np.maximum(norms, np.finfo(np.float32).tiny)",
         after="directions = sums",
-        tests=("tests/train/tasks/test_word_senses.py", *PROBE),
+        tests=("tests/train/tasks/probes/test_word_senses.py", *PROBE),
     ),
 ]

@@ -5,7 +5,7 @@ from benchmarks.slips.chosen.suites import PRETRAIN, PROBE
 from benchmarks.slips.slip import Slip
 
 PLAN = (
-    "tests/train/test_plan_arithmetic.py",
+    "tests/train/planning/test_plan_arithmetic.py",
     "tests/options/test_plan.py",
     "tests/train/test_plan.py",
 )
@@ -27,7 +27,7 @@ SLIPS = [
         before="model_flops=share * objective.encoder_flops_per_batch / 3,",
         after="model_flops=share * objective.encoder_flops_per_batch,",
         tests=(
-            "tests/train/objectives/test_flops.py",
+            "tests/train/families/test_flops.py",
             *PLAN,
         ),
     ),
@@ -62,7 +62,7 @@ SLIPS = [
             }
             return means
         """,
-        tests=("tests/train/test_progress.py", *PRETRAIN),
+        tests=("tests/train/loop/test_progress.py", *PRETRAIN),
     ),
     Slip(
         behaviour="A model of four blocks gets the rows of BERT's table",
@@ -80,15 +80,15 @@ SLIPS = [
             schedule = schedule_of(config, num_steps + 1)
             return transformation_of(config, schedule), schedule
         """,
-        tests=("tests/train/test_optimizer.py", "tests/train/test_step.py"),
+        tests=("tests/train/loop/test_optimizer.py", "tests/train/loop/test_step.py"),
     ),
     Slip(
         behaviour="The step at which the warm-up ends lies on the falling line",
         before="learning_rate * jnp.where(step < warmup_steps, rising, falling)",
         after="learning_rate * jnp.where(step <= warmup_steps, rising, falling)",
         tests=(
-            "tests/train/test_optimizer.py",
-            "tests/train/test_phases.py",
+            "tests/train/loop/test_optimizer.py",
+            "tests/train/loop/test_phases.py",
             "tests/oracles",
         ),
     ),
@@ -115,8 +115,8 @@ SLIPS = [
         before="return math.prod(self.axes) * jnp.dtype(self.dtype).itemsize",
         after="return math.prod(self.axes)",
         tests=(
-            "tests/train/test_traffic.py",
-            "tests/train/test_collectives.py",
+            "tests/train/planning/test_traffic.py",
+            "tests/train/planning/test_collectives.py",
             *PLAN,
         ),
     ),
@@ -125,8 +125,8 @@ SLIPS = [
         before="return float(collective.num_bytes * max(size - 1, 1))",
         after="return float(collective.num_bytes * max(size, 1))",
         tests=(
-            "tests/train/test_roofline.py",
-            "tests/train/test_collectives.py",
+            "tests/train/planning/test_roofline.py",
+            "tests/train/planning/test_collectives.py",
             *PLAN,
         ),
     ),
@@ -140,7 +140,7 @@ SLIPS = [
             if data.held_out_every or experiment.eval_every:
                 held_out = PieceStore.open(data.directory / HELD_OUT)
         """,
-        tests=("tests/train/test_loop.py", *PRETRAIN),
+        tests=("tests/train/loop/test_loop.py", *PRETRAIN),
     ),
     Slip(
         behaviour="The gates of highways are divided among the devices",
@@ -150,7 +150,10 @@ SLIPS = [
         after="""
             r"(query|key|value|out|up|down|transform|dense|projection)\\.kernel$"
         """,
-        tests=("tests/train/test_sharding.py", "tests/train/test_collectives.py"),
+        tests=(
+            "tests/train/loop/test_sharding.py",
+            "tests/train/planning/test_collectives.py",
+        ),
     ),
     Slip(
         behaviour="A run begins at step 0",
@@ -164,30 +167,30 @@ SLIPS = [
             params=params,
             moments=optimizer.init(params),
         """,
-        tests=("tests/train/test_step.py", *PRETRAIN),
+        tests=("tests/train/loop/test_step.py", *PRETRAIN),
     ),
     Slip(
         behaviour="Each step draws a dropout of its own",
         before="key = jax.random.fold_in(jax.random.key(seed), state.step)",
         after="key = jax.random.key(seed)",
-        tests=("tests/train/test_step.py", *PRETRAIN),
+        tests=("tests/train/loop/test_step.py", *PRETRAIN),
     ),
     Slip(
         behaviour="The parts that move most come first",
         before="return dict(parts.most_common())",
         after="return dict(parts)",
-        tests=("tests/train/test_traffic.py", *PLAN),
+        tests=("tests/train/planning/test_traffic.py", *PLAN),
     ),
     Slip(
         behaviour="What gathers rows of a table reads all of their numbers, too",
         before="return lambda number: size if number == 0 else None, _all_of",
         after="return lambda number: size, _all_of",
-        tests=("tests/train/test_traffic.py", *PLAN),
+        tests=("tests/train/planning/test_traffic.py", *PLAN),
     ),
     Slip(
         behaviour="To take an array out of a tuple moves nothing",
         before='"tuple", "get-tuple-element", "bitcast", "after-all",',
         after='"tuple", "bitcast", "after-all",',
-        tests=("tests/train/test_traffic.py", *PLAN),
+        tests=("tests/train/planning/test_traffic.py", *PLAN),
     ),
 ]

@@ -5,8 +5,8 @@ from benchmarks.slips.chosen.suites import PREPARE
 from benchmarks.slips.slip import Slip
 
 INSTANCES = (
-    "tests/train/data/test_instances.py",
-    "tests/train/data/test_masked_lm_batches.py",
+    "tests/train/families/bert/test_instances.py",
+    "tests/train/families/bert/test_batches.py",
 )
 
 SLIPS = [
@@ -82,15 +82,15 @@ SLIPS = [
         before="label_weights[row, place] = chosen.labels >= 0",
         after="label_weights[row, place] = chosen.labels > 0",
         tests=(
-            "tests/train/data/test_masked_lm_batches.py",
-            "tests/train/objectives/test_masked_lm.py",
+            "tests/train/families/bert/test_batches.py",
+            "tests/train/families/bert/test_objective.py",
         ),
     ),
     Slip(
         behaviour="SentencePiece for uncased text folds capitals",
         before='normalization_rule_name="nmt_nfkc" if cased else "nmt_nfkc_cf",',
         after='normalization_rule_name="nmt_nfkc",',
-        tests=("tests/train/data/test_pieces.py", *PREPARE),
+        tests=("tests/train/families/bert/test_pieces.py", *PREPARE),
     ),
     Slip(
         behaviour="The paragraphs of prose are those between blank lines",
@@ -98,7 +98,7 @@ SLIPS = [
         after='return forms.paragraphs(self._text(index), "documents")',
         tests=(
             "tests/train/data/test_sources.py",
-            "tests/train/data/test_pieces.py",
+            "tests/train/families/bert/test_pieces.py",
             *PREPARE,
         ),
     ),
@@ -112,13 +112,16 @@ SLIPS = [
         behaviour="An array of another number of axes is no file of a store",
         before="if not isinstance(array, np.ndarray) or array.ndim != ndim:",
         after="if not isinstance(array, np.ndarray):",
-        tests=("tests/train/data/test_store.py", "tests/train/data/test_words.py"),
+        tests=(
+            "tests/train/data/test_store.py",
+            "tests/train/families/elmo/test_words.py",
+        ),
     ),
     Slip(
         behaviour="A text without words makes a store without words",
         before="with written_store(path, max(len(words), 1)) as writer:",
         after="with written_store(path, len(words)) as writer:",
-        tests=("tests/train/data/test_words.py", *PREPARE),
+        tests=("tests/train/families/elmo/test_words.py", *PREPARE),
         equivalent="the ids of no words have the smallest type either way",
     ),
 ]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from embed_jax.principal_components import principal_components
+from embed_jax.explore.principal_components import principal_components
 
 # Numbers of clusters that are tried where none is given.
 MOST = 8

@@ -5,7 +5,6 @@ python -m embed_jax.contexts MODEL corpus.txt --word bank --output bank.html
 """
 
 import dataclasses
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,29 +13,29 @@ import numpy as np
 import tyro
 from tyro.conf import arg
 
-from embed_jax.compilation_cache import keep_compilations
-from embed_jax.contexts.clustering import Clusters, find_clusters
-from embed_jax.contexts.embedding import (
+from embed_jax.devices.compilation_cache import keep_compilations
+from embed_jax.encoder import find_encoder
+from embed_jax.exit_status import exit_status
+from embed_jax.explore.contexts.clustering import Clusters, find_clusters
+from embed_jax.explore.contexts.embedding import (
     EmbeddedContexts,
     embed_contexts,
     plan_layers,
     query_lacks,
 )
-from embed_jax.contexts.layout import lay_out
-from embed_jax.contexts.neighbours import find_neighbours, unit_vectors
-from embed_jax.contexts.occurrences import (
+from embed_jax.explore.contexts.keywords import telling_words
+from embed_jax.explore.contexts.layout import lay_out
+from embed_jax.explore.contexts.neighbours import find_neighbours, unit_vectors
+from embed_jax.explore.contexts.occurrences import (
     Context,
     WordForms,
     find_lines,
     read_numbered,
     sample_evenly,
 )
-from embed_jax.contexts.page import Caption, write_page
-from embed_jax.contexts.telling_words import telling_words
-from embed_jax.encoders import find_encoder
-from embed_jax.exit_status import exit_status
-from embed_jax.layer_spec import parse_layer_spec
-from embed_jax.output_file import check_output, open_output
+from embed_jax.explore.contexts.page import Caption, write_page
+from embed_jax.files.output_file import check_output, open_output
+from embed_jax.layers.layer_spec import parse_layer_spec
 
 # Neighbours that the page knows of each context.
 NEAREST = 6
@@ -201,7 +200,3 @@ def _print_clusters(
         order = np.argsort(clusters.centrality[members], kind="stable")
         for index in members[order[:count]]:
             print(f"  line {contexts[index].line:<7} {contexts[index].show()}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from embed_jax.contexts.occurrences import (
+from embed_jax.corpus.progress import Progress
+from embed_jax.corpus.sentences import Sentence
+from embed_jax.corpus.stream import Embedded
+from embed_jax.encoder import Encoder
+from embed_jax.explore.contexts.occurrences import (
     Context,
     WordForms,
     cut_context,
     sample_evenly,
 )
-from embed_jax.encoders import Encoder
-from embed_jax.layer_spec import LayerSpec
-from embed_jax.progress import Progress
-from embed_jax.sentences import Sentence
-from embed_jax.stream import Embedded
+from embed_jax.layers.layer_spec import LayerSpec
 
 WORD_POOLS = ("first", "last", "mean", "max")
 """Ways from pieces to words that keep the layers side by side."""

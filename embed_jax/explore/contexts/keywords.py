@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
-from embed_jax.contexts.occurrences import Context
+from embed_jax.explore.contexts.occurrences import Context
 
 WORD = re.compile(r"[^\W\d_]{2,}")
 # Words on either side that count as beside it.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from embed_jax.principal_components import principal_components
+from embed_jax.explore.principal_components import principal_components
 
 # Points that differ less than this, by their length, differ by rounding.
 FLAT = 1e-5

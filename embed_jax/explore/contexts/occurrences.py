@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from embed_jax.text import read_lines
+from embed_jax.corpus.text import read_lines
 
 WORD = re.compile(r"[^\W\d_]+")
 # Distinct words among which near forms are looked for, the most frequent.

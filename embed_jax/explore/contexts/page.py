@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from embed_jax.contexts.clustering import Clusters
-from embed_jax.contexts.embedding import EmbeddedContexts
-from embed_jax.contexts.neighbours import Neighbours
+from embed_jax.explore.contexts.clustering import Clusters
+from embed_jax.explore.contexts.embedding import EmbeddedContexts
+from embed_jax.explore.contexts.neighbours import Neighbours
 
 # Contexts are counted in 16 bits.
 MOST_CONTEXTS = 2**16 - 1
@@ -147,7 +147,7 @@ def _hash(text: str) -> str:
 
 def _read(name: str) -> str:
     return (
-        importlib.resources.files("embed_jax.contexts")
+        importlib.resources.files("embed_jax.explore.contexts")
         .joinpath(name)
         .read_text("utf-8")
     )

@@ -7,7 +7,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from embed_jax.batching import BatchShapes
+from embed_jax.corpus.batching import BatchShapes
 
 shapes = st.builds(
     BatchShapes,

@@ -3,7 +3,7 @@
 
 import itertools
 
-from embed_jax.docstrings import read_paragraphs, source_files
+from embed_jax.corpus.docstrings import read_paragraphs, source_files
 
 
 def test_the_standard_library_has_prose():

@@ -5,8 +5,8 @@ import re
 
 import tqdm
 
-from embed_jax import progress
-from embed_jax.progress import Progress
+from embed_jax.corpus import progress
+from embed_jax.corpus.progress import Progress
 
 
 def test_computed_rows_count_before_they_are_written(capsys, monkeypatch):

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from embed_jax.batching import BatchShapes
-from embed_jax.stream import Item, read_ahead, stream_vectors
+from embed_jax.corpus.batching import BatchShapes
+from embed_jax.corpus.stream import Item, read_ahead, stream_vectors
 
 SHAPES = BatchShapes(token_budget=32, max_length=16)
 

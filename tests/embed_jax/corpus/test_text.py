@@ -7,7 +7,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from embed_jax.text import read_lines, survey
+from embed_jax.corpus.text import read_lines, survey
 
 
 @hypothesis.given(

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embed_jax import shares
-from embed_jax.shares import LineMarks
+from embed_jax.corpus import text_shards
+from embed_jax.corpus.text_shards import LineMarks
 
 any_lengths = st.lists(st.integers(1, 300), max_size=200)
 
@@ -35,7 +35,7 @@ def test_a_line_is_in_the_share_where_its_first_byte_lies(lengths, count):
 )
 def test_few_marks_divide_a_long_text(lengths, count, num_marks):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shares, "NUM_MARKS", num_marks)
+        patch.setattr(text_shards, "NUM_MARKS", num_marks)
         marks = mark(lengths)
     assert len(marks.marks) <= 2 * num_marks
     lines = []

@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from embed_jax.mesh import data_mesh, replicate, shard_rows
+from embed_jax.devices.mesh import data_mesh, replicate, shard_rows
 
 
 def test_a_mesh_has_all_devices_unless_told():

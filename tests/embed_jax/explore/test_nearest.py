@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from embed_jax import nearest
+from embed_jax.explore import nearest
 from embed_jax.store import StoreWriter, VectorStore
 
 SENTENCES = [

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from embed_jax.principal_components import principal_components
+from embed_jax.explore.principal_components import principal_components
 
 
 @pytest.mark.parametrize("shape", [(30, 7), (7, 30)])

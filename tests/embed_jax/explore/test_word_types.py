@@ -18,17 +18,17 @@ import pytest
 from gensim.models import KeyedVectors
 
 import bert_jax
-from embed_jax import word_types
-from embed_jax.store import StoreWriter, VectorStore
-from embed_jax.stream import Embedded
-from embed_jax.word2vec import write_word2vec
-from embed_jax.word_types import (
+from embed_jax.corpus.stream import Embedded
+from embed_jax.explore import word_types
+from embed_jax.explore.word2vec import write_word2vec
+from embed_jax.explore.word_types import (
     WordTypes,
     collect_word_types,
     read_word_types,
     stream_store,
     write_word_types,
 )
+from embed_jax.store import StoreWriter, VectorStore
 from tests.bert_jax.words import CONFIG, make_tokenizer
 
 LINES = [
@@ -407,8 +407,8 @@ def test_a_full_disk_is_an_error_and_leaves_what_was_there(tmp_path):
     program = """
 import resource, signal, sys
 import numpy as np
-from embed_jax.stream import Embedded
-from embed_jax.word_types import collect_word_types, write_word_types
+from embed_jax.corpus.stream import Embedded
+from embed_jax.explore.word_types import collect_word_types, write_word_types
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 types = collect_word_types([Embedded(["a"], np.ones((1, 99999), np.float32), ())])
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
@@ -431,8 +431,8 @@ def test_killed_while_writing(tmp_path):
 import os, signal, sys
 import h5py
 import numpy as np
-from embed_jax.stream import Embedded
-from embed_jax.word_types import collect_word_types, write_word_types
+from embed_jax.corpus.stream import Embedded
+from embed_jax.explore.word_types import collect_word_types, write_word_types
 types = collect_word_types([Embedded(["a"], np.ones((1, 3), np.float32), ())])
 close = h5py.File.close
 h5py.File.close = lambda file: (close(file), os.kill(os.getpid(), signal.SIGKILL))

@@ -6,8 +6,8 @@ import zlib
 import jax
 import numpy as np
 
-from embed_jax.checksum import checksum_weights
-from embed_jax.mesh import data_mesh, replicate, shard_rows
+from embed_jax.devices.mesh import data_mesh, replicate, shard_rows
+from embed_jax.files.checksum import checksum_weights
 
 
 def test_it_is_the_crc_of_all_leaves_one_after_another():

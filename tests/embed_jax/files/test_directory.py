@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from embed_jax import directory
-from embed_jax.directory import written_whole
+from embed_jax.files import directory
+from embed_jax.files.directory import written_whole
 
 
 def write(path: Path, text: str, *, overwrite: bool = False) -> None:
@@ -94,7 +94,7 @@ def test_what_came_meanwhile_is_kept_beside_what_was_written(tmp_path: Path):
 # Kills the process right after the Nth system call that gives a file another name.
 KILLED = """
 import os, pathlib, signal, sys
-from embed_jax import directory
+from embed_jax.files import directory
 
 remaining = [int(sys.argv[2])]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from embed_jax.output_file import check_output, open_output
+from embed_jax.files.output_file import check_output, open_output
 
 
 def test_a_file_that_ends_in_new_is_somebodys_own(tmp_path: Path):

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embed_jax.tensorflow_checkpoint import (
+from embed_jax.files.tensorflow_checkpoint import (
     crc32c,
     is_tensorflow_checkpoint,
     read_tensorflow_checkpoint,
 )
 
-FIXTURE = Path(__file__).parents[1] / "fixtures" / "google_bert_tiny"
+FIXTURE = Path(__file__).parents[2] / "fixtures" / "google_bert_tiny"
 SHARDED = FIXTURE / "sharded"
 INDEX = "bert_model.ckpt.index"
 DATA = "bert_model.ckpt.data-00000-of-00001"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What processes agree on; `tests/train/test_hosts.py` has several of them."""
+"""What processes agree on; `tests/train/loop/test_hosts.py` has several of them."""
 
 import pytest
 
-from embed_jax import agreement
-from embed_jax.agreement import all_or_none, from_all, from_first
+from embed_jax.hosts import consensus
+from embed_jax.hosts.consensus import all_or_none, from_all, from_first
 
 
 def test_one_process_agrees_with_itself():
@@ -19,7 +19,7 @@ def test_one_process_agrees_with_itself():
 @pytest.mark.parametrize("error", [ValueError, OSError])
 def test_what_fails_here_is_told_to_the_others(monkeypatch, error):
     told = []
-    monkeypatch.setattr(agreement, "from_all", lambda number: [told.append(number)])
+    monkeypatch.setattr(consensus, "from_all", lambda number: [told.append(number)])
     with pytest.raises(error, match="no such"), all_or_none():
         raise error("no such file")
     with all_or_none():
@@ -29,7 +29,7 @@ def test_what_fails_here_is_told_to_the_others(monkeypatch, error):
 
 @pytest.mark.parametrize(("failed", "named"), [([0, 1, 1], 1), ([0, 0, 1], 2)])
 def test_what_fails_elsewhere_fails_here(monkeypatch, failed, named):
-    monkeypatch.setattr(agreement, "from_all", lambda number: failed)
+    monkeypatch.setattr(consensus, "from_all", lambda number: failed)
     with pytest.raises(ValueError, match=f"process {named} cannot"), all_or_none():
         pass
     # This one's own error says more.

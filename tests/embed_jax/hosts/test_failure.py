@@ -10,9 +10,9 @@ from pathlib import Path
 import jax
 import pytest
 
-from embed_jax.lost_process import ProcessLostError, leave, noticing_lost_processes
+from embed_jax.hosts.failure import ProcessLostError, leave, noticing_lost_processes
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 GLOO = "UNKNOWN: Gloo all-reduce failed: Connection reset by peer\nmore"
 
 
@@ -46,7 +46,7 @@ def test_alone_an_exit_is_an_ordinary_one():
 
 PROGRAM = """
 import os, signal, sys
-from embed_jax.lost_process import last_words
+from embed_jax.hosts.failure import last_words
 
 with last_words("some last words"):
     if sys.argv[1] == "abort":

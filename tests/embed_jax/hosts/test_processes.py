@@ -6,7 +6,7 @@ import os
 import jax
 import pytest
 
-from embed_jax.processes import Place, Processes
+from embed_jax.hosts.processes import Place, Processes
 
 SLURM = {
     "SLURM_JOB_ID": "7",

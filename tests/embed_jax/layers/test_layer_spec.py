@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embed_jax.layer_spec import FUNCTIONS, LAYER_NAMES, parse_layer_spec
+from embed_jax.layers.layer_spec import FUNCTIONS, LAYER_NAMES, parse_layer_spec
 
 NAMES = "embeddings, first, second_to_last, last, last4, blocks, all"
 NUMBERS = st.integers(-30, 30)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embed_jax.pooling import (
+from embed_jax.layers.pooling import (
     SENTENCE_POOLS,
     WORD_POOLS,
     combine_sentence_parts,

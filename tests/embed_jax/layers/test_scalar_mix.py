@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from embed_jax.scalar_mix import (
+from embed_jax.layers.scalar_mix import (
     ScalarMix,
     mix_layers,
     mix_penalty,

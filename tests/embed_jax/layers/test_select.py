@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embed_jax.layer_spec import FUNCTIONS, parse_layer_spec
-from embed_jax.scalar_mix import ScalarMix, normalise_layer
-from embed_jax.select import select_layers
+from embed_jax.layers.layer_spec import FUNCTIONS, parse_layer_spec
+from embed_jax.layers.scalar_mix import ScalarMix, normalise_layer
+from embed_jax.layers.select import select_layers
 
 NUM_BLOCKS = 5
 MASK = jnp.array([[True, True, True], [True, True, False]])

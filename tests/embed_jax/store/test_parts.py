@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embed_jax import store
-from embed_jax.nearest import find_occurrences
-from embed_jax.shares import LineMarks
+from embed_jax.corpus.text_shards import LineMarks
+from embed_jax.explore.nearest import find_occurrences
 from embed_jax.store import PartedStore, StoreWriter, VectorStore, parts
 from embed_jax.store.partial import lock_folder, parts_of
 
@@ -431,7 +431,7 @@ def test_a_full_disk_leaves_the_parts(tmp_path, monkeypatch):
 @pytest.mark.parametrize("stride", [151, pytest.param(37, marks=pytest.mark.slow)])
 def test_killed_at_any_line(tmp_path, stride):
     """In a process of its own, which can fork: it has none of JAX's threads."""
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(
         [sys.executable, "-W", "error", __file__, str(tmp_path), str(stride)],
         capture_output=True,

@@ -565,7 +565,7 @@ def test_lock_dies_with_its_writer(tmp_path):
 def run_harness(name: str, folder: Path, *arguments: int) -> None:
     """Run one of HARNESSES where it can fork: in a process without JAX's threads."""
     command = [sys.executable, "-W", "error", __file__, name, str(folder)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(
         [*command, *map(str, arguments)],
         capture_output=True,

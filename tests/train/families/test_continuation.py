@@ -18,9 +18,9 @@ from tests.train.experiments import (
     one_device,
 )
 from train.continuation import piece_ids
-from train.data.words import WordStore
+from train.families.elmo.words import WordStore
+from train.loop.setup import set_up
 from train.pretrain import pretrain
-from train.setup import set_up
 
 pytestmark = pytest.mark.usefixtures("compilations")
 

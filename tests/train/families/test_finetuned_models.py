@@ -11,19 +11,19 @@ import pytest
 import bert_jax
 import elmo_jax
 from tests.train.tasks.finetuning_data import labelled, make_bert, make_elmo, tagged
-from train.tasks.classification import LabelledText
-from train.tasks.classifier import predict_labels
-from train.tasks.conll import TaggedSentence
-from train.tasks.finetuned_bert import (
+from train.families.bert.finetuned import (
     BertClassifier,
     fresh_classifier,
     load_bert_classifier,
 )
-from train.tasks.finetuned_elmo import (
+from train.families.elmo.finetuned import (
     ElmoClassifier,
     fresh_head,
     load_elmo_classifier,
 )
+from train.tasks.data.conll import TaggedSentence
+from train.tasks.finetune.classification import LabelledText
+from train.tasks.finetune.classifier import predict_labels
 
 pytestmark = pytest.mark.usefixtures("compilations")
 

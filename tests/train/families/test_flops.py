@@ -19,10 +19,10 @@ from train.config import (
     experiment_named,
 )
 from train.data.config import PieceData, WordData
-from train.data.masked_lm_batches import MaskedLmConfig
 from train.data.sources import DocstringSource
+from train.families.bert.batches import MaskedLmConfig
+from train.loop.phases import phases_of
 from train.objectives.build import bilm_objective, masked_lm_objective
-from train.phases import phases_of
 
 FLOAT32 = jnp.dtype("float32")
 A_STEP = 2 * 3

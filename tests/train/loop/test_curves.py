@@ -9,9 +9,9 @@ import pytest
 from tensorboardX.proto import event_pb2
 from tensorboardX.record_writer import RecordWriter
 
-from train import curves
-from train.curves import Curves
-from train.log import METRICS, RunLog, read_metrics
+from train.loop import curves
+from train.loop.curves import Curves
+from train.loop.log import METRICS, RunLog, read_metrics
 
 
 def shown(directory: Path) -> dict[str, list[int]]:

@@ -11,7 +11,7 @@ from subprocess import Popen
 import jax
 import pytest
 
-from embed_jax.run_directory import saved_steps
+from embed_jax.files.run_directory import saved_steps
 from tests.train.command import Command, finish, free_port, row_digests
 from tests.train.experiments import (
     KINDS,
@@ -22,9 +22,9 @@ from tests.train.experiments import (
     make_experiment,
     num_lines,
 )
+from train.loop.setup import set_up
+from train.loop.sharding import training_mesh
 from train.pretrain import pretrain
-from train.setup import set_up
-from train.sharding import training_mesh
 
 NAME = "train.pretrain: "
 NUM_PROCESSES = 4

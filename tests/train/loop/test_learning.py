@@ -9,7 +9,7 @@ from train import evaluate
 from train.config import BilmPretraining
 from train.data.config import WordData
 from train.data.sources import TextSource
-from train.optimizer import Adagrad
+from train.loop.optimizer import Adagrad
 from train.prepare import prepare
 from train.pretrain import pretrain
 

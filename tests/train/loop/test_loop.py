@@ -10,8 +10,8 @@ import pytest
 from tests.options.observed_commands import PACKAGES, Trained
 from tests.options.observed_run import Corpora, Pretraining, Run, small
 from tests.train.experiments import KINDS, make_experiment
+from train.loop.setup import set_up
 from train.pretrain import main
-from train.setup import set_up
 
 
 @pytest.fixture(scope="module")

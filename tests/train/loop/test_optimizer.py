@@ -10,7 +10,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 import bert_jax
 from bert_jax.weights import published_tensors
 from tests.oracles import optimizers as oracle
-from train.optimizer import (
+from train.loop.optimizer import (
     Adagrad,
     BertAdam,
     Lamb,

@@ -16,10 +16,10 @@ from tests.train.experiments import (
 )
 from train.config import LongerRows
 from train.data.loader import load_batches
-from train.optimizer import Adagrad, BertAdam, Lamb, warm_up_and_decay
-from train.phases import check_shared, make_phased_optimizer, phases_of
+from train.loop.optimizer import Adagrad, BertAdam, Lamb, warm_up_and_decay
+from train.loop.phases import check_shared, make_phased_optimizer, phases_of
+from train.loop.sharding import training_mesh
 from train.pretrain import pretrain
-from train.sharding import training_mesh
 
 LONGER = LongerRows(num_steps=5, length=30, batch_size=4, num_parts=2)
 

@@ -3,11 +3,11 @@
 
 import math
 
-from embed_jax.mesh import data_mesh
+from embed_jax.devices.mesh import data_mesh
 from tests.train.experiments import make_experiment
-from train.log import Interval, RunLog, read_metrics
+from train.loop.log import Interval, RunLog, read_metrics
+from train.loop.progress import Progress
 from train.objectives.objective import Mean
-from train.progress import Progress
 
 
 class Objective:
@@ -60,7 +60,7 @@ def test_a_run_has_its_lines_by_kind_and_none_before_the_first(tmp_path):
 
 
 def test_a_line_does_not_make_the_first_epoch_anew(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("train.progress.peak_flops", lambda devices: None)
+    monkeypatch.setattr("train.loop.progress.peak_flops", lambda devices: None)
     objective, log = Objective(), RunLog(tmp_path, 0)
     experiment = make_experiment("bert", tmp_path)
     progress = Progress(experiment, log, data_mesh(), {})

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from train.data.bilm_batches import BilmBatch, BilmRows
-from train.data.negatives import Negatives
-from train.sharding import host_by_host, shardings_of_batch, spec_of, training_mesh
+from train.families.elmo.batches import BilmBatch, BilmRows
+from train.families.elmo.negatives import Negatives
+from train.loop.sharding import host_by_host, shardings_of_batch, spec_of, training_mesh
 
 FSDP = "fsdp"
 

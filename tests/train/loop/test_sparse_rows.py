@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from train.read_rows import put_rows, take_rows, unique_rows
+from train.loop.sparse_rows import put_rows, take_rows, unique_rows
 
 pytestmark = pytest.mark.usefixtures("compilations")
 

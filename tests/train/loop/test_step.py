@@ -17,15 +17,15 @@ from bert_jax.config import BertConfig
 from elmo_jax.config import ElmoConfig
 from tests.train.experiments import KINDS
 from tests.train.stores import PIECES, draw_pieces, draw_words, piece_store, word_store
-from train.data.bilm_batches import BilmBatches
-from train.data.masked_lm_batches import MaskedLmBatches, MaskedLmConfig
-from train.data.negatives import draw_negatives
-from train.objectives.bilm import BilmObjective
-from train.objectives.masked_lm import MaskedLmObjective
-from train.optimizer import Adagrad, make_optimizer
-from train.placement import place_batch, place_state
-from train.sharding import training_mesh
-from train.step import init_state, make_step
+from train.families.bert.batches import MaskedLmBatches, MaskedLmConfig
+from train.families.bert.objective import MaskedLmObjective
+from train.families.elmo.batches import BilmBatches
+from train.families.elmo.negatives import draw_negatives
+from train.families.elmo.objective import BilmObjective
+from train.loop.optimizer import Adagrad, make_optimizer
+from train.loop.placement import place_batch, place_state
+from train.loop.sharding import training_mesh
+from train.loop.step import init_state, make_step
 
 pytestmark = pytest.mark.usefixtures("compilations")
 

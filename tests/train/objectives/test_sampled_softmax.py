@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.oracles import sampled_softmax as oracle
-from train.data.negatives import draw_negatives
+from train.families.elmo.negatives import draw_negatives
 from train.objectives.sampled_softmax import (
     log_expected_counts,
     sampled_softmax_losses,
@@ -68,7 +68,7 @@ def test_rows_that_are_read_stand_for_the_whole_table():
     targets[0, 0], targets[1, 2] = 0, V - 1
     read = np.unique([*targets.ravel(), *ids])
     assert len(read) < V
-    # Filled up with rising numbers of no words, as `train.read_rows` has them.
+    # Filled up with rising numbers of no words, as `train.loop.sparse_rows` has them.
     rows = np.append(read, [V + 3, V + 4]).astype(np.int32)
     cut = np.zeros((len(rows), P), np.float32), np.zeros(len(rows), np.float32)
     cut[0][: len(read)], cut[1][: len(read)] = weights[read], bias[read]

@@ -16,16 +16,16 @@ from elmo_jax.config import NUM_CHARACTERS, CharCnnConfig, ElmoConfig
 from elmo_jax.softmax import BLOCK
 from tests.train.experiments import KINDS
 from tests.train.stores import PIECES, draw_pieces, draw_words, piece_store, word_store
-from train.collectives import collectives_of
-from train.compiled import CompiledStep
-from train.data.bilm_batches import BilmBatches
-from train.data.masked_lm_batches import MaskedLmBatches, MaskedLmConfig
-from train.objectives.bilm import BilmObjective, measure_batch
-from train.objectives.masked_lm import MaskedLmObjective
-from train.optimizer import Adagrad, BertAdam, make_optimizer
-from train.placement import place_batch, place_state, place_whole
-from train.sharding import shardings_of, training_mesh
-from train.step import init_state, make_step
+from train.families.bert.batches import MaskedLmBatches, MaskedLmConfig
+from train.families.bert.objective import MaskedLmObjective
+from train.families.elmo.batches import BilmBatches
+from train.families.elmo.objective import BilmObjective, measure_batch
+from train.loop.compiled import CompiledStep
+from train.loop.optimizer import Adagrad, BertAdam, make_optimizer
+from train.loop.placement import place_batch, place_state, place_whole
+from train.loop.sharding import shardings_of, training_mesh
+from train.loop.step import init_state, make_step
+from train.planning.collectives import collectives_of
 
 B, T, K, NUM_WORDS = 24, 20, 12, 1501
 NUM_READ = 2 * B * T + 2 * K

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from train.hardware import chip_of, peak_flops
+from train.planning.hardware import chip_of, peak_flops
 
 T, G, GIB = 1e12, 1e9, 2**30
 # Dense products in bfloat16, a second; memory; its bandwidth; what all links bring in.

@@ -14,9 +14,9 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from train import plan
-from train.abstract import Abstract
-from train.hardware import Chip
-from train.sharding import FSDP
+from train.loop.sharding import FSDP
+from train.planning.abstract import Abstract
+from train.planning.hardware import Chip
 
 # A step of 36 s: at its peak a chip needs so long for 36e12 operations.
 CHIP = Chip(flops=1e12, memory=1000.0, bandwidth=1e10, interconnect=1e9)

@@ -3,9 +3,9 @@
 
 import pytest
 
-from train.collectives import Collective
-from train.program import Shape
-from train.roofline import bytes_received
+from train.planning.collectives import Collective
+from train.planning.program import Shape
+from train.planning.roofline import bytes_received
 
 
 def received(kind: str, group_size: int) -> float:

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from train.program import read_program
-from train.traffic import Traffic, traffic_of
+from train.planning.program import read_program
+from train.planning.traffic import Traffic, traffic_of
 
 ROW = 512 * 4
 TABLE = "f32[1000,512]{1,0:T(8,128)}"

@@ -11,9 +11,9 @@ import numpy as np
 
 import bert_jax
 import elmo_jax
-from train.tasks.classification import LabelledText
-from train.tasks.classified_rows import ClassifiedRow
-from train.tasks.conll import TaggedSentence
+from train.tasks.data.conll import TaggedSentence
+from train.tasks.finetune.classification import LabelledText
+from train.tasks.finetune.classified_rows import ClassifiedRow
 
 WORDS = ("the", "a", "good", "bad", "bank", "river", "was", "saw", "Ann", "Bob", "York")
 PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(str.lower, WORDS), "##s")

@@ -6,7 +6,7 @@ import numpy as np
 
 from embed_jax.store import StoreWriter
 from train.tasks.features import Features
-from train.tasks.tagging import TaggedFeatures, Tagging
+from train.tasks.ner.tagging import TaggedFeatures, Tagging
 
 DIM = 8
 SMALL = Tagging(

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from train.data import masking
 from train.data.epochs import Epochs, random_stream
-from train.data.instances import Instances, Pairs, cut
 from train.data.packing import pack
-from train.data.pieces import PieceStore
 from train.data.ragged import write_out
 from train.data.share import rows_of_host
+from train.families.bert import masking
+from train.families.bert.instances import Instances, Pairs, cut
+from train.families.bert.pieces import PieceStore
 
 # Held-out text is always masked at this rate, or accuracies could not be compared.
 EVALUATION_RATE = 0.15

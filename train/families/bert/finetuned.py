@@ -15,12 +15,12 @@ import bert_jax
 from bert_jax import BertParams, BertTokens, Tokenizer
 from bert_jax.heads import HEADS
 from bert_jax.rows import collate
-from train.tasks.classification import LabelledText
-from train.tasks.classified_rows import ClassifiedRow
-from train.tasks.classifier import Example, Task, Weights
-from train.tasks.conll import TaggedSentence
-from train.tasks.sequence_examples import sequence_rows
-from train.tasks.token_examples import token_rows
+from train.tasks.data.conll import TaggedSentence
+from train.tasks.finetune.classification import LabelledText
+from train.tasks.finetune.classified_rows import ClassifiedRow
+from train.tasks.finetune.classifier import Example, Task, Weights
+from train.tasks.finetune.sequence_examples import sequence_rows
+from train.tasks.finetune.token_examples import token_rows
 
 
 class BertClassifier:

@@ -19,13 +19,13 @@ from bert_jax.config import BertConfig
 from bert_jax.encoder import Encoder, Remat
 from bert_jax.heads import MlmHead, NspHead, Pooler
 from bert_jax.params import BertParams
-from embed_jax.spread import rows_spread_over
-from train.data.masked_lm_batches import MaskedLmBatch, MaskedLmBatches, MaskedLmConfig
+from embed_jax.devices.spread import rows_spread_over
+from train.families.bert.batches import MaskedLmBatch, MaskedLmBatches, MaskedLmConfig
+from train.loop.placement import place_batch
+from train.loop.sharding import gather_weights
+from train.loop.sparse_rows import Rows
 from train.objectives.cross_entropy import cross_entropy
 from train.objectives.objective import Mean, Means, perplexity_of
-from train.placement import place_batch
-from train.read_rows import Rows
-from train.sharding import gather_weights
 
 # As published, so that a batch without a hidden token has a loss.
 _AT_LEAST = 1e-5
@@ -45,7 +45,7 @@ class MaskedLmObjective:
       remat: what is computed again in the backward pass.
       held_out_batches: at most so many are measured; all where None.
       mesh: over whose devices a batch and the weights are spread, see
-        `train.sharding`; None where they are on one.
+        `train.loop.sharding`; None where they are on one.
     """
 
     config: BertConfig

@@ -20,7 +20,7 @@ from bert_jax.tokenizer import (
     WordPieceTokenizer,
 )
 from bert_jax.tokenizer_files import load_tokenizer
-from embed_jax.directory import written_whole
+from embed_jax.files.directory import written_whole
 from train.data.store import (
     REMEDY,
     TokenStore,

@@ -21,10 +21,10 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN, PADDING, character_rows
 from train.data.epochs import Epochs, random_stream
-from train.data.negatives import Negatives, draw_negatives
 from train.data.ragged import write_out
 from train.data.share import rows_of_host
-from train.data.words import WordStore
+from train.families.elmo.negatives import Negatives, draw_negatives
+from train.families.elmo.words import WordStore
 
 # Characters in a batch's rows are a multiple of this, so that few shapes are compiled.
 CHARACTER_STEP = 4
@@ -61,7 +61,7 @@ class BilmBatch(NamedTuple):
       negatives: the words that stand for the rest of the vocabulary, for each
         direction; None where the whole of it is scored.
       softmax_rows: the words whose rows of the softmax the weights hold, see
-        `train.read_rows`; None where they hold all.
+        `train.loop.sparse_rows`; None where they hold all.
     """
 
     rows: BilmRows

@@ -25,15 +25,15 @@ import elmo_jax
 from elmo_jax import ElmoParams, ElmoTokenizer, ElmoTokens
 from elmo_jax.characters import PADDING
 from elmo_jax.embed import compute_vectors
-from embed_jax.directory import written_whole
-from embed_jax.layer_spec import LayerSpec, parse_layer_spec
-from embed_jax.pooling import pool_sentence
-from embed_jax.scalar_mix import ScalarMix
-from train.data.bilm_batches import round_up
-from train.tasks.classification import LabelledText
-from train.tasks.classified_rows import IGNORED, ClassifiedRow
-from train.tasks.classifier import Example, Task, Weights
-from train.tasks.conll import TaggedSentence
+from embed_jax.files.directory import written_whole
+from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
+from embed_jax.layers.pooling import pool_sentence
+from embed_jax.layers.scalar_mix import ScalarMix
+from train.families.elmo.batches import round_up
+from train.tasks.data.conll import TaggedSentence
+from train.tasks.finetune.classification import LabelledText
+from train.tasks.finetune.classified_rows import IGNORED, ClassifiedRow
+from train.tasks.finetune.classifier import Example, Task, Weights
 
 HEAD, SETTINGS = "head.safetensors", "head.json"
 DROPOUT_RATE = 0.5

@@ -20,12 +20,12 @@ from elmo_jax.config import ElmoConfig
 from elmo_jax.params import ElmoParams
 from elmo_jax.softmax import log_normaliser, scores_of
 from elmo_jax.streams import StreamedBiLm, zero_streams
-from train.data.bilm_batches import BilmBatch, BilmBatches, BilmRows
+from train.families.elmo.batches import BilmBatch, BilmBatches, BilmRows
+from train.loop.placement import place_batch
+from train.loop.sharding import gather, gather_weights, shardings_of_batch
+from train.loop.sparse_rows import Rows, unique_rows
 from train.objectives.objective import Mean, Means, perplexity_of
 from train.objectives.sampled_softmax import sampled_softmax_losses
-from train.placement import place_batch
-from train.read_rows import Rows, unique_rows
-from train.sharding import gather, gather_weights, shardings_of_batch
 
 DIRECTIONS = ("forward", "backward")
 SOFTMAX_TABLES = ("heads.softmax.weights", "heads.softmax.bias")
@@ -48,7 +48,7 @@ class BilmObjective:
       held_out_batches: at most so many are measured; all where None.
       num_negatives: words that stand for the vocabulary, of each direction; 0 for none.
       mesh: over whose devices a batch and the weights are spread, see
-        `train.sharding`; None where they are on one.
+        `train.loop.sharding`; None where they are on one.
     """
 
     config: ElmoConfig

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from embed_jax.output_file import open_output
-from embed_jax.text import read_lines
-from train.tasks.tag_schemes import is_tag, to_bio
-from train.tasks.tagged_datasets import read_tfds
+from embed_jax.corpus.text import read_lines
+from embed_jax.files.output_file import open_output
+from train.tasks.data.tag_schemes import is_tag, to_bio
+from train.tasks.data.tagged_datasets import read_tfds
 
 DOCUMENT_START = "-DOCSTART-"
 SPLIT_NAMES = {

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from embed_jax.output_file import open_output
+from embed_jax.corpus.text import read_lines
+from embed_jax.files.output_file import open_output
 from embed_jax.suggest import suggest
-from embed_jax.text import read_lines
 
 SPLITS = ("train", "dev", "test")
 SUFFIXES = (".tsv", ".csv")

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from train.tasks.classification import LabelledText
-from train.tasks.classified_rows import (
+from train.tasks.data.conll import TaggedSentence
+from train.tasks.finetune.classification import LabelledText
+from train.tasks.finetune.classified_rows import (
     ClassifiedRow,
     batches_in_order,
     padded_length,
 )
-from train.tasks.conll import TaggedSentence
 
 Task = Literal["token", "sequence"]
 """Whether words are labelled, or whole texts."""

@@ -16,21 +16,22 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from train.optimizer import (
+from train.loop.optimizer import (
     UNDECAYED,
     Schedule,
     scale_by_bert_adam,
     warm_up_and_decay,
 )
-from train.tasks.classification import LabelledText
-from train.tasks.classified_rows import (
+from train.tasks.data.conll import TaggedSentence
+from train.tasks.finetune.classification import LabelledText
+from train.tasks.finetune.classified_rows import (
     IGNORED,
     ClassifiedRow,
     EpochBatches,
     padded_length,
     stack_labels,
 )
-from train.tasks.classifier import (
+from train.tasks.finetune.classifier import (
     Classifier,
     Example,
     Predict,
@@ -39,8 +40,7 @@ from train.tasks.classifier import (
     compiled_predict,
     predict_labels,
 )
-from train.tasks.conll import TaggedSentence
-from train.tasks.label_scores import score_labels
+from train.tasks.finetune.label_scores import score_labels
 from train.tasks.spans import score_spans
 
 Recipe = Literal["published", "transformers"]

@@ -8,8 +8,8 @@ import numpy as np
 
 from bert_jax.rows import Row
 from bert_jax.tokenizer import Tokenizer
-from train.tasks.classification import LabelledText
-from train.tasks.classified_rows import IGNORED, ClassifiedRow
+from train.tasks.finetune.classification import LabelledText
+from train.tasks.finetune.classified_rows import IGNORED, ClassifiedRow
 
 _TOKENISED_AT_ONCE = 256
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from bert_jax.rows import Row, cut_windows, with_context
 from bert_jax.tokenizer import Pieces, Tokenizer
-from train.tasks.classified_rows import IGNORED, ClassifiedRow
-from train.tasks.conll import TaggedSentence
+from train.tasks.data.conll import TaggedSentence
+from train.tasks.finetune.classified_rows import IGNORED, ClassifiedRow
 
 
 def token_rows(

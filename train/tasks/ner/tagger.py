@@ -11,11 +11,11 @@ from typing import cast
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from embed_jax.layer_spec import LayerSpec, parse_layer_spec
-from embed_jax.scalar_mix import ScalarMix
-from embed_jax.select import select_layers
-from train.tasks.bilstm import BiLstm
-from train.tasks.crf import Transitions
+from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
+from embed_jax.layers.scalar_mix import ScalarMix
+from embed_jax.layers.select import select_layers
+from train.tasks.ner.bilstm import BiLstm
+from train.tasks.ner.crf import Transitions
 
 
 class Tagger(nn.Module):

@@ -13,12 +13,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from embed_jax.layer_spec import LayerSpec
-from train.tasks.crf import Transitions, log_likelihood, viterbi
+from embed_jax.layers.layer_spec import LayerSpec
 from train.tasks.features import Features
+from train.tasks.ner.crf import Transitions, log_likelihood, viterbi
+from train.tasks.ner.tag_batches import PADDING, TagRows, batches, lay_rows
+from train.tasks.ner.tagger import Tagger, needed_layers
 from train.tasks.spans import score_spans
-from train.tasks.tag_batches import PADDING, TagRows, batches, lay_rows
-from train.tasks.tagger import Tagger, needed_layers
 
 # Rows are a multiple of this long.
 ROW_STEP = 8

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from embed_jax.compilation_cache import keep_compilations
-from embed_jax.layer_spec import parse_layer_spec
-from embed_jax.output_file import open_output
+from embed_jax.devices.compilation_cache import keep_compilations
+from embed_jax.files.output_file import open_output
+from embed_jax.layers.layer_spec import parse_layer_spec
+from train.tasks.ner.tagging import Outcome, TaggedFeatures, Tagging, train_taggers
 from train.tasks.results import format_score
-from train.tasks.tagging import Outcome, TaggedFeatures, Tagging, train_taggers
 
 
 def train_specs(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from embed_jax.output_file import open_output
+from embed_jax.files.output_file import open_output
 from train.tasks.results import Row
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from embed_jax.scalar_mix import mix_layers
+from embed_jax.layers.scalar_mix import mix_layers
 
 # Rows that are predicted at once.
 BLOCK = 4096
@@ -63,7 +63,7 @@ class Examples(NamedTuple):
     """Words to be tagged.
 
     Attributes:
-      terms: of a `layer_spec`, as `train.tasks.terms.read_terms` gives them.
+      terms: of a `layer_spec`, as `train.tasks.probes.terms.read_terms` gives them.
       tags: one a word; -1 for a tag that the training words do not have.
     """
 

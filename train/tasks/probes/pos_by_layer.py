@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from train.tasks.linear_probe import (
+from train.tasks.probes.linear_probe import (
     Examples,
     ProbeConfig,
     ProbeOutcome,
     train_probes,
 )
-from train.tasks.part_of_speech import most_frequent_tags, read_tagged_words
-from train.tasks.probing import Measured, Subject, panel_of, say
+from train.tasks.probes.part_of_speech import most_frequent_tags, read_tagged_words
+from train.tasks.probes.probing import Measured, Subject, panel_of, say
+from train.tasks.probes.terms import read_terms
 from train.tasks.results import Row
-from train.tasks.terms import read_terms
 
 SPLITS = ("train", "dev", "test")
 

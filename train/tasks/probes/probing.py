@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from embed_jax.encoders import Encoder, find_encoder
+from embed_jax.encoder import Encoder, find_encoder
 from train.tasks.features import Features, cached_features
-from train.tasks.layer_curves import Panel
+from train.tasks.probes.layer_curves import Panel
+from train.tasks.probes.terms import check_term
 from train.tasks.results import Row, format_score
-from train.tasks.terms import check_term
 
 LARGE_MODEL_SPECS = ("mean(last4)", "concat(last4)", "mix(blocks)")
 """Beside the single layers: those of Devlin et al. 2019, Table 7."""

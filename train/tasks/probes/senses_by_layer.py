@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from train.tasks import word_senses
-from train.tasks.probing import Measured, Subject, note_of_mix, panel_of, say
+from train.tasks.probes import word_senses
+from train.tasks.probes.probing import Measured, Subject, note_of_mix, panel_of, say
+from train.tasks.probes.terms import read_vectors
 from train.tasks.results import Row
-from train.tasks.terms import read_vectors
 
 SENSE_FILES = {"SemCor": "semcor_wn30.jsonl.gz", "MASC": "masc_noad.jsonl.gz"}
 

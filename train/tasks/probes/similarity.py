@@ -14,8 +14,8 @@ from jaxtyping import Float
 from scipy.stats import pearsonr, spearmanr
 
 from bert_jax import BertParams
-from embed_jax.encoders import Encoder
-from embed_jax.progress import Progress
+from embed_jax.corpus.progress import Progress
+from embed_jax.encoder import Encoder
 
 _SCORE, _FIRST, _SECOND = 4, 5, 6
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from train.tasks import similarity
-from train.tasks.probing import Measured, Subject, note_of_mix, panel_of
+from train.tasks.probes import similarity
+from train.tasks.probes.probing import Measured, Subject, note_of_mix, panel_of
 from train.tasks.results import Row
 
 PAIR_FILES = {"dev": "sts-dev.csv", "test": "sts-test.csv"}

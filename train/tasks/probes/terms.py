@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from embed_jax.layer_spec import LayerSpec, parse_layer_spec
+from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
 from train.tasks.features import Features
 
 

@@ -6,7 +6,11 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from embed_jax.contexts.clustering import START_POINTS, find_clusters, silhouette
+from embed_jax.explore.contexts.clustering import (
+    START_POINTS,
+    find_clusters,
+    silhouette,
+)
 
 
 def plant(sizes, seed=0, dim=20, noise=0.05):

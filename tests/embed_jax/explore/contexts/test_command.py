@@ -9,11 +9,11 @@ import pytest
 
 import bert_jax
 import elmo_jax
-from embed_jax.contexts import __main__ as command
-from embed_jax.contexts.embedding import embed_contexts, plan_layers
-from embed_jax.contexts.occurrences import WordForms
-from embed_jax.layer_spec import parse_layer_spec
-from tests.embed_jax.contexts.models import LINES, save_bert, save_elmo
+from embed_jax.explore.contexts import command as command
+from embed_jax.explore.contexts.embedding import embed_contexts, plan_layers
+from embed_jax.explore.contexts.occurrences import WordForms
+from embed_jax.layers.layer_spec import parse_layer_spec
+from tests.embed_jax.explore.contexts.models import LINES, save_bert, save_elmo
 
 MODELS = {"bert": (bert_jax, save_bert), "elmo": (elmo_jax, save_elmo)}
 

@@ -3,8 +3,8 @@
 
 import numpy as np
 
-from embed_jax.contexts.occurrences import Context
-from embed_jax.contexts.telling_words import telling_words
+from embed_jax.explore.contexts.keywords import telling_words
+from embed_jax.explore.contexts.occurrences import Context
 
 RIVER = [Context(1, "They fished from the ", "bank", " of the river.")] * 6
 MONEY = [Context(2, "The money in the ", "Bank", " of Albany grew.")] * 5

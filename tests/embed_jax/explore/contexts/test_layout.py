@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from embed_jax.contexts.layout import align, lay_out
+from embed_jax.explore.contexts.layout import align, lay_out
 
 
 def hide(plane, dim, rng):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from elmo_jax.tokenizer import split_words
-from embed_jax.contexts.occurrences import (
+from embed_jax.explore.contexts.occurrences import (
     WordForms,
     cut_context,
     find_lines,

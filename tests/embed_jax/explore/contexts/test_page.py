@@ -10,12 +10,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from embed_jax.contexts.clustering import find_clusters
-from embed_jax.contexts.embedding import EmbeddedContexts, View
-from embed_jax.contexts.layout import lay_out
-from embed_jax.contexts.neighbours import find_neighbours, unit_vectors
-from embed_jax.contexts.occurrences import Context
-from embed_jax.contexts.page import Caption, write_page
+from embed_jax.explore.contexts.clustering import find_clusters
+from embed_jax.explore.contexts.embedding import EmbeddedContexts, View
+from embed_jax.explore.contexts.layout import lay_out
+from embed_jax.explore.contexts.neighbours import find_neighbours, unit_vectors
+from embed_jax.explore.contexts.occurrences import Context
+from embed_jax.explore.contexts.page import Caption, write_page
 
 HOSTILE = [
     "</script><script>document.title='broken'</script>",
@@ -120,6 +120,6 @@ def test_the_same_contexts_make_the_same_page():
 
 
 def test_more_contexts_than_fit_are_refused(monkeypatch):
-    monkeypatch.setattr("embed_jax.contexts.page.MOST_CONTEXTS", 3)
+    monkeypatch.setattr("embed_jax.explore.contexts.page.MOST_CONTEXTS", 3)
     with pytest.raises(ValueError, match="3 contexts at most"):
         make_page()

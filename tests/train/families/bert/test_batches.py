@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 import bert_jax
 from tests.train.experiments import make_experiment
 from tests.train.stores import NOWHERE, draw_pieces, piece_store
-from train import setup
-from train.data.masked_lm_batches import (
+from train.families.bert.batches import (
     EVALUATION_RATE,
     MaskedLmBatch,
     MaskedLmBatches,
     MaskedLmConfig,
 )
+from train.loop import setup
 
 STORE = piece_store(draw_pieces(num_documents=20))
 PACKED = MaskedLmConfig(length=32, packed=True, max_instances=4)

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.train.stores import draw_pieces, piece_store
-from train.data.instances import IN_ORDER, RANDOM, SWAPPED, UNLABELLED, Instances, cut
+from train.families.bert.instances import (
+    IN_ORDER,
+    RANDOM,
+    SWAPPED,
+    UNLABELLED,
+    Instances,
+    cut,
+)
 
 documents_of_lengths = st.lists(
     st.lists(st.integers(1, 30), min_size=1, max_size=8), min_size=1, max_size=6

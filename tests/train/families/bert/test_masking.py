@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.data.masking import choose, mask, quotas
+from train.families.bert.masking import choose, mask, quotas
 
 VOCAB_SIZE, MASK_ID = 50, 4
 

@@ -14,15 +14,15 @@ from bert_jax.encoder import Remat
 from bert_jax.weights import disassemble
 from tests.oracles.optimizers import warmup_linear_decay
 from tests.train.stores import PIECES, draw_pieces, piece_store
-from train.data.masked_lm_batches import (
+from train.families.bert.batches import (
     MaskedLmBatch,
     MaskedLmBatches,
     MaskedLmConfig,
     MaskedLmRows,
 )
-from train.objectives.masked_lm import MaskedLmObjective
-from train.optimizer import BertAdam, make_optimizer
-from train.step import init_state, make_step
+from train.families.bert.objective import MaskedLmObjective
+from train.loop.optimizer import BertAdam, make_optimizer
+from train.loop.step import init_state, make_step
 
 pytestmark = pytest.mark.usefixtures("compilations")
 

@@ -10,7 +10,8 @@ from bert_jax.tokenizer import (
     Tokenizer,
     WordPieceTokenizer,
 )
-from train.data.pieces import (
+from train.data.store import written_store
+from train.families.bert.pieces import (
     PieceStore,
     continuing_pieces,
     count_unknown,
@@ -20,7 +21,6 @@ from train.data.pieces import (
     train_sentencepiece,
     train_wordpiece,
 )
-from train.data.store import written_store
 
 TEXTS = [
     "The walker walked; walking, he talked.",

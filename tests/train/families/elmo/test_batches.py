@@ -11,8 +11,8 @@ from elmo_jax.vocabulary import read_vocabulary
 from tests.conftest import REPOSITORY
 from tests.oracles.bilm_stream import reader_pairs, training_stream, weight_mask
 from tests.train.stores import draw_words, word_store
-from train.data.bilm_batches import CHARACTER_STEP, BilmBatch, BilmBatches, round_up
-from train.data.words import WordStore
+from train.families.elmo.batches import CHARACTER_STEP, BilmBatch, BilmBatches, round_up
+from train.families.elmo.words import WordStore
 
 DIRECTIONS = ("forward", "backward")
 

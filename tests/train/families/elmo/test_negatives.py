@@ -11,7 +11,7 @@ from tests.oracles.sampled_softmax import (
     log_uniform_probabilities,
     sample_unique,
 )
-from train.data.negatives import NUM_DIRECTIONS, draw_negatives
+from train.families.elmo.negatives import NUM_DIRECTIONS, draw_negatives
 
 
 def draw_many(num_negatives: int, vocab_size: int, times: int, seed: int = 0):

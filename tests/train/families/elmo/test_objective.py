@@ -15,10 +15,10 @@ from elmo_jax.options import format_options
 from elmo_jax.streams import StreamLstm, zero_streams
 from elmo_jax.weights import disassemble
 from tests.train.stores import draw_words, word_store
-from train.data.bilm_batches import BilmBatches, lay_out
-from train.objectives.bilm import BilmObjective
-from train.optimizer import Adagrad, make_optimizer
-from train.step import init_state, make_step
+from train.families.elmo.batches import BilmBatches, lay_out
+from train.families.elmo.objective import BilmObjective
+from train.loop.optimizer import Adagrad, make_optimizer
+from train.loop.step import init_state, make_step
 
 pytestmark = pytest.mark.usefixtures("compilations")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from elmo_jax.characters import character_rows
 from elmo_jax.vocabulary import SPECIALS, read_vocabulary, write_vocabulary
-from train.data.words import (
+from train.families.elmo.words import (
     WordShard,
     WordStore,
     count_words,

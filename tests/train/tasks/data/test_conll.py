@@ -9,10 +9,10 @@ import tensorflow_datasets as tfds
 from hypothesis import given
 
 from train.data import builders
-from train.tasks import conll
-from train.tasks.conll import find_split, read_conll, read_splits, write_conll
-from train.tasks.tag_schemes import to_bio
-from train.tasks.tagged_datasets import read_tfds
+from train.tasks.data import conll
+from train.tasks.data.conll import find_split, read_conll, read_splits, write_conll
+from train.tasks.data.tag_schemes import to_bio
+from train.tasks.data.tagged_datasets import read_tfds
 
 BIO = ("B-PER", "I-PER", "O", "B-LOC")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.tasks.classification import (
+from train.tasks.finetune.classification import (
     LabelledText,
     check_labels,
     read_pang_lee,
@@ -16,7 +16,7 @@ from train.tasks.classification import (
     split_texts,
     write_texts,
 )
-from train.tasks.label_scores import score_labels
+from train.tasks.finetune.label_scores import score_labels
 
 
 def read(tmp_path, content: bytes | str, name: str = "a.tsv"):

@@ -8,12 +8,12 @@ import pytest
 import bert_jax
 import elmo_jax
 from tests.train import quick_models
-from train.tasks.classification import LabelledText
-from train.tasks.classified_rows import ClassifiedRow
-from train.tasks.classifier import predict_labels
-from train.tasks.conll import TaggedSentence
-from train.tasks.finetuned_bert import BertClassifier, fresh_classifier
-from train.tasks.finetuned_elmo import ElmoClassifier, fresh_head
+from train.families.bert.finetuned import BertClassifier, fresh_classifier
+from train.families.elmo.finetuned import ElmoClassifier, fresh_head
+from train.tasks.data.conll import TaggedSentence
+from train.tasks.finetune.classification import LabelledText
+from train.tasks.finetune.classified_rows import ClassifiedRow
+from train.tasks.finetune.classifier import predict_labels
 
 
 class Echo:

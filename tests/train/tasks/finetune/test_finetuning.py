@@ -17,11 +17,11 @@ from tests.train.tasks.finetuning_data import (
     make_elmo,
     tagged,
 )
-from train.tasks.classified_rows import IGNORED, EpochBatches, padded_length
-from train.tasks.classifier import predict_labels
-from train.tasks.finetuned_bert import BertClassifier, fresh_classifier
-from train.tasks.finetuned_elmo import ElmoClassifier, fresh_head
-from train.tasks.finetuning import (
+from train.families.bert.finetuned import BertClassifier, fresh_classifier
+from train.families.elmo.finetuned import ElmoClassifier, fresh_head
+from train.tasks.finetune.classified_rows import IGNORED, EpochBatches, padded_length
+from train.tasks.finetune.classifier import predict_labels
+from train.tasks.finetune.finetuning import (
     Finetuning,
     Stepper,
     collate_batch,
@@ -224,7 +224,7 @@ def test_early_stopping_and_the_epoch_that_is_kept(monkeypatch):
     def score(examples, predicted):
         return {"accuracy": next(scores)}
 
-    monkeypatch.setattr("train.tasks.finetuning.score_examples", score)
+    monkeypatch.setattr("train.tasks.finetune.finetuning.score_examples", score)
     config = dataclasses.replace(QUICK, task="sequence", num_epochs=5, patience=2)
     splits = {"train": labelled(16, 1), "dev": labelled(4, 2)}
     outcome = finetune(config, WordClassifier(), splits, str)

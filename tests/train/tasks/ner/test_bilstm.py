@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from train.tasks.bilstm import BiLstm, recur
+from train.tasks.ner.bilstm import BiLstm, recur
 
 LENGTHS = [[3, 2], [5], [1, 1, 3]]
 ROW, DIM, CELL = 6, 4, 3

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from jax.test_util import check_grads
 
-from train.tasks import crf
-from train.tasks.crf import Transitions
+from train.tasks.ner import crf
+from train.tasks.ner.crf import Transitions
 
 log_partition, log_likelihood, viterbi = map(
     jax.jit, (crf.log_partition, crf.log_likelihood, crf.viterbi)

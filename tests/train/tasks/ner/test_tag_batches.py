@@ -2,7 +2,7 @@ import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given
 
-from train.tasks.tag_batches import PADDING, batches, lay_rows
+from train.tasks.ner.tag_batches import PADDING, batches, lay_rows
 
 
 @given(

@@ -7,8 +7,8 @@ import pytest
 from embed_jax.store import StoreWriter
 from tests.train.tasks.tagged_features import SMALL, make_splits
 from train.tasks.features import Features
-from train.tasks.tagger import needed_layers
-from train.tasks.tagging import TaggedFeatures, tag_names, train_taggers
+from train.tasks.ner.tagger import needed_layers
+from train.tasks.ner.tagging import TaggedFeatures, tag_names, train_taggers
 
 # Without BiLSTMs, whose steps take seconds to compile.
 LINEAR = dataclasses.replace(SMALL, num_layers=0)
@@ -87,7 +87,7 @@ def test_training_stops_when_dev_does_not_improve(splits):
 def test_patience_begins_with_the_first_name_found(splits, monkeypatch):
     scores = iter([0.0] * 6 + [1.0, 0.5, 0.5, 0.5])
     monkeypatch.setattr(
-        "train.tasks.tagging._HeldOut.score", lambda self, found: [next(scores)] * 2
+        "train.tasks.ner.tagging._HeldOut.score", lambda self, found: [next(scores)] * 2
     )
     config = dataclasses.replace(SMALL, num_epochs=20, patience=2)
     # Three dev scores after the six zeros, then one of test.

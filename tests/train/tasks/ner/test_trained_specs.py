@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.train.tasks.tagged_features import SMALL, make_splits
-from train.tasks import trained_specs
-from train.tasks.tagging import TaggedFeatures
-from train.tasks.trained_specs import train_specs
+from train.tasks.ner import trained_specs
+from train.tasks.ner.tagging import TaggedFeatures
+from train.tasks.ner.trained_specs import train_specs
 
 SPECS = ("last", "mix(all)")
 

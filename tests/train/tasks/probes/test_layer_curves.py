@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from matplotlib.axes import Axes
 
-from train.tasks.layer_curves import Panel, draw_layers
+from train.tasks.probes.layer_curves import Panel, draw_layers
 from train.tasks.results import Row
 
 LAYERS = [Row("layer 0", {"F1": (1.0, 4.0)}), Row("layer 1", {"F1": (2.0, 3.0, 10.0)})]

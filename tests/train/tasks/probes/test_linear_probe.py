@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from train.tasks import linear_probe
-from train.tasks.linear_probe import Examples, ProbeConfig, train_probes
+from train.tasks.probes import linear_probe
+from train.tasks.probes.linear_probe import Examples, ProbeConfig, train_probes
 
 pytestmark = pytest.mark.usefixtures("compilations")
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from train.tasks.part_of_speech import most_frequent_tags, read_tagged_words
+from train.tasks.probes.part_of_speech import most_frequent_tags, read_tagged_words
 
 TEXT = "The\tDET\tDT\tthe\n#\tSYM\t#\t#\n\n\nit\tPRON\tPRP\n"
 

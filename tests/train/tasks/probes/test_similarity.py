@@ -10,9 +10,9 @@ import pytest
 
 import bert_jax
 import elmo_jax
-from embed_jax.encoders import find_encoder
+from embed_jax.encoder import find_encoder
 from tests.train.tiny_models import save_bert, save_elmo
-from train.tasks.similarity import (
+from train.tasks.probes.similarity import (
     BERT_POOLINGS,
     WORD_POOLINGS,
     SentencePair,

@@ -8,7 +8,7 @@ import pytest
 import elmo_jax
 from tests.train.tiny_models import save_elmo
 from train.tasks.features import Features, cached_features
-from train.tasks.terms import check_term, read_terms, read_vectors
+from train.tasks.probes.terms import check_term, read_terms, read_vectors
 
 SENTENCES = [["the", "bank", "of", "it"], ["we", "sat"], ["a", "river", "bank"]]
 

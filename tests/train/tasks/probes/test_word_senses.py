@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from train.tasks.word_senses import (
+from train.tasks.probes.word_senses import (
     UNANSWERED,
     Occurrence,
     SenseSentence,

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `python -m embed_jax.word_types`; see `embed_jax.explore.word_types`."""
+
+import sys
+
+from embed_jax.explore.word_types import main
+
+if __name__ == "__main__":
+    sys.exit(main())

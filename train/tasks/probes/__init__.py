@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Probes of layers: parts of speech, senses, similarity."""
