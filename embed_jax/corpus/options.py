@@ -41,8 +41,8 @@ class TextOptions:
         Raises:
           ValueError: names the option and what it may be.
         """
-        for name in ("long", "context", "token_budget"):
-            _check(name, getattr(self, name))
+        for field in dataclasses.fields(TextOptions):
+            _check(field.name, getattr(self, field.name))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

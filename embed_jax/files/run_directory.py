@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from embed_jax.files.finite import check_finite
+
 EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, FIGURES = (
     "experiment.json",
     "model",
@@ -87,7 +89,7 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
       The tree of weights, NumPy, and its step.
 
     Raises:
-      ValueError: there is no such checkpoint, or it is damaged.
+      ValueError: there is no such checkpoint, it is damaged, or a weight is no number.
     """
     for attempt in range(_TRIES):
         steps = saved_steps(path)
@@ -99,7 +101,7 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
             raise ValueError(f"{path} has no checkpoint of step {chosen}, only {held}")
         source = path / CHECKPOINTS / str(chosen) / PARAMS
         try:
-            return _nest(_restore(source)), chosen
+            named = _restore(source)
         except Exception as error:
             # Removed in the meantime, as old checkpoints are, or else damaged.
             if source.is_dir() or attempt == _TRIES - 1:
@@ -108,6 +110,10 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
                     f"{source} is damaged: {first}; load another step, or remove it "
                     "and let the run write it again"
                 ) from error
+            continue
+        for name, values in named.items():
+            check_finite(values, name, str(source))
+        return _nest(named), chosen
     raise AssertionError("the last attempt returns or raises")
 
 
