@@ -118,12 +118,17 @@ def shows_options(function: Function) -> Function:
 
 
 def _check(name: str, value: Any) -> None:
-    if name == "long" and value not in LONG:
-        raise ValueError(f"long {value!r}: {suggest(value, LONG, 'long')}")
-    is_number = isinstance(value, int) and value >= 0
-    if name == "context" and value != "document" and not is_number:
-        raise ValueError(
-            f'context is a number of pieces, 0 or more, or "document", not {value!r}'
-        )
-    if name == "token_budget" and value is not None and value < 1:
-        raise ValueError(f"token_budget must be at least 1, not {value}")
+    match name:
+        case "long" if value not in LONG:
+            raise ValueError(f"long {value!r}: {suggest(value, LONG, 'long')}")
+        case "context" if value != "document" and not _is_number(value):
+            raise ValueError(
+                'context is a number of pieces, 0 or more, or "document", '
+                f"not {value!r}"
+            )
+        case "token_budget" if isinstance(value, int) and value < 1:
+            raise ValueError(f"token_budget must be at least 1, not {value}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and value >= 0
