@@ -20,13 +20,13 @@ from bert_jax.tokenizer import Pieces, Tokenizer
 from bert_jax.tokens import BertTokens
 from embed_jax.corpus.batching import Batch
 from embed_jax.corpus.embedder import CorpusEmbedder, Pipeline, Request
-from embed_jax.corpus.options import Mix
 from embed_jax.corpus.sentences import Sentence
 from embed_jax.corpus.stream import Item
 from embed_jax.devices.mesh import replicate, shard_rows
 from embed_jax.devices.spread import rows_spread_over
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.layers.pooling import combine_sentence_parts, pool_sentence, pool_words
+from embed_jax.layers.select import Mix
 
 TOKENISED_AT_ONCE = 256
 

@@ -17,11 +17,11 @@ from elmo_jax.reader import Reader, check_tokenizer
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
 from embed_jax.corpus.embedder import CorpusEmbedder, Pipeline, Request
-from embed_jax.corpus.options import Mix
 from embed_jax.corpus.sentences import Sentence
 from embed_jax.corpus.stream import Item
 from embed_jax.devices.mesh import replicate
 from embed_jax.layers.layer_spec import LayerSpec
+from embed_jax.layers.select import Mix
 
 # Positions a row. See docs/decisions/lstm-speed.md.
 ROW_LENGTH = 64

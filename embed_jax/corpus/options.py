@@ -10,10 +10,9 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
-from embed_jax.layers.scalar_mix import ScalarMix
+from embed_jax.layers.select import Mix
 from embed_jax.suggest import suggest
 
-Mix = ScalarMix | tuple[ScalarMix, ...] | None
 Long = Literal["window", "truncate", "error"]
 LONG: tuple[Long, ...] = get_args(Long)
 Function = TypeVar("Function", bound=Callable)

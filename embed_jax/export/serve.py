@@ -110,7 +110,7 @@ def _reader_beside() -> Callable[..., Any]:
     return module.Reader
 
 
-def _shape_for(rows: Sequence[Sequence[int]], most: int | None = None) -> tuple:
+def _shape_for(rows: Sequence[Sequence[Any]], most: int | None = None) -> tuple:
     """Return a shape that holds the rows; few differ, so that few are compiled."""
     length = _power_of_two(max(map(len, rows), default=1))
     return _power_of_two(len(rows)), min(length, most or length)
