@@ -16,7 +16,7 @@ from scipy.stats import pearsonr, spearmanr
 from embed_jax.corpus.progress import Progress
 from embed_jax.encoder import Encoder
 from train.families.poolings import WORD_POOLINGS, Pooling
-from train.families.registry import encoder_name, family_named, known_kinds
+from train.families.registry import family_named, known_kinds
 
 _SCORE, _FIRST, _SECOND = 4, 5, 6
 
@@ -72,12 +72,11 @@ def read_pairs(path: Path) -> list[SentencePair]:
     return pairs
 
 
-def poolings_of(encoder: Encoder) -> Mapping[str, Pooling]:
-    """List the poolings of an encoder, as options of its `stream_sentences`.
+def poolings_of(name: str) -> Mapping[str, Pooling]:
+    """List the poolings of an encoder by its name, as options of `stream_sentences`.
 
-    One that nobody trains here has those that every encoder has.
+    An encoder that no family here trains has those that every encoder has.
     """
-    name = encoder_name(encoder)
     if name not in known_kinds():
         return WORD_POOLINGS
     return family_named(name).poolings
