@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pretrains a model: THE loop, for an ELMo biLM and a BERT encoder alike.
+"""Pretrains a model: THE loop, for every family of models alike.
 
     python -m train.pretrain elmo_tiny --workdir runs/elmo_tiny
     python -m train.pretrain bert_tiny --workdir runs/bert_tiny --num-steps 2000

@@ -24,12 +24,11 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
     Raises:
       ValueError: model and text do not belong together.
     """
-    path, trained = data / asked.part, settings_of(model)
     if is_run(model):
         params, _ = load_run(model, encoder_only=False, step=asked.step)
     else:
         params, _ = bert_jax.load(model)
-    store = PieceStore.open(path)
+    store = PieceStore.open(data / asked.part)
     if "mlm" not in params.heads:
         raise ValueError(f"{model} has no MLM head, so it predicts no tokens")
     if params.config.vocab_size != len(store.continues):
@@ -38,7 +37,7 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
             f"{model} has {params.config.vocab_size}; prepare it with "
             "--data.tokenizer set to the model's"
         )
-    as_trained = trained.get("objective", {})
+    as_trained = settings_of(model).get("objective", {})
     config = MaskedLmConfig(
         pairs=as_trained.get("pairs", asked.pairs),
         length=as_trained.get("length", min(asked.length, params.config.max_positions)),

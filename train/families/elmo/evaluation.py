@@ -22,12 +22,11 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
     Raises:
       ValueError: model and text do not belong together.
     """
-    path, trained = data / asked.part, settings_of(model)
     if is_run(model):
         params, tokenizer = load_run(model, encoder_only=False, step=asked.step)
     else:
         params, tokenizer = elmo_jax.load(model)
-    store = WordStore.open(path)
+    store = WordStore.open(data / asked.part)
     words = tokenizer.vocabulary
     if "softmax" not in params.heads or words is None:
         raise ValueError(f"{model} has no softmax, so it predicts no words")
@@ -51,7 +50,7 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
         num_words=len(words),
         batch_size=asked.batch_size,
         window=WINDOW,
-        restarts=trained.get("restarts", asked.restarts),
+        restarts=settings_of(model).get("restarts", asked.restarts),
         dtype=jnp.dtype(jnp.float32),
         held_out_batches=asked.batches,
     )
