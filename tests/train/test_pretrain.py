@@ -36,7 +36,7 @@ from tests.train.experiments import (
     one_device,
     stop_after,
 )
-from train.config import Experiment
+from train.config import Pretraining
 from train.families.elmo.batches import BilmBatches
 from train.families.elmo.objective import BilmObjective
 from train.loop.log import METRICS, read_metrics
@@ -148,7 +148,7 @@ def test_a_full_disk(experiment, whole, tmp_path, monkeypatch, capsys):
     check_same(run, whole)
 
 
-def train_where_files_are_small(experiment: Experiment, run: Path) -> None:
+def train_where_files_are_small(experiment: Pretraining, run: Path) -> None:
     """Weights do not fit into files of 3 kB, figures do."""
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -333,7 +333,7 @@ def test_lines_of_steps_that_are_made_again_are_taken_back(experiment, whole, tm
     check_same(run, whole)
 
 
-def train(experiment: Experiment, run: Path) -> None:
+def train(experiment: Pretraining, run: Path) -> None:
     pretrain(experiment, run, mesh=one_device())
 
 

@@ -34,6 +34,7 @@ from train.tasks.data.conll import TaggedSentence
 from train.tasks.finetune.classification import LabelledText
 from train.tasks.finetune.classified_rows import IGNORED, ClassifiedRow
 from train.tasks.finetune.classifier import Example, Task, Weights
+from train.tasks.finetune.finetuning import Finetuning
 
 HEAD, SETTINGS = "head.safetensors", "head.json"
 DROPOUT_RATE = 0.5
@@ -181,6 +182,31 @@ class ElmoClassifier:
             elmo_jax.save(folder, params, self._tokenizer)
             (folder / HEAD).write_bytes(safetensors.numpy.save(tensors))
             (folder / SETTINGS).write_text(text, encoding="utf-8")
+
+
+def make_classifier(
+    config: Finetuning, model: str, labels: Sequence[str]
+) -> ElmoClassifier:
+    """Load a biLM and put a fresh classifier on it.
+
+    Raises:
+      ValueError: see `elmo_jax.load`; or options that a biLM cannot have.
+    """
+    if config.context != "0":
+        raise ValueError(f"context {config.context}: an ELMo reads each sentence alone")
+    params, tokenizer = elmo_jax.load(model, encoder_only=True)
+    key = jax.random.key(config.seed)
+    rate = DROPOUT_RATE if config.dropout_rate is None else config.dropout_rate
+    return ElmoClassifier(
+        params,
+        tokenizer,
+        fresh_head(key, params, config.layers, len(labels)),
+        task=config.task,
+        labels=labels,
+        layers=config.layers,
+        dropout_rate=rate,
+        max_length=config.max_length,
+    )
 
 
 def load_elmo_classifier(path: str | os.PathLike[str]) -> ElmoClassifier:
