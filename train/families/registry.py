@@ -81,13 +81,7 @@ def family_of_model(path: str) -> "Family[Any]":
 
     if is_run(Path(path)):
         return family_of_run(Path(path))
-    return family_named(encoder_name(find_encoder(path)))
-
-
-def encoder_name(encoder: Any) -> str:
-    """Return the kind of an encoder that `embed_jax.encoder.find_encoder` found."""
-    name = getattr(encoder, "name", None)
-    return name or encoder.__name__.removesuffix("_jax")
+    return family_named(find_encoder(path).name)
 
 
 def all_families() -> "list[Family[Any]]":

@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from train.families.registry import encoder_name
 from train.tasks.probes import similarity
 from train.tasks.probes.probing import Measured, Subject, note_of_mix, panel_of
 from train.tasks.results import Row
@@ -31,7 +30,7 @@ class StsTask:
     def measure(self, subject: Subject) -> Measured:
         """Correlate cosines and similarities for each layer, spec and pooling."""
         began = time.monotonic()
-        pools = similarity.poolings_of(encoder_name(subject.encoder))
+        pools = similarity.poolings_of(subject.encoder.name)
         specs = (*subject.layers, *subject.specs)
         found = {
             pool: similarity.measure_pairs(

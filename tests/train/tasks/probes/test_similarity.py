@@ -9,11 +9,11 @@ import pytest
 
 import bert_jax
 import elmo_jax
+from embed_jax.corpus.embedder import CorpusEmbedder
 from embed_jax.encoder import find_encoder
 from tests.train.tiny_models import save_bert, save_elmo
 from train.families.bert.poolings import BERT_POOLINGS
 from train.families.poolings import WORD_POOLINGS
-from train.families.registry import encoder_name
 from train.tasks.probes.similarity import (
     SentencePair,
     correlate,
@@ -112,21 +112,21 @@ def test_all_specs_from_one_run(
     monkeypatch: pytest.MonkeyPatch,
 ):
     params, tokenizer = package.load(save(tmp_path / "model"))
-    stream, runs = package.stream_sentences, []
+    stream, runs = CorpusEmbedder.stream_sentences, []
 
     def counted(*given, **options):
         runs.append(options)
         return stream(*given, **options)
 
-    monkeypatch.setattr(package, "stream_sentences", counted)
+    monkeypatch.setattr(CorpusEmbedder, "stream_sentences", counted)
     tokens = tokenizer(TEXTS)
     encoded = np.asarray(package.encode(params, tokens), np.float64)
     specs = {"0": [0], "1": [1], "2": [2], "concat(1,2)": [1, 2]}
     for pool in pools:
         runs.clear()
-        options = poolings_of(encoder_name(package))[pool]
+        options = poolings_of(package.ENCODER.name)[pool]
         found = measure_pairs(
-            package, params, tokenizer, {"dev": PAIRS}, list(specs), options
+            package.ENCODER, params, tokenizer, {"dev": PAIRS}, list(specs), options
         )
         assert len(runs) == 1
         vectors = np.stack(
