@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from embed_jax.tree import nest
+
 EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, FIGURES = (
     "experiment.json",
     "model",
@@ -24,8 +26,6 @@ EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, FIGURES = (
     "params",
     "metrics",
 )
-SEPARATOR = "."
-"""Between the names on the way to a leaf, as `encoder.layer_0.mlp.up.kernel`."""
 
 # How often to look again where a checkpoint was removed while it was read.
 _TRIES = 5
@@ -99,7 +99,7 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
             raise ValueError(f"{path} has no checkpoint of step {chosen}, only {held}")
         source = path / CHECKPOINTS / str(chosen) / PARAMS
         try:
-            return _nest(_restore(source)), chosen
+            return nest(_restore(source)), chosen
         except Exception as error:
             # Removed in the meantime, as old checkpoints are, or else damaged.
             if source.is_dir() or attempt == _TRIES - 1:
@@ -120,14 +120,3 @@ def _restore(source: Path) -> dict[str, np.ndarray]:
     names = handler.metadata(path).tree
     arguments = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
     return handler.restore(path, args=ocp.args.PyTreeRestore(restore_args=arguments))
-
-
-def _nest(named: dict[str, np.ndarray]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for name, leaf in named.items():
-        *above, last = name.split(SEPARATOR)
-        branch = tree
-        for part in above:
-            branch = branch.setdefault(part, {})
-        branch[last] = leaf
-    return tree
