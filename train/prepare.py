@@ -130,8 +130,7 @@ class _Words:
             data.vocab_size,
             data.min_count,
         )
-        write_vocabulary(unfinished / words.VOCABULARY, vocabulary)
-        (unfinished / words.VOCABULARY).replace(data.directory / words.VOCABULARY)
+        write_vocabulary(data.directory / words.VOCABULARY, vocabulary)
         summary = []
         for part in PARTS:
             path = data.directory / part

@@ -24,7 +24,7 @@ from typing import IO, Any, Literal, NamedTuple
 import h5py
 
 from embed_jax.files.output_file import meant_by
-from embed_jax.files.sync import sync
+from embed_jax.files.sync import put_in_place
 from embed_jax.store.checked import (
     ListedPart,
     listed_parts,
@@ -321,16 +321,15 @@ class PartedStore:
             num_rows=sum(part.num_rows for part in parts),
             num_bytes=sum(part.num_bytes for part in parts),
         )
-        # Should the file system not lock, two who write it still do not meet.
+        # Not `open_output`: after a kill the next run must know what to remove. Should
+        # the file system not lock, two who write it still do not meet.
         new = self._folder / f"{socket.gethostname()}-{os.getpid()}{_NEW}"
         try:
             write_index(new, self.path.parent, whole, parts)
-            sync(new)
-            new.replace(self.path)
+            put_in_place(new, self.path)
         except BaseException:
             new.unlink(missing_ok=True)
             raise
-        sync(self.path.parent)
 
     def _tidy(self) -> None:
         """Remove what the finished store does not consist of, unless it is in use."""

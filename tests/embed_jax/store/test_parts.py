@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from embed_jax import store
 from embed_jax.corpus.text_shards import LineMarks
 from embed_jax.explore.nearest import find_occurrences
+from embed_jax.files import sync
 from embed_jax.store import PartedStore, StoreWriter, VectorStore, parts
 from embed_jax.store.partial import lock_folder, parts_of
 
@@ -419,7 +420,7 @@ def test_a_full_disk_leaves_the_parts(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(parts, "sync", fail)
+        patch.setattr(os, "fsync", fail)
         with pytest.raises(OSError, match="No space left"):
             shared.publish()
     assert not path.exists()
@@ -490,12 +491,12 @@ def live_and_die(path: Path, index: int, line: int | None) -> bool:
 
 
 def die_at_line(number: int) -> None:
-    """Kill this process when it has begun that many lines of the store's code."""
-    count, code = 0, Path(store.__file__).parent
+    """Kill this process when it has begun that many lines of what writes a store."""
+    count, code = 0, {Path(module.__file__).parent for module in (store, sync)}
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
         nonlocal count
-        if Path(frame.f_code.co_filename).parent != code:
+        if Path(frame.f_code.co_filename).parent not in code:
             return None
         count += event == "line"
         if count == number:
