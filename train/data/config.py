@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from embed_jax.checks import check_at_least
 from train.data.sources import Source
+from train.plain import to_plain
 
 # Of the files; another number where code that reads them would read others wrongly.
 _FORMAT = 1
@@ -84,18 +86,9 @@ class WordData(DataConfig):
           ValueError: a number out of its range; names the field.
         """
         super().__post_init__()
-        if self.vocab_size < 4:
-            raise ValueError(
-                f"vocab_size must be at least 4, three specials and a word, not "
-                f"{self.vocab_size}"
-            )
-        if self.min_count < 1:
-            raise ValueError(f"min_count must be at least 1, not {self.min_count}")
-        if self.max_characters < 3:
-            raise ValueError(
-                f"max_characters must be at least 3, two marks and a byte, not "
-                f"{self.max_characters}"
-            )
+        check_at_least(self, 4, "vocab_size", why="three specials and a word")
+        check_at_least(self, 1, "min_count")
+        check_at_least(self, 3, "max_characters", why="two marks and a byte")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,11 +116,7 @@ class PieceData(DataConfig):
           ValueError: a number out of its range; names the field.
         """
         super().__post_init__()
-        if self.vocab_size < 6:
-            raise ValueError(
-                f"vocab_size must be at least 6, five specials and a piece, not "
-                f"{self.vocab_size}"
-            )
+        check_at_least(self, 6, "vocab_size", why="five specials and a piece")
 
 
 def describe(config: DataConfig) -> dict[str, Any]:
@@ -136,7 +125,7 @@ def describe(config: DataConfig) -> dict[str, Any]:
     A file or directory that is named counts with what is in it.
     """
     fields = {
-        field.name: _plain(getattr(config, field.name))
+        field.name: to_plain(getattr(config, field.name), _with_content)
         for field in dataclasses.fields(config)
         if field.name not in _IMMATERIAL
     }
@@ -153,16 +142,8 @@ def fingerprint(config: DataConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        fields = dataclasses.fields(value)
-        named = {field.name: _plain(getattr(value, field.name)) for field in fields}
-        return {"type": type(value).__name__, **named}
-    if isinstance(value, Path):
-        return {"path": str(value), "content": _content(value)}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
+def _with_content(path: Path) -> dict[str, str | None]:
+    return {"path": str(path), "content": _content(path)}
 
 
 def _content(path: Path) -> str | None:
