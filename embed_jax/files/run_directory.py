@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from embed_jax.messages import first_line
 from embed_jax.tree import nest
 
 EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, FIGURES = (
@@ -103,10 +104,9 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
         except Exception as error:
             # Removed in the meantime, as old checkpoints are, or else damaged.
             if source.is_dir() or attempt == _TRIES - 1:
-                first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise ValueError(
-                    f"{source} is damaged: {first}; load another step, or remove it "
-                    "and let the run write it again"
+                    f"{source} is damaged: {first_line(error)}; load another step, "
+                    "or remove it and let the run write it again"
                 ) from error
     raise AssertionError("the last attempt returns or raises")
 

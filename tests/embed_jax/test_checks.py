@@ -28,6 +28,4 @@ def test_rates_are_from_0_and_below_1(rate):
 def test_what_is_no_rate_is_refused(rate):
     message = rf"^dropout_rate must be at least 0 and below 1, not {rate}$"
     with pytest.raises(ValueError, match=message):
-        check_rates(
-            SimpleNamespace(low=0.1, dropout_rate=rate), "low", "dropout_rate"
-        )
+        check_rates(SimpleNamespace(low=0.1, dropout_rate=rate), "low", "dropout_rate")

@@ -20,6 +20,7 @@ from orbax.checkpoint import checkpoint_managers as managers
 
 from embed_jax.files.run_directory import CHECKPOINTS, FIGURES, PARAMS
 from embed_jax.hosts.consensus import from_first
+from embed_jax.messages import first_line
 from embed_jax.tree import map_named, name_leaves
 from train.loop.placement import place_whole
 from train.loop.step import TrainState
@@ -124,10 +125,9 @@ class Checkpoints:
                 ),
             )
         except Exception as error:
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ValueError(
-                f"{self._directory / str(step)} cannot be read: {first_line}; if it is "
-                "damaged, remove it, and the run goes on from the one before"
+                f"{self._directory / str(step)} cannot be read: {first_line(error)}; "
+                "if it is damaged, remove it, and the run goes on from the one before"
             ) from error
         position = dict(restored["position"])
         fields = {
