@@ -5,6 +5,7 @@ A leaf's name is the way to it, as `encoder.layer_0.mlp.up.kernel`. Checkpoints,
 exported programs and classifiers hold leaves by these names: they are a file format.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -71,6 +72,24 @@ def map_named(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     return jax.tree_util.tree_map_with_path(
         lambda path, *leaves: function(_name(path), *leaves), tree, *others
     )
+
+
+def summarise(tree: Any, config: object) -> str:
+    """Describe a tree of weights in a line, as its `repr`: printed whole, it is pages.
+
+    Args:
+      tree: of arrays, or of what stands for them.
+      config: of what the weights are.
+
+    Example:
+      >>> summarise({"bias": jax.numpy.zeros((2, 600))}, "a layer")
+      'dict(a layer, 1,200 weights, float32)'
+    """
+    arrays = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "shape")]
+    number = sum(math.prod(leaf.shape) for leaf in arrays)
+    dtypes = sorted({str(leaf.dtype) for leaf in arrays})
+    parts = [str(config), f"{number:,} weights", *dtypes]
+    return f"{type(tree).__name__}({', '.join(parts)})"
 
 
 def _name(path: tuple[Any, ...]) -> str:

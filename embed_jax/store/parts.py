@@ -37,6 +37,7 @@ from embed_jax.store.partial import (
     lock_folder,
     partial_of,
     parts_of,
+    remove_left,
     remove_locked,
     remove_partial,
 )
@@ -212,8 +213,8 @@ class PartedStore:
             # Whoever finished it may have been killed before he had tidied up.
             with self._lock():
                 self._tidy()
-        # A StoreWriter has its own word for a file that is whole.
-        self.is_finished = self.count > 1 or bool(_listed_in(self.path))
+        remove_left(partial_of(self.path))
+        self.is_finished = True
 
     def _meet_unfinished(self) -> None:
         """Go on with an unfinished run, throw it away, or refuse to mix with it."""

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from embed_jax.tree import map_named, name_leaves, nest
+import bert_jax
+import elmo_jax
+from embed_jax.tree import map_named, name_leaves, nest, summarise
 
 KEYS = st.text(min_size=1, max_size=4).filter(lambda key: "." not in key)
 TREES = st.dictionaries(
@@ -68,3 +70,24 @@ def test_two_leaves_of_one_name_are_refused():
 def test_a_leaf_on_the_way_to_another_is_refused(names):
     with pytest.raises(ValueError, match=r"up is a leaf and lies on the way to up\.b"):
         nest(dict.fromkeys(names, 0))
+
+
+def test_a_summary_counts_weights_and_names_their_dtypes():
+    tree = Moments(mean={"up": np.ones((20, 60), np.float32)}, square={})
+    assert summarise(tree, "of two") == "Moments(of two, 1,200 weights, float32)"
+    mixed = {"b": np.ones(3, np.int8), "a": np.ones((), np.float32), "none": None}
+    assert summarise(mixed, 7) == "dict(7, 4 weights, float32, int8)"
+    # What stands for arrays: shapes alone, and marks at their places.
+    shapes = jax.eval_shape(lambda: {"a": np.ones((2, 2), np.float16)})
+    assert summarise(shapes, 7) == "dict(7, 4 weights, float16)"
+    assert summarise({"a": True, "b": "kept"}, 7) == "dict(7, 0 weights)"
+
+
+@pytest.mark.parametrize("package", [bert_jax, elmo_jax], ids=["bert", "elmo"])
+def test_a_model_is_shown_without_its_weights(package):
+    params = package.init_params(jax.random.key(0), package.TINY)
+    number = sum(leaf.size for leaf in jax.tree.leaves(params))
+    name = type(params).__name__
+    assert repr(params) == f"{name}({package.TINY}, {number:,} weights, float32)"
+    assert str(params) == repr(params)
+    assert repr(package.TINY) in repr(jax.eval_shape(lambda: params))

@@ -24,7 +24,7 @@ from embed_jax.corpus.text_shards import LineMarks
 from embed_jax.explore.nearest import find_occurrences
 from embed_jax.files import sync
 from embed_jax.store import PartedStore, StoreWriter, VectorStore, parts
-from embed_jax.store.partial import lock_folder, parts_of
+from embed_jax.store.partial import lock_folder, partial_of, parts_of
 
 DIM = 3
 CORPUS_SIZE = 40
@@ -160,6 +160,27 @@ def test_the_last_who_finishes_writes_the_index(tmp_path):
     assert open_parts(path, 3, resume=True).is_finished
     with pytest.raises(FileExistsError, match="overwrite=True replaces it"):
         open_parts(path, 3)
+
+
+def test_a_store_in_one_part_is_finished_too_and_what_a_kill_left_is_removed(tmp_path):
+    path = tmp_path / "s.h5"
+    write(path, 1)
+    assert open_parts(path, 1, resume=True).is_finished
+    with pytest.raises(ValueError, match=r"'model'"):
+        open_parts(path, 1, resume=True, metadata={"model": "other"})
+    # As a kill does between the last rename and the tidying up.
+    partial = partial_of(path)
+    lock_folder(partial).close()
+    (partial / "vectors").write_bytes(b"of a store that is whole")
+    assert open_parts(path, 1, resume=True).is_finished
+    assert names_in(tmp_path) == ["s.h5"]
+    # Where somebody writes it anew, his folder stays; and so does one with a journal.
+    with lock_folder(partial):
+        assert open_parts(path, 1, resume=True).is_finished
+    shared = open_parts(path, 1, overwrite=True)
+    write_part(shared, 0, stop=3)
+    assert open_parts(path, 1, resume=True).is_finished
+    assert (partial / "journal.json").exists()
 
 
 def test_all_finish_at_once(tmp_path, monkeypatch):
