@@ -17,7 +17,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from bert_jax.config import BertConfig
 from bert_jax.params import BertParams
 from embed_jax.files.finite import check_finite
-from embed_jax.suggest import first_few
+from embed_jax.messages import list_first
 
 Path = tuple[str, ...]
 
@@ -154,14 +154,14 @@ def assemble(
     wanted = published_tensors(config, heads)
     missing = [tensor.name for tensor in wanted if tensor.name not in tensors]
     if missing:
-        raise ValueError(f"{source}: no tensor {first_few(missing)}")
+        raise ValueError(f"{source}: no tensor {list_first(missing)}")
     unexpected = sorted(set(tensors) - {tensor.name for tensor in wanted})
     if unexpected:
         remedy = "load(…, encoder_only=True) leaves everything above the encoder out"
         if any(_IN_ENCODER.match(name) for name in unexpected):
             remedy = "the encoder that its configuration describes has no such part"
         raise ValueError(
-            f"{source}: unexpected tensor {first_few(unexpected)}; {remedy}"
+            f"{source}: unexpected tensor {list_first(unexpected)}; {remedy}"
         )
     leaves = {}
     for tensor in wanted:
@@ -196,7 +196,7 @@ def disassemble(params: BertParams) -> dict[str, np.ndarray]:
         _check_shape(tensor, values.shape, source)
         tensors[tensor.name] = np.ascontiguousarray(values)
     if leaves:
-        names = first_few(["/".join(path) for path in leaves])
+        names = list_first(["/".join(path) for path in leaves])
         raise ValueError(f"{source}: {names} has no published name")
     return tensors
 

@@ -20,7 +20,7 @@ from elmo_jax.config import NUM_CHARACTERS, ElmoConfig
 from elmo_jax.lstm import LstmState
 from elmo_jax.params import ElmoParams
 from embed_jax.files.finite import check_finite
-from embed_jax.suggest import first_few
+from embed_jax.messages import list_first
 
 Path = tuple[str, ...]
 
@@ -230,7 +230,7 @@ def match_tensors(
         asking = _deciding_option(missing[0])
         because = f"{options} asks for it by {asking}" if asking else "the file is cut"
         raise ValueError(
-            f"{source}: no tensor {first_few(missing)}; {because}, so do these files "
+            f"{source}: no tensor {list_first(missing)}; {because}, so do these files "
             "belong together?"
         )
     expected = {tensor.name for tensor in wanted}
@@ -242,7 +242,7 @@ def match_tensors(
             because = f"{options} rules it out by {asking}"
         raise ValueError(
             f"{unexpected[0].source}: unexpected tensor "
-            f"{first_few([tensor.name for tensor in unexpected])}; {because}, so do "
+            f"{list_first([tensor.name for tensor in unexpected])}; {because}, so do "
             "these files belong together?"
         )
     pairs = [(tensor, by_name[tensor.name]) for tensor in wanted]
@@ -355,7 +355,7 @@ def disassemble(
         bias = params.heads["softmax"].get("bias", ())
         softmax = _take(leaves, softmax_tensors(params.config, len(bias)))
     if leaves:
-        names = first_few(["/".join(path) for path in leaves])
+        names = list_first(["/".join(path) for path in leaves])
         raise ValueError(f"these parameters: {names} has no published name")
     return encoder, softmax
 

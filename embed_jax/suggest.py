@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names in errors: the closest right ones after a wrong one, the first of many."""
+"""What an error says after a wrong name: the closest right ones, then all of them."""
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 
 def suggest(word: str, choices: Collection[str], label: str) -> str:
@@ -24,14 +24,3 @@ def suggest(word: str, choices: Collection[str], label: str) -> str:
     quoted = " or ".join(f'"{choice}"' for choice in close)
     question = f"did you mean {quoted}? " if close else ""
     return f"{question}{label}: {', '.join(choices)}"
-
-
-def first_few(names: Sequence[str]) -> str:
-    """Name the first few of a list.
-
-    Example:
-      >>> first_few(list("abcdefg"))
-      'a, b, c, d and 3 more'
-    """
-    shown = ", ".join(names[:4])
-    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"

@@ -14,7 +14,7 @@ import hypothesis
 import jax
 import pytest
 
-from embed_jax import pretrained
+from tests import pretrained
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -12,9 +12,11 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, overl
 
 import tyro
 
+from embed_jax.checks import check_at_least
 from embed_jax.suggest import suggest
 from train.data.config import DataConfig
 from train.loop.optimizer import Optimizer
+from train.plain import to_plain
 
 DType = Literal["auto", "float32", "bfloat16"]
 Remat = Literal["none", "elementwise", "blocks"]
@@ -73,21 +75,9 @@ class Pretraining:
         Raises:
           ValueError: names the field.
         """
-        for name in (
-            "batch_size",
-            "num_steps",
-            "num_parts",
-            "log_every",
-            "save_every",
-            "keep_last",
-            "num_threads",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, not {getattr(self, name)}"
-                )
-        if self.eval_every < 0:
-            raise ValueError(f"eval_every must be at least 0, not {self.eval_every}")
+        check_at_least(self, 1, "batch_size", "num_steps", "num_parts", "log_every")
+        check_at_least(self, 1, "save_every", "keep_last", "num_threads")
+        check_at_least(self, 0, "eval_every")
         if self.batch_size % self.num_parts:
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of "
@@ -250,7 +240,7 @@ def read_command(
 
 def to_json(experiment: Pretraining) -> dict[str, Any]:
     """Return what a run's experiment.json holds: every field, by its path."""
-    return {"kind": experiment.kind, **_plain(experiment)}
+    return {"kind": experiment.kind, **to_plain(experiment)}
 
 
 def check_same(experiment: Pretraining, path: Path) -> None:
@@ -271,18 +261,6 @@ def check_same(experiment: Pretraining, path: Path) -> None:
             f"{path.parent} is a run of another configuration: "
             f"{'; '.join(different)}. Give it the same one, or another directory"
         )
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {
-            field.name: _plain(getattr(value, field.name))
-            for field in dataclasses.fields(value)
-        }
-        return {"type": type(value).__name__, **fields}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

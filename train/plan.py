@@ -23,7 +23,7 @@ from tyro.conf import arg
 
 from embed_jax.devices.platform import tracing_for
 from embed_jax.exit_status import exit_status
-from embed_jax.files.output_file import open_output
+from embed_jax.files.output_file import check_output, open_output
 from embed_jax.layers.layer_spec import parse_layer_spec
 from train.config import Phase, Pretraining, read_command
 from train.loop.log import duration
@@ -51,6 +51,7 @@ class Options:
       layers: of the function that embeds.
       largest: double the batch until it does not fit, each time a compilation.
       output: a file for the same as JSON.
+      overwrite: replace it where it exists.
     """
 
     topology: str
@@ -59,6 +60,7 @@ class Options:
     layers: str = "last"
     largest: bool = False
     output: Path | None = None
+    overwrite: bool = False
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,6 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
         options, experiment = read_command(
             given, "python -m train.plan", Options, __doc__ or ""
         )
+        if options.output:
+            check_output(options.output, replace=options.overwrite)
         # Nothing runs; a TPU that is here is left alone, and none is looked for.
         jax.config.update("jax_platforms", "cpu")
         plans = plan(given[0], experiment, options)

@@ -30,10 +30,10 @@ from embed_jax.export.spec import (
     PROGRAM,
     WEIGHTS,
     Exportable,
-    name_leaves,
 )
 from embed_jax.files.directory import written_whole
 from embed_jax.layers.layer_spec import parse_layer_spec
+from embed_jax.tree import name_leaves
 
 SERVE, READER = "serve.py", "text_reader.py"
 

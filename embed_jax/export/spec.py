@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 from jaxtyping import Array, Float
 
 PROGRAM, WEIGHTS, MANIFEST = "program.bin", "weights.npz", "manifest.json"
@@ -36,11 +35,3 @@ class Exportable(NamedTuple):
     constraints: Sequence[str]
     save_text: Callable[[Path], Mapping[str, Any]]
     reader: Path
-
-
-def name_leaves(tree: Any) -> dict[str, Any]:
-    """Return the leaves by the names on the way to them, in the order of the tree."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }

@@ -17,8 +17,8 @@ PROGRAMS = re.findall(r"^```python run\n(.*?)^```$", README, re.MULTILINE | re.D
 @pytest.mark.weights
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_examples_print_what_their_last_comment_says(program, trained, tmp_path):
-    (tmp_path / "quickstart").mkdir()
-    model = tmp_path / "quickstart/all-MiniLM-L6-v2"
+    (tmp_path / "models").mkdir()
+    model = tmp_path / "models/all-MiniLM-L6-v2"
     model.symlink_to(trained("all-MiniLM-L6-v2"), target_is_directory=True)
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     run = subprocess.run(
@@ -33,10 +33,10 @@ def test_examples_print_what_their_last_comment_says(program, trained, tmp_path)
     assert run.stdout.strip() == program.strip().splitlines()[-1].removeprefix("# ")
 
 
-def test_there_are_examples_and_both_commands():
+def test_there_are_examples_and_the_commands_that_ci_runs():
     assert len(PROGRAMS) == 2
-    for name in ("main", "test"):
-        assert re.search(rf"^```sh {name}\n.+\n```$", README, re.MULTILINE)
+    for name in ("main", "test", "serve"):
+        assert re.search(rf"^```sh {name}\n(.+\n)+```$", README, re.MULTILINE)
 
 
 def test_files_that_the_reading_order_names_exist():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from train.data.sources import Documents, Source
+from train.plain import to_plain
 
 # Of the files; another number where code that reads them would read others wrongly.
 _FORMAT = 1
@@ -104,7 +105,7 @@ def describe(config: DataConfig) -> dict[str, Any]:
     A file or directory that is named counts with what is in it.
     """
     fields = {
-        field.name: _plain(getattr(config, field.name))
+        field.name: to_plain(getattr(config, field.name), _with_content)
         for field in dataclasses.fields(config)
         if field.name not in _IMMATERIAL
     }
@@ -121,16 +122,8 @@ def fingerprint(config: DataConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        fields = dataclasses.fields(value)
-        named = {field.name: _plain(getattr(value, field.name)) for field in fields}
-        return {"type": type(value).__name__, **named}
-    if isinstance(value, Path):
-        return {"path": str(value), "content": _content(value)}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
+def _with_content(path: Path) -> dict[str, str | None]:
+    return {"path": str(path), "content": _content(path)}
 
 
 def _content(path: Path) -> str | None:

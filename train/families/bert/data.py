@@ -6,6 +6,7 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from embed_jax.checks import check_at_least
 from train.data.config import DataConfig, Preparation, Say
 from train.data.encoding import PARTS
 from train.data.store import STORE_FILES
@@ -47,11 +48,7 @@ class PieceData(DataConfig):
           ValueError: a number out of its range; names the field.
         """
         super().__post_init__()
-        if self.vocab_size < 6:
-            raise ValueError(
-                f"vocab_size must be at least 6, five specials and a piece, not "
-                f"{self.vocab_size}"
-            )
+        check_at_least(self, 6, "vocab_size", why="five specials and a piece")
 
     def preparation(self, say: Say) -> Preparation:
         """Return what prepares word pieces.

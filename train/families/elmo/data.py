@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from elmo_jax.vocabulary import read_vocabulary
+from embed_jax.checks import check_at_least
 from train.data.config import DataConfig, Preparation, Say
 from train.data.encoding import PARTS
 from train.data.store import STORE_FILES
@@ -47,18 +48,9 @@ class WordData(DataConfig):
           ValueError: a number out of its range; names the field.
         """
         super().__post_init__()
-        if self.vocab_size < 4:
-            raise ValueError(
-                f"vocab_size must be at least 4, three specials and a word, not "
-                f"{self.vocab_size}"
-            )
-        if self.min_count < 1:
-            raise ValueError(f"min_count must be at least 1, not {self.min_count}")
-        if self.max_characters < 3:
-            raise ValueError(
-                f"max_characters must be at least 3, two marks and a byte, not "
-                f"{self.max_characters}"
-            )
+        check_at_least(self, 4, "vocab_size", why="three specials and a word")
+        check_at_least(self, 1, "min_count")
+        check_at_least(self, 3, "max_characters", why="two marks and a byte")
 
     def preparation(self, say: Say) -> Preparation:
         """Return what prepares words.

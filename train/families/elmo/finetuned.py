@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
-from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float
 
 import elmo_jax
@@ -29,6 +28,7 @@ from embed_jax.files.directory import written_whole
 from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
 from embed_jax.layers.pooling import pool_sentence
 from embed_jax.layers.scalar_mix import ScalarMix
+from embed_jax.tree import name_leaves, nest
 from train.families.elmo.batches import round_up
 from train.tasks.data.conll import TaggedSentence
 from train.tasks.finetune.classification import LabelledText
@@ -168,7 +168,7 @@ class ElmoClassifier:
         params = self._params.replace(encoder=weights["encoder"])
         tensors = {
             name: np.asarray(leaf, np.float32)
-            for name, leaf in flatten_dict(weights["head"], sep=".").items()
+            for name, leaf in name_leaves(weights["head"]).items()
         }
         settings = {
             "task": self.task,
@@ -221,7 +221,7 @@ def load_elmo_classifier(path: str | os.PathLike[str]) -> ElmoClassifier:
     try:
         settings = json.loads(source.read_text(encoding="utf-8"))
         tensors = safetensors.numpy.load_file(directory / HEAD)
-        head = unflatten_dict(dict(tensors), sep=".")
+        head = nest(tensors)
         classifier = ElmoClassifier(
             params,
             tokenizer,

@@ -67,8 +67,7 @@ class WordPreparation:
             data.vocab_size,
             data.min_count,
         )
-        write_vocabulary(unfinished / words.VOCABULARY, vocabulary)
-        (unfinished / words.VOCABULARY).replace(data.directory / words.VOCABULARY)
+        write_vocabulary(data.directory / words.VOCABULARY, vocabulary)
         summary = []
         for part in PARTS:
             path = data.directory / part
