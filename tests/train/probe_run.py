@@ -14,7 +14,7 @@ import matplotlib.figure
 import pytest
 
 from train import probe
-from train.tasks.probes import similarity
+from train.families.bert.family import Bert
 from train.tasks.results import Row, read_rows
 
 Tagged = Iterable[Sequence[tuple[str, str, str]]]
@@ -45,7 +45,7 @@ def run(arguments: Sequence[object], folder: Path) -> Run:
         patch.chdir(folder)
         # The cache of compiled programs is that of the tests.
         patch.setattr(probe, "keep_compilations", lambda: None)
-        patch.setattr(similarity, "BERT_POOLINGS", {"mean": {"pool": "mean"}})
+        patch.setattr(Bert, "poolings", {"mean": {"pool": "mean"}})
         patch.setattr(
             matplotlib.figure.Figure,
             "savefig",

@@ -12,9 +12,9 @@ import pytest
 
 from tests.train import probe_run, quick_models
 from tests.train.tiny_models import save_bert, save_elmo
+from train.families.bert.family import Bert
 from train.families.bert.poolings import BERT_POOLINGS
 from train.probe import Command, main
-from train.tasks.probes import similarity
 from train.tasks.probes.linear_probe import train_probes
 from train.tasks.probes.probing import Subject
 from train.tasks.results import read_rows
@@ -89,7 +89,7 @@ def test_tables_and_picture(
     monkeypatch.setenv("CONTEXTUAL_DATA", str(data))
     # Each one takes a compilation.
     two = {name: BERT_POOLINGS[name] for name in ("mean", "cls")}
-    monkeypatch.setattr(similarity, "BERT_POOLINGS", two)
+    monkeypatch.setattr(Bert, "poolings", two)
     shares = np.array([[0.25, 0.25, 0.5], [0.75, 0.25, 0.0]])
 
     def probes_with_shares(*arguments: Any) -> Any:
