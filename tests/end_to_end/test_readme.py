@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages say what happens: their code is run, their commands are parsed.
 
-A block of README.md, of a page of docs/, or of the other pages that people read first is
-one of
+A block of README.md, of a page of docs/, or of another page that is read first is one
+of
 
 - `python run`: run, those of a page one after the other in one process; what a block
   prints is what its last comment says;
 - `sh main`, `sh serve`, `sh test` of README.md: run by .ci/run;
-- `sh`: each command's options are parsed by the command itself, as are those of commands
-  in the middle of a sentence;
+- `sh`: each command's options are parsed by the command itself, as are those of
+  commands in the middle of a sentence;
 - `toml`, `json`: parsed;
 - `{toctree}`, `{eval-rst}`: run by Sphinx, in .ci/run.
 """
 
-import importlib
+import importlib.util
+import itertools
 import json
 import os
 import re
@@ -167,7 +168,7 @@ def parse(module: str, arguments: Sequence[str], monkeypatch) -> None:
         found.main()
     if isinstance(raised.value, SystemExit):
         assert not raised.value.code
-    for option, value in zip(arguments, arguments[1:], strict=False):
+    for option, value in itertools.pairwise(arguments):
         if option == "--layers":
             parse_layer_spec(value)
 
@@ -179,15 +180,15 @@ def check(command: list[str], monkeypatch) -> None:
     match program, *arguments:
         case "srun", *rest:
             check(rest, monkeypatch)
-        case ("python" | "python3"), "-m", "pytest", *rest:
+        case (("python" | "python3"), "-m", "pytest", *rest):
             paths = [word for word in rest if word.startswith("tests/")]
             assert all((REPOSITORY / path).exists() for path in paths)
-        case ("python" | "python3"), "-m", "venv", _:
+        case (("python" | "python3"), "-m", "venv", _):
             pass
-        case ("python" | "python3"), "-m", str(module), *rest:
+        case (("python" | "python3"), "-m", str(module), *rest):
             assert module.partition(".")[0] in OURS
             parse(module, rest, monkeypatch)
-        case ("python" | "python3"), str(file), *_:
+        case (("python" | "python3"), str(file), *_):
             assert (REPOSITORY / WRITTEN.get(file, file)).is_file()
         case "pip", "install", *rest:
             project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
