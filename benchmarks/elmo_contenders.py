@@ -43,6 +43,7 @@ import tyro
 
 from benchmarks.embed_bert import WORK
 from embed_jax.corpus.docstrings import read_paragraphs
+from embed_jax.files.directory import written_whole
 
 if TYPE_CHECKING:
     # At run time only TorchBilm loads it: the rest serves processes without torch.
@@ -149,15 +150,11 @@ def write_random_model(directory: Path, seed: int = 0, *, small: bool = False) -
             "max_characters_per_token": 50,
         },
     }
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
-        beside = Path(scratch) / directory.name
-        beside.mkdir()
-        (beside / "options.json").write_text(json.dumps(options))
-        with h5py.File(beside / "lm_weights.hdf5", "w") as file:
+    with written_whole(directory, marker="options.json", overwrite=False) as fresh:
+        (fresh / "options.json").write_text(json.dumps(options))
+        with h5py.File(fresh / "lm_weights.hdf5", "w") as file:
             for name, value in random_weights(options, seed):
                 file[name] = value
-        beside.rename(directory)
 
 
 def random_weights(

@@ -33,8 +33,8 @@ from typing import Any, Literal
 import numpy as np
 import tyro
 
-from embed_jax import pretrained
 from embed_jax.corpus.docstrings import read_paragraphs
+from tests import pretrained
 
 CONTENDERS = (
     "ours",

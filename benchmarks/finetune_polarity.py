@@ -52,7 +52,7 @@ class Command:
     """Compare fine-tuning with transformers' on sentence polarity."""
 
     model: str
-    """Directory of a BERT, such as python -m embed_jax.pretrained fetches."""
+    """Directory of a BERT, such as python -m tests.pretrained fetches."""
     data: Path
     """The zip file of sentence polarity."""
     seeds: int = 3

@@ -23,14 +23,15 @@ from benchmarks.masked_baselines import (
     TwoSidedBigram,
     unigram_accuracy,
 )
-from train.config import MaskedLmPretraining, experiment_named
+from train.config import experiment_named
 from train.families.bert.batches import (
     EVALUATION_RATE,
     MaskedLmBatches,
     MaskedLmRows,
 )
+from train.families.bert.config import MaskedLmPretraining
 from train.families.bert.pieces import PieceStore
-from train.loop.setup import HELD_OUT_SEED
+from train.families.bert.setup import HELD_OUT_SEED
 
 
 @dataclasses.dataclass(frozen=True)

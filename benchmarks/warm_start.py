@@ -151,7 +151,7 @@ def trained_model(
     settings = ("warm-start", command.optimizer, *sizes, command.seed)
     name = "-".join(map(str, settings))
     directory = WORK / "models" / name
-    if not elmo_jax.recognises(directory):
+    if not (directory / "options.json").exists():
         params = train(command, params, training, tokenizer)
         elmo_jax.save(directory, params, tokenizer)
     return elmo_jax.load(directory)

@@ -19,8 +19,8 @@ from bert_jax.corpus import (
     vector_width,
 )
 from bert_jax.embed import apply_encoder, embed, encode
-from bert_jax.exported import exportable, save_text_files
-from bert_jax.load import load, recognises, save
+from bert_jax.family import ENCODER
+from bert_jax.load import load, save
 from bert_jax.params import BertParams, init_params
 from bert_jax.predict import (
     masked_lm_logits,
@@ -33,6 +33,7 @@ from bert_jax.tokenizer import SentencePieceTokenizer, Tokenizer, WordPieceToken
 from bert_jax.tokens import BertTokens
 
 __all__ = [
+    "ENCODER",
     "TINY",
     "BertConfig",
     "BertParams",
@@ -45,15 +46,12 @@ __all__ = [
     "embed_sentences",
     "embed_words",
     "encode",
-    "exportable",
     "init_params",
     "load",
     "masked_lm_logits",
     "next_sentence_logits",
     "pooler_output",
-    "recognises",
     "save",
-    "save_text_files",
     "sequence_logits",
     "stream_sentences",
     "stream_words",

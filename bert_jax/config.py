@@ -5,6 +5,8 @@ import dataclasses
 import math
 from typing import Literal, get_args
 
+from embed_jax.checks import check_at_least, check_rates
+
 # "gelu" is the exact (erf) form of the first released checkpoints, "gelu_new" the tanh
 # approximation that replaced it in February 2019. They are different models.
 HiddenAct = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh"]
@@ -69,11 +71,7 @@ class BertConfig:
         Raises:
           ValueError: a field is out of range; the message names it.
         """
-        for name in _SIZES:
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, not {getattr(self, name)}"
-                )
+        check_at_least(self, 1, *_SIZES)
         if self.layer_dim % self.num_heads:
             raise ValueError(
                 f"layer_dim {self.layer_dim} is not a multiple of "
@@ -88,10 +86,7 @@ class BertConfig:
             raise ValueError(
                 f"pad_id {self.pad_id} is outside the vocabulary of {self.vocab_size}"
             )
-        for name in _RATES:
-            rate = getattr(self, name)
-            if rate is not None and not 0 <= rate < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, not {rate}")
+        check_rates(self, *_RATES)
         if not 0 < self.norm_epsilon < math.inf:
             raise ValueError(f"norm_epsilon must be above 0, not {self.norm_epsilon}")
         if not 0 <= self.init_std < math.inf:

@@ -15,12 +15,8 @@ from bert_jax.encoder import Encoder
 from bert_jax.params import BertParams
 from bert_jax.tokens import BertTokens
 from embed_jax.devices.spread import mesh_of_rows, rows_spread_over
-from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
-from embed_jax.layers.scalar_mix import ScalarMix
-from embed_jax.layers.select import select_layers
-
-Mix = ScalarMix | tuple[ScalarMix, ...] | None
-Specs = str | LayerSpec | tuple[str | LayerSpec, ...]
+from embed_jax.layers.layer_spec import LayerSpec
+from embed_jax.layers.select import Mix, Specs, pair_mixes, select_each
 
 
 def apply_encoder(
@@ -124,15 +120,9 @@ def embed(
       (2, 6, 64)
     """
     check_tokens(params, tokens)
-    if not isinstance(layer_spec, tuple):
-        spec = parse_layer_spec(layer_spec)
-        one = (spec,), (mix,)
-        return _embed(params, tokens, *one, jnp.dtype(dtype), mesh_of_rows())[0]
-    specs = tuple(map(parse_layer_spec, layer_spec))
-    mixes = (None,) * len(specs) if mix is None else mix
-    if not isinstance(mixes, tuple) or len(mixes) != len(specs):
-        raise ValueError(f"{len(specs)} specs need a tuple of {len(specs)} mixes")
-    return _embed(params, tokens, specs, mixes, jnp.dtype(dtype), mesh_of_rows())
+    specs, mixes = pair_mixes(layer_spec, mix)
+    found = _embed(params, tokens, specs, mixes, jnp.dtype(dtype), mesh_of_rows())
+    return found if isinstance(layer_spec, tuple) else found[0]
 
 
 # The mesh is an argument, so that what was traced for one is not run on another.
@@ -161,12 +151,7 @@ def compute_vectors(
     num_blocks = params.config.num_blocks
     highest = max(spec.highest_layer(num_blocks) for spec in specs)
     layers = apply_encoder(params, tokens, highest_layer=highest, dtype=dtype)
-    return tuple(
-        select_layers(
-            dict(enumerate(layers)), spec, num_blocks, tokens.mask, mix, norm_over
-        )
-        for spec, mix in zip(specs, mixes, strict=True)
-    )
+    return select_each(layers, specs, mixes, num_blocks, tokens.mask, norm_over)
 
 
 def check_tokens(params: BertParams, tokens: BertTokens) -> None:

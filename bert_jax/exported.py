@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from bert_jax import text_reader
 from bert_jax.embed import compute_vectors
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer
@@ -17,11 +18,14 @@ from embed_jax.export.spec import Exportable
 from embed_jax.layers.layer_spec import LayerSpec
 
 
-def exportable(params: BertParams, spec: LayerSpec, dtype: jnp.dtype) -> Exportable:
+def exportable(
+    params: BertParams, tokenizer: Tokenizer, spec: LayerSpec, dtype: jnp.dtype
+) -> Exportable:
     """Return the encoder up to the highest layer that a spec reads.
 
     Args:
       params: what `load` gave.
+      tokenizer: what `load` gave.
       spec: which layers, and how they are combined.
       dtype: of the computation.
     """
@@ -38,6 +42,15 @@ def exportable(params: BertParams, spec: LayerSpec, dtype: jnp.dtype) -> Exporta
         with tracing_for("cpu"):
             return compute_vectors(model, tokens, (spec,), (None,), dtype)[0]
 
+    def save_text(directory: Path) -> dict[str, Any]:
+        tokenizer.save(directory)
+        return {
+            "max_length": config.max_positions,
+            "cls_id": tokenizer.cls_id,
+            "sep_id": tokenizer.sep_id,
+            "pad_id": tokenizer.pad_id,
+        }
+
     return Exportable(
         function=function,
         weights={name: params.encoder[name] for name in names},
@@ -47,15 +60,6 @@ def exportable(params: BertParams, spec: LayerSpec, dtype: jnp.dtype) -> Exporta
             "mask": ("B, T", "bool"),
         },
         constraints=("B >= 1", "T >= 1", f"T <= {config.max_positions}"),
-        text={"kind": "bert", "max_length": config.max_positions},
+        save_text=save_text,
+        reader=Path(text_reader.__file__),
     )
-
-
-def save_text_files(tokenizer: Tokenizer, directory: Path) -> dict[str, Any]:
-    """Write what splits text into pieces; return the ids of the specials."""
-    tokenizer.save(directory)
-    return {
-        "cls_id": tokenizer.cls_id,
-        "sep_id": tokenizer.sep_id,
-        "pad_id": tokenizer.pad_id,
-    }

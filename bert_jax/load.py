@@ -9,9 +9,10 @@ from bert_jax.huggingface import load_directory, save_directory
 from bert_jax.params import BertParams
 from bert_jax.run import load_run
 from bert_jax.tokenizer import Tokenizer
+from bert_jax.tokenizer_files import read_json
 from embed_jax.files.directory import written_whole
-from embed_jax.files.hub import HUB_ID, fetch_snapshot
-from embed_jax.files.run_directory import is_run, kind_of
+from embed_jax.files.hub import fetch_snapshot
+from embed_jax.files.run_directory import is_run
 
 HUB_FILES = (
     "config.json",
@@ -23,6 +24,9 @@ HUB_FILES = (
     "vocab.txt",
     "*.model",
 )
+
+# What every BERT's configuration has had since before there was a model_type.
+EARLY_KEYS = {"hidden_size", "num_hidden_layers", "type_vocab_size", "vocab_size"}
 
 
 def load(
@@ -99,20 +103,15 @@ def save(
         save_directory(directory, params, tokenizer)
 
 
-def recognises(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a path or hub id looks like a BERT model; reads no weights.
+def claims(path: Path) -> bool:
+    """Tell whether a model is a BERT though no `model_type` says so.
 
-    What is no file and looks like an id on the hub may be one.
+    So it is with Google's checkpoints, and with early directories of Hugging Face.
     """
-    directory = Path(path)
-    if is_run(directory):
-        return kind_of(directory) == "bert"
-    if is_google(directory):
+    if is_google(path):
         return True
-    if not directory.exists():
-        return HUB_ID.fullmatch(os.fspath(path)) is not None
-    config = directory / "config.json"
-    return config.is_file() and '"bert"' in config.read_text(errors="replace")
+    config = path / "config.json"
+    return config.is_file() and read_json(config).keys() >= EARLY_KEYS
 
 
 def _fetch(name: str) -> Path:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from bert_jax.config import BertConfig
 from bert_jax.encoder import Encoder
 from bert_jax.heads import HEADS, MlmHead
+from embed_jax.tree import summarise
 
 
 class BertParams(flax.struct.PyTreeNode):
@@ -28,6 +29,10 @@ class BertParams(flax.struct.PyTreeNode):
     encoder: dict
     heads: dict
     config: BertConfig = flax.struct.field(pytree_node=False)
+
+    def __repr__(self) -> str:
+        """Return the configuration and the number of weights."""
+        return summarise(self, self.config)
 
 
 def init_params(

@@ -16,6 +16,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from bert_jax.config import BertConfig
 from bert_jax.params import BertParams
+from embed_jax.files.finite import check_finite
+from embed_jax.messages import list_first
 
 Path = tuple[str, ...]
 
@@ -146,28 +148,31 @@ def assemble(
       Float32 parameters on the default device.
 
     Raises:
-      ValueError: a tensor is missing, left over, of another shape or not a float; the
-        message names it and the file.
+      ValueError: a tensor is missing, left over, of another shape, not a float or not
+        finite; the message names it and the file.
     """
     wanted = published_tensors(config, heads)
     missing = [tensor.name for tensor in wanted if tensor.name not in tensors]
     if missing:
-        raise ValueError(f"{source}: no tensor {_listed(missing)}")
+        raise ValueError(f"{source}: no tensor {list_first(missing)}")
     unexpected = sorted(set(tensors) - {tensor.name for tensor in wanted})
     if unexpected:
         remedy = "load(…, encoder_only=True) leaves everything above the encoder out"
         if any(_IN_ENCODER.match(name) for name in unexpected):
             remedy = "the encoder that its configuration describes has no such part"
-        raise ValueError(f"{source}: unexpected tensor {_listed(unexpected)}; {remedy}")
+        raise ValueError(
+            f"{source}: unexpected tensor {list_first(unexpected)}; {remedy}"
+        )
     leaves = {}
     for tensor in wanted:
         values = tensors[tensor.name]()
         _check_shape(tensor, values.shape, source)
         if values.dtype.name not in FLOATS:
             raise ValueError(f"{source}: {tensor.name} is {values.dtype}, not a float")
+        values = values.astype(np.float32, copy=False)
+        check_finite(values, tensor.name, source)
         # JAX transposes while it copies, faster than NumPy would.
-        values = values.T if tensor.transposed else values
-        leaves[tensor.path] = jnp.asarray(values.astype(np.float32, copy=False))
+        leaves[tensor.path] = jnp.asarray(values.T if tensor.transposed else values)
     tree = unflatten_dict(leaves)
     return BertParams(
         encoder=tree["encoder"], heads=tree.get("heads", {}), config=config
@@ -191,7 +196,7 @@ def disassemble(params: BertParams) -> dict[str, np.ndarray]:
         _check_shape(tensor, values.shape, source)
         tensors[tensor.name] = np.ascontiguousarray(values)
     if leaves:
-        names = _listed(["/".join(path) for path in leaves])
+        names = list_first(["/".join(path) for path in leaves])
         raise ValueError(f"{source}: {names} has no published name")
     return tensors
 
@@ -202,9 +207,3 @@ def _check_shape(tensor: Tensor, shape: tuple[int, ...], source: str) -> None:
             f"{source}: {tensor.name} has shape {list(shape)}, but the configuration "
             f"makes it {list(tensor.shape)}"
         )
-
-
-def _listed(names: list[str]) -> str:
-    """Name the first few of a list."""
-    shown = ", ".join(names[:4])
-    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"

@@ -12,10 +12,10 @@ Score: published, with the books that are missing here, held-out masked perplexi
 from pathlib import Path
 
 from bert_jax.config import BertConfig
-from train.config import LongerRows, MaskedLmPretraining
-from train.data.config import PieceData
 from train.data.sources import TfdsSource
 from train.families.bert.batches import MaskedLmConfig
+from train.families.bert.config import LongerRows, MaskedLmPretraining
+from train.families.bert.data import PieceData
 from train.loop.optimizer import BertAdam
 
 

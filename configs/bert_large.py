@@ -12,7 +12,7 @@ import dataclasses
 
 from bert_jax.config import BertConfig
 from configs import bert_base
-from train.config import MaskedLmPretraining
+from train.families.bert.config import MaskedLmPretraining
 
 
 def config() -> MaskedLmPretraining:

@@ -13,7 +13,7 @@ Score: published, with the books that are missing here, 90.58 F1 on SQuAD 1.1 af
 import dataclasses
 
 from configs import bert_large
-from train.config import LongerRows, MaskedLmPretraining
+from train.families.bert.config import LongerRows, MaskedLmPretraining
 from train.loop.optimizer import Lamb
 
 

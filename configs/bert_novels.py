@@ -13,7 +13,7 @@ from pathlib import Path
 
 from configs import bert_tiny
 from configs.elmo_novels import SOURCE
-from train.config import MaskedLmPretraining
+from train.families.bert.config import MaskedLmPretraining
 
 
 def config() -> MaskedLmPretraining:

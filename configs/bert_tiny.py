@@ -11,10 +11,10 @@ Score: 29.4 % of hidden pieces found, on one machine's docstrings.
 from pathlib import Path
 
 from bert_jax.config import BertConfig
-from train.config import MaskedLmPretraining
-from train.data.config import PieceData
 from train.data.sources import DocstringSource
 from train.families.bert.batches import MaskedLmConfig
+from train.families.bert.config import MaskedLmPretraining
+from train.families.bert.data import PieceData
 from train.loop.optimizer import BertAdam
 
 

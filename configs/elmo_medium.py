@@ -13,7 +13,7 @@ import dataclasses
 
 from configs import elmo_original
 from elmo_jax.config import CharCnnConfig, ElmoConfig
-from train.config import BilmPretraining
+from train.families.elmo.config import BilmPretraining
 
 
 def config() -> BilmPretraining:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from configs import elmo_tiny
 from elmo_jax.config import CharCnnConfig
-from train.config import BilmPretraining
 from train.data.sources import TextSource
+from train.families.elmo.config import BilmPretraining
 
 NOVELS = Path(
     os.environ.get("CONTEXTUAL_DATA", "../shared/data"), "text_litbank_novels"

@@ -14,9 +14,9 @@ Score: published, 39.7 held-out perplexity, the mean of both directions, on the 
 from pathlib import Path
 
 from elmo_jax.config import ElmoConfig
-from train.config import BilmPretraining
-from train.data.config import WordData
 from train.data.sources import TfdsSource
+from train.families.elmo.config import BilmPretraining
+from train.families.elmo.data import WordData
 from train.loop.optimizer import Adagrad
 
 

@@ -11,9 +11,9 @@ Score: held-out perplexity 145.6 forward, 134.4 backward, on one machine's docst
 from pathlib import Path
 
 from elmo_jax.config import CharCnnConfig, ElmoConfig
-from train.config import BilmPretraining
-from train.data.config import WordData
 from train.data.sources import DocstringSource
+from train.families.elmo.config import BilmPretraining
+from train.families.elmo.data import WordData
 from train.loop.optimizer import BertAdam
 
 

@@ -35,13 +35,17 @@ suppress_warnings = ["toc.not_included"]
 # In docstrings `name` is code.
 default_role = "literal"
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 88
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_include_init_with_doc = True
+
+SHORT_FORMS = {
+    "jaxlib._jax.Array": "Array",
+    "<class 'jax.numpy.float32'>": "jnp.float32",
+}
 
 
 def setup(app: Sphinx) -> None:
@@ -59,13 +63,12 @@ def shorten(
     signature: str | None,
     returns: str | None,
 ) -> tuple[str | None, str | None]:
-    """Write the class of JAX's arrays as users import it."""
+    """Write JAX's classes as users write them."""
     del app, what, name, obj, options
-    private, public = "jaxlib._jax.Array", "Array"
-    return (
-        signature and signature.replace(private, public),
-        returns and returns.replace(private, public),
-    )
+    for shown, written in SHORT_FORMS.items():
+        signature = signature and signature.replace(shown, written)
+        returns = returns and returns.replace(shown, written)
+    return signature, returns
 
 
 def check_complete(app: Sphinx, env: BuildEnvironment) -> None:

@@ -19,8 +19,8 @@ from elmo_jax.corpus import (
     vector_width,
 )
 from elmo_jax.embed import apply_bilm, embed, encode, zero_carry
-from elmo_jax.exported import exportable, save_text_files
-from elmo_jax.load import load, recognises, save
+from elmo_jax.family import ENCODER
+from elmo_jax.load import load, save
 from elmo_jax.params import ElmoParams, init_params
 from elmo_jax.scoring import (
     Perplexity,
@@ -35,6 +35,7 @@ from elmo_jax.warm_start import warm_start
 from elmo_jax.word_table import word_table
 
 __all__ = [
+    "ENCODER",
     "TINY",
     "CharCnnConfig",
     "ElmoConfig",
@@ -49,14 +50,11 @@ __all__ = [
     "embed_sentences",
     "embed_words",
     "encode",
-    "exportable",
     "init_params",
     "load",
     "perplexity",
     "read_vocabulary",
-    "recognises",
     "save",
-    "save_text_files",
     "score_sentences",
     "stream_sentences",
     "stream_words",

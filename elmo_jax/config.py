@@ -5,17 +5,13 @@ import dataclasses
 import math
 from typing import Literal, get_args
 
+from embed_jax.checks import check_at_least, check_rates
+
 Activation = Literal["relu", "tanh"]
 
 # Symbols of the published character input: 256 bytes, the beginning and end of a
 # sentence and of a word, and the character that fills a word up.
 NUM_CHARACTERS = 261
-
-
-def _check_at_least(config: object, least: int, name: str) -> None:
-    value = getattr(config, name)
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, not {value}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,8 +50,8 @@ class CharCnnConfig:
         Raises:
           ValueError: a field is out of range; the message names it.
         """
-        _check_at_least(self, 1, "embedding_dim")
-        _check_at_least(self, 0, "num_highways")
+        check_at_least(self, 1, "embedding_dim")
+        check_at_least(self, 0, "num_highways")
         if not self.filters:
             raise ValueError("filters are empty; give pairs of width and number")
         for width, number in self.filters:
@@ -120,9 +116,8 @@ class ElmoConfig:
         Raises:
           ValueError: a field is out of range; the message names it.
         """
-        for name in ("num_blocks", "cell_dim", "projection_dim"):
-            _check_at_least(self, 1, name)
-        _check_at_least(self, 0, "vocab_size")
+        check_at_least(self, 1, "num_blocks", "cell_dim", "projection_dim")
+        check_at_least(self, 0, "vocab_size")
         if self.projection_dim > self.cell_dim:
             raise ValueError(
                 f"projection_dim {self.projection_dim} is above "
@@ -137,10 +132,7 @@ class ElmoConfig:
             clip = getattr(self, name)
             if clip is not None and not 0 < clip < math.inf:
                 raise ValueError(f"{name} must be above 0, or None, not {clip}")
-        if not 0 <= self.dropout_rate < 1:
-            raise ValueError(
-                f"dropout_rate must be at least 0 and below 1, not {self.dropout_rate}"
-            )
+        check_rates(self, "dropout_rate")
 
     @property
     def num_directions(self) -> int:

@@ -112,18 +112,24 @@ def is_local(path: Path) -> bool:
     return _is_options_name(path) and path.is_file()
 
 
-def describes_bilm(path: Path) -> bool:
-    """Tell whether a local path is a biLM's; reads its options but no weights."""
+def claims(path: Path) -> bool:
+    """Tell whether a local path is a biLM's; reads its options but no weights.
+
+    Raises:
+      ValueError: a file is named like options, and cannot be read as JSON.
+    """
     if is_tensorflow_checkpoint(path) and not path.is_dir():
         path = path.parent
     if path.is_dir():
-        return any(map(describes_bilm, _options_files(path)))
-    if not _is_options_name(path):
+        return any(map(claims, _options_files(path)))
+    if not _is_options_name(path) or not path.is_file():
         return False
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is named like the options of an ELMo, but is damaged: {error}"
+        ) from error
     return isinstance(content, dict) and "lstm" in content
 
 

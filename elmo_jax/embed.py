@@ -16,12 +16,8 @@ from elmo_jax.lstm import zero_state
 from elmo_jax.params import ElmoParams
 from elmo_jax.tokens import BEGIN, END, ElmoTokens
 from embed_jax.devices.platform import target_platform
-from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
-from embed_jax.layers.scalar_mix import ScalarMix
-from embed_jax.layers.select import select_layers
-
-Mix = ScalarMix | tuple[ScalarMix, ...] | None
-Specs = str | LayerSpec | tuple[str | LayerSpec, ...]
+from embed_jax.layers.layer_spec import LayerSpec
+from embed_jax.layers.select import Mix, Specs, pair_mixes, select_each
 
 
 def apply_bilm(
@@ -129,15 +125,7 @@ def embed(
     """
     check_tokens(params, tokens)
     several = isinstance(layer_spec, tuple)
-    specs = tuple(
-        map(
-            parse_layer_spec,
-            cast(tuple[str | LayerSpec, ...], layer_spec) if several else (layer_spec,),
-        )
-    )
-    mixes = mix if several and mix is not None else (mix,) * len(specs)
-    if not isinstance(mixes, tuple) or len(mixes) != len(specs):
-        raise ValueError(f"{len(specs)} specs need a tuple of {len(specs)} mixes")
+    specs, mixes = pair_mixes(layer_spec, mix)
     if carry is None:
         vectors = _embed(params, tokens, specs, mixes, jnp.dtype(dtype))
         return vectors if several else vectors[0]
@@ -170,12 +158,9 @@ def _embed_on(
     # Every layer must run for its state, asked for or not.
     num_blocks = params.config.num_blocks
     output = apply_bilm(params, with_boundaries, carry=carry, dtype=dtype)
-    layers = {index: layer[:, 1:-1] for index, layer in enumerate(output.layers)}
+    layers = [layer[:, 1:-1] for layer in output.layers]
     mask = jnp.asarray(tokens.mask)
-    vectors = tuple(
-        select_layers(layers, spec, num_blocks, mask, mix)
-        for spec, mix in zip(specs, mixes, strict=True)
-    )
+    vectors = select_each(layers, specs, mixes, num_blocks, mask)
     return vectors, output.carry
 
 
@@ -193,12 +178,8 @@ def compute_vectors(
     num_blocks = params.config.num_blocks
     highest = max(spec.highest_layer(num_blocks) for spec in specs)
     output = apply_bilm(params, tokens, carry=carry, highest_layer=highest, dtype=dtype)
-    layers = dict(enumerate(output.layers))
     mask = jnp.asarray(tokens.mask)
-    vectors = tuple(
-        select_layers(layers, spec, num_blocks, mask, mix, norm_over)
-        for spec, mix in zip(specs, mixes, strict=True)
-    )
+    vectors = select_each(output.layers, specs, mixes, num_blocks, mask, norm_over)
     return vectors, output.carry
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from elmo_jax import text_reader
 from elmo_jax.embed import compute_vectors
 from elmo_jax.params import ElmoParams
 from elmo_jax.tokenizer import ElmoTokenizer
@@ -18,11 +19,14 @@ from embed_jax.export.spec import Exportable
 from embed_jax.layers.layer_spec import LayerSpec
 
 
-def exportable(params: ElmoParams, spec: LayerSpec, dtype: jnp.dtype) -> Exportable:
+def exportable(
+    params: ElmoParams, tokenizer: ElmoTokenizer, spec: LayerSpec, dtype: jnp.dtype
+) -> Exportable:
     """Return the biLM up to the highest layer that a spec reads.
 
     Args:
       params: what `load` gave.
+      tokenizer: what `load` gave.
       spec: which layers, and how they are combined.
       dtype: of the products.
     """
@@ -45,11 +49,18 @@ def exportable(params: ElmoParams, spec: LayerSpec, dtype: jnp.dtype) -> Exporta
             return compute_vectors(model, tokens, (spec,), (None,), dtype)[0][0]
 
     rows = dict.fromkeys(("mask", "starts", "ends"), ("B, T", "bool"))
-    text: dict[str, Any] = {"kind": "elmo"}
     constraints = ["B >= 1", "T >= 1", "U >= 2"]
     if config.char_cnn:
-        text["max_characters"] = config.char_cnn.max_characters
         constraints.append(f"C >= {config.char_cnn.max_width}")
+
+    def save_text(directory: Path) -> dict[str, Any]:
+        """Write the vocabulary of a word table; characters need none."""
+        if config.char_cnn:
+            return {"max_characters": config.char_cnn.max_characters}
+        assert tokenizer.vocabulary is not None  # a word table has one
+        write_vocabulary(directory / "vocab.txt", tokenizer.vocabulary)
+        return {}
+
     return Exportable(
         function=function,
         weights={"encoder": encoder, "start": params.start},
@@ -59,13 +70,6 @@ def exportable(params: ElmoParams, spec: LayerSpec, dtype: jnp.dtype) -> Exporta
             **rows,
         },
         constraints=constraints,
-        text=text,
+        save_text=save_text,
+        reader=Path(text_reader.__file__),
     )
-
-
-def save_text_files(tokenizer: ElmoTokenizer, directory: Path) -> dict[str, Any]:
-    """Write the vocabulary of a word table; characters need none."""
-    if tokenizer.config.char_cnn is None:
-        assert tokenizer.vocabulary is not None  # a word table has one
-        write_vocabulary(directory / "vocab.txt", tokenizer.vocabulary)
-    return {}

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from elmo_jax.weights import Stored
+from embed_jax.messages import one_line
 
 SUFFIXES = (".hdf5", ".h5")
 
@@ -71,7 +72,6 @@ def _refusing_damage(path: Path) -> Iterator[None]:
     except (PermissionError, MemoryError):
         raise
     except Exception as error:  # h5py raises many kinds
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
-            f"{path} is damaged or cut short ({reason}); fetch it again"
+            f"{path} is damaged or cut short ({one_line(error)}); fetch it again"
         ) from error

@@ -14,7 +14,6 @@ from elmo_jax.discovery import (
     OPTIONS,
     START,
     ModelFiles,
-    describes_bilm,
     find_files,
     is_local,
 )
@@ -45,7 +44,7 @@ from elmo_jax.weights import (
 )
 from embed_jax.files.directory import written_whole
 from embed_jax.files.hub import fetch_snapshot
-from embed_jax.files.run_directory import is_run, kind_of
+from embed_jax.files.run_directory import is_run
 
 WEIGHTS, SOFTMAX, VOCABULARY = "weights.hdf5", "softmax_weights.hdf5", "vocab.txt"
 
@@ -191,18 +190,6 @@ def save(
         if params.start is not None:
             states = disassemble_start(params.start, params.config)
             write_hdf5(directory / START, states)
-
-
-def recognises(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a path is a biLM's; reads its options but no weights.
-
-    An id on the hub is not recognised: its form does not tell what it is of. `load`
-    takes it all the same.
-    """
-    directory = Path(path)
-    if is_run(directory):
-        return kind_of(directory) == "elmo"
-    return describes_bilm(directory)
 
 
 def _read_options(files: ModelFiles) -> Options:

@@ -11,6 +11,7 @@ from elmo_jax.bilm import BiLm, Carry
 from elmo_jax.char_cnn import scaled_normal
 from elmo_jax.config import ElmoConfig
 from elmo_jax.tokens import ElmoTokens
+from embed_jax.tree import summarise
 
 
 class ElmoParams(flax.struct.PyTreeNode):
@@ -32,6 +33,10 @@ class ElmoParams(flax.struct.PyTreeNode):
     heads: dict
     config: ElmoConfig = flax.struct.field(pytree_node=False)
     start: Carry | None = None
+
+    def __repr__(self) -> str:
+        """Return the configuration and the number of weights."""
+        return summarise(self, self.config)
 
 
 def init_params(

@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-import jax
 import numpy as np
 import tyro
 from tyro.conf import arg
@@ -33,10 +32,9 @@ from elmo_jax.scoring import (
     score_sentences,
 )
 from embed_jax.corpus.progress import Progress
-from embed_jax.corpus.sentences import Sentence
-from embed_jax.corpus.text import read_lines, survey
+from embed_jax.corpus.reading import Running
+from embed_jax.corpus.text import survey
 from embed_jax.devices.compilation_cache import keep_compilations
-from embed_jax.devices.mesh import data_mesh
 from embed_jax.exit_status import exit_status
 from embed_jax.files.output_file import check_output, open_output
 
@@ -64,14 +62,11 @@ class Command:
     """The HDF5 of the softmax, where it does not lie beside the weights."""
     vocabulary: Path | None = None
     """The vocabulary, where it does not lie beside the weights."""
-    split: bool = False
-    """The words are already split, by spaces; they are kept as they are."""
-    compute: Literal["float32", "bfloat16"] = "float32"
-    """Of the biLM's products."""
     token_budget: int | None = None
-    """Positions a batch; lower it when memory runs out."""
-    devices: int | None = None
-    """How many devices to use; by default all of them."""
+    """Positions a batch on each device; lower it when memory runs out."""
+    running: Annotated[Running, arg(name="")] = dataclasses.field(
+        default_factory=Running
+    )
     overwrite: bool = False
     """Replace an existing output."""
 
@@ -94,23 +89,21 @@ def run(command: Command) -> None:
       OSError: a file cannot be read or written, or exists already.
     """
     write = _writer(command)
-    if command.devices is not None and not 1 <= command.devices <= jax.device_count():
-        raise ValueError(f"--devices {command.devices}: here are {jax.device_count()}")
+    command.running.check()
     check_output(command.output, replace=command.overwrite)
     text = survey(command.corpus)
     params, tokenizer = load(
         command.model, softmax=command.softmax, vocabulary=command.vocabulary
     )
-    devices = jax.devices()[: command.devices]
     meter = PerplexityMeter()
     # What cannot be scored is refused here, before anything is written or shown.
     scores = score_sentences(
         params,
         tokenizer,
-        _sentences(command),
+        command.running.sentences(command.corpus),
         token_budget=command.token_budget,
-        dtype=command.compute,
-        mesh=data_mesh(devices) if len(devices) > 1 else None,
+        dtype=command.running.compute,
+        mesh=command.running.mesh(),
         on_batch=lambda num_rows: progress.computed(num_rows),
     )
     with (
@@ -213,11 +206,6 @@ def _writer(command: Command) -> SentenceLines | TokenLines | JsonLines:
 
 def _cell(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\r", "\\r")
-
-
-def _sentences(command: Command) -> Iterator[Sentence]:
-    for line in read_lines(command.corpus):
-        yield [word for word in line.split(" ") if word] if command.split else line
 
 
 if __name__ == "__main__":

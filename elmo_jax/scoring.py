@@ -19,21 +19,21 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from elmo_jax.bilm import Carry
-from elmo_jax.corpus import MAX_LENGTH, ROW_LENGTH
+from elmo_jax.corpus import MAX_LENGTH, pack_shapes
 from elmo_jax.embed import apply_bilm
-from elmo_jax.packing import PackShapes
 from elmo_jax.params import ElmoParams
 from elmo_jax.reader import Reader, check_tokenizer
 from elmo_jax.softmax import log_normaliser, scores_of
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
+from embed_jax.corpus.embedder import batch_budget
 from embed_jax.corpus.sentences import Sentence, check_sentences
 from embed_jax.corpus.stream import Item, stream_vectors
 from embed_jax.devices.mesh import replicate
 
-# Positions a batch: their scores for a block of the vocabulary are held at once.
-TOKEN_BUDGETS = {"cpu": 4096}
-ACCELERATOR_TOKEN_BUDGET = 16384
+# Positions a batch on each device: their scores for a block of the vocabulary are held
+# at once.
+TOKEN_BUDGETS = {"cpu": 4096, "default": 16384}
 CHUNK_BATCHES = 8
 
 
@@ -156,8 +156,8 @@ def score_sentences(
       tokenizer: of the model, with the vocabulary that the softmax predicts.
       sentences: each a str, which the tokeniser splits, or a list of words. A sentence
         without words has its boundaries still.
-      token_budget: positions a batch; by default 4,096 on CPU and 16,384 elsewhere, for
-        each device.
+      token_budget: positions a batch on each device; by default 4,096 on CPU and
+        16,384 elsewhere.
       max_length: words computed at once, by default 1,024; longer sentences are read
         in parts, exactly.
       dtype: of the biLM's products; the softmax is computed in float32.
@@ -185,11 +185,7 @@ def score_sentences(
     check_tokenizer(params, tokenizer)
     _check_softmax(params, tokenizer)
     longest = MAX_LENGTH if max_length is None else max_length
-    multiple = mesh.size if mesh else 1
-    budget = token_budget
-    if budget is None:
-        platform = mesh.devices.flat[0].platform if mesh else jax.default_backend()
-        budget = multiple * TOKEN_BUDGETS.get(platform, ACCELERATOR_TOKEN_BUDGET)
+    budget = batch_budget(token_budget, TOKEN_BUDGETS, mesh)
     if longest < 1 or budget < 1:
         raise ValueError(
             f"max_length and token_budget must be at least 1, not {longest}, {budget}"
@@ -206,12 +202,7 @@ def score_sentences(
         mesh=mesh,
         with_targets=True,
     )
-    shapes = PackShapes(
-        num_rows=max(budget // ROW_LENGTH // multiple, 1) * multiple,
-        length=ROW_LENGTH,
-        max_length=longest,
-        row_multiple=multiple,
-    )
+    shapes = pack_shapes(budget, mesh.size if mesh else 1, longest)
     nothing = _score_nothing(placed, tokenizer)
 
     def assemble(item: Item[list[str]], parts: list[np.ndarray]) -> np.ndarray:

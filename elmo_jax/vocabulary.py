@@ -14,6 +14,7 @@ from jaxtyping import Int
 
 from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN
 from embed_jax.corpus.text import BYTE_ORDER_MARK
+from embed_jax.files.output_file import open_output
 
 UNKNOWN_TOKEN = "<UNK>"
 SPECIALS = (BEGIN_TOKEN, END_TOKEN, UNKNOWN_TOKEN)
@@ -156,10 +157,11 @@ def read_vocabulary(path: Path) -> Vocabulary:
 
 
 def write_vocabulary(path: Path, vocabulary: Vocabulary) -> None:
-    """Write the form that `read_vocabulary` reads.
+    """Write the form that `read_vocabulary` reads, whole or not at all.
 
     Raises:
       ValueError: a word that a line cannot hold.
+      OSError: the disk is full or fails.
     """
     for word in vocabulary.words:
         if not word or word == _SKIPPED or {"\t", "\n"} & set(word) or word[-1] == "\r":
@@ -173,4 +175,5 @@ def write_vocabulary(path: Path, vocabulary: Vocabulary) -> None:
     else:
         lines = list(vocabulary.words)
     content = ("\n".join(lines) + "\n").encode("utf-8")
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    with open_output(path) as file:
+        file.write(gzip.compress(content) if path.suffix == ".gz" else content)

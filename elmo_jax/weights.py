@@ -19,6 +19,8 @@ from elmo_jax.bilm import Carry
 from elmo_jax.config import NUM_CHARACTERS, ElmoConfig
 from elmo_jax.lstm import LstmState
 from elmo_jax.params import ElmoParams
+from embed_jax.files.finite import check_finite
+from embed_jax.messages import list_first
 
 Path = tuple[str, ...]
 
@@ -228,7 +230,7 @@ def match_tensors(
         asking = _deciding_option(missing[0])
         because = f"{options} asks for it by {asking}" if asking else "the file is cut"
         raise ValueError(
-            f"{source}: no tensor {_listed(missing)}; {because}, so do these files "
+            f"{source}: no tensor {list_first(missing)}; {because}, so do these files "
             "belong together?"
         )
     expected = {tensor.name for tensor in wanted}
@@ -240,7 +242,7 @@ def match_tensors(
             because = f"{options} rules it out by {asking}"
         raise ValueError(
             f"{unexpected[0].source}: unexpected tensor "
-            f"{_listed([tensor.name for tensor in unexpected])}; {because}, so do "
+            f"{list_first([tensor.name for tensor in unexpected])}; {because}, so do "
             "these files belong together?"
         )
     pairs = [(tensor, by_name[tensor.name]) for tensor in wanted]
@@ -263,7 +265,7 @@ def read_tensors(
     leaves = {}
     for tensor, stored in pairs:
         values = stored.read()
-        _check_finite(values, stored)
+        check_finite(values, stored.name, str(stored.source))
         leaves[tensor.path] = jnp.asarray(values[0] if tensor.led_by_one else values)
     return leaves
 
@@ -353,7 +355,7 @@ def disassemble(
         bias = params.heads["softmax"].get("bias", ())
         softmax = _take(leaves, softmax_tensors(params.config, len(bias)))
     if leaves:
-        names = _listed(["/".join(path) for path in leaves])
+        names = list_first(["/".join(path) for path in leaves])
         raise ValueError(f"these parameters: {names} has no published name")
     return encoder, softmax
 
@@ -409,25 +411,10 @@ def _check_shape(tensor: Tensor, stored: Stored, options: str) -> None:
     )
 
 
-def _check_finite(values: np.ndarray, stored: Stored) -> None:
-    # Both are NaN where any value is; no second array of the size is made.
-    if not (np.isfinite(values.min()) and np.isfinite(values.max())):
-        raise ValueError(
-            f"{stored.source}: {stored.name} holds values that are not finite in "
-            "float32; the training that wrote it had failed, or the file is damaged"
-        )
-
-
 def _deciding_option(name: str) -> str | None:
     """Name the option that decides whether there is such a tensor, if any does."""
     matching = (option for pattern, option in _DECIDING if re.match(pattern, name))
     return next(matching, None)
-
-
-def _listed(names: list[str]) -> str:
-    """Name the first few of a list."""
-    shown = ", ".join(names[:4])
-    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"
 
 
 def find_stored(stored: Iterable[Stored], name: str) -> Stored | None:

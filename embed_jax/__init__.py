@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every encoder shares once it is asked for vectors: arrays, text and files.
 
+For example::
+
+    params, tokenizer = embed_jax.load("models/all-MiniLM-L6-v2")  # of any family
+    with embed_jax.VectorStore("vectors.h5") as store: …
+
 Letters for shapes, in annotations and in einsum alike::
 
     B batch · T tokens · S tokens as keys · W words · L layers · D layer width
@@ -10,3 +15,55 @@ Letters for shapes, in annotations and in einsum alike::
 
 A NumPy array lives on the host, a `jax.Array` on the device: the type says where.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from embed_jax.corpus.batching import BatchShapes
+    from embed_jax.corpus.options import Options
+    from embed_jax.corpus.stream import Embedded
+    from embed_jax.devices.mesh import data_mesh
+    from embed_jax.encoder import Encoder, find_encoder, load
+    from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
+    from embed_jax.layers.scalar_mix import ScalarMix
+    from embed_jax.store import VectorStore
+
+__all__ = [
+    "BatchShapes",
+    "Embedded",
+    "Encoder",
+    "LayerSpec",
+    "Options",
+    "ScalarMix",
+    "VectorStore",
+    "data_mesh",
+    "find_encoder",
+    "load",
+    "parse_layer_spec",
+]
+
+_HOMES = {
+    "BatchShapes": "corpus.batching",
+    "Embedded": "corpus.stream",
+    "Encoder": "encoder",
+    "LayerSpec": "layers.layer_spec",
+    "Options": "corpus.options",
+    "ScalarMix": "layers.scalar_mix",
+    "VectorStore": "store",
+    "data_mesh": "devices.mesh",
+    "find_encoder": "encoder",
+    "load": "encoder",
+    "parse_layer_spec": "layers.layer_spec",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Late, so that text can be split by a process that has not loaded jax.
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"embed_jax.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

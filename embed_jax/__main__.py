@@ -184,7 +184,7 @@ def _fill(
     begin = lines.start + writer.num_sentences
     # A sentence shows at most so many pieces of those before it and after it, and each
     # of these has one at least: so far reading must go for the same rows to come out.
-    shows_context = command.reading.pieces_of_context != 0
+    shows_context = command.reading.context != 0
     reach = tokenizer.max_length if shows_context else 0
     first, stop = max(begin - reach, 0), lines.stop + reach
     unread = UnreadWords()

@@ -1,86 +1,217 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which encoder a model belongs to, found without this package knowing any of them.
+"""A family of encoders as a record, and which family a model belongs to.
 
-An encoder is a module that registers under the entry point "embed_jax.encoders"; see
-docs/adding-an-encoder.md.
+A family registers under the entry point "embed_jax.encoders", whose name is the
+`model_type` that it reads; see docs/adding-an-encoder.md. This package knows none.
 """
 
+import dataclasses
 import importlib.metadata
-from collections.abc import Iterable, Iterator, Sequence
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
+import jax.numpy as jnp
+
+from embed_jax.corpus.embedder import CorpusEmbedder
+from embed_jax.corpus.options import Options
 from embed_jax.corpus.stream import Embedded
 from embed_jax.export.spec import Exportable
+from embed_jax.files.hub import HUB_ID, fetch_snapshot
+from embed_jax.files.run_directory import is_run, kind_of
 from embed_jax.layers.layer_spec import LayerSpec
+from embed_jax.suggest import suggest
 
 GROUP = "embed_jax.encoders"
+CONFIG = "config.json"
+
+Loaded = tuple[Any, Any]
+"""`(params, tokenizer)`. `params.config` has `num_blocks` and `layer_dim`; where
+sentences can be shown their neighbours, `tokenizer.max_length` bounds how many pieces
+of these there are."""
 
 
-@runtime_checkable
-class Encoder(Protocol):
-    """What a module must offer for the command to embed with it."""
+def _claims_nothing(path: Path) -> bool:
+    del path
+    return False
 
-    def recognises(self, path: str) -> bool:
-        """Tell whether a path or hub id looks like one of its models."""
-        ...
 
-    def load(self, path: str) -> tuple[Any, Any]:
-        """Load `(params, tokenizer)`.
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """What a family of encoders offers.
 
-        Where sentences can be shown their neighbours, `tokenizer.max_length` bounds
-        how many pieces of these there are.
-        """
-        ...
+    Attributes:
+      name: of the family; that of its entry point, or of its main one.
+      load: loads `(params, tokenizer)` from a path or an id on the hub.
+      corpus: embeds text at scale.
+      export: from params, tokenizer, spec and dtype to what `embed_jax.export` lowers.
+      claims: tells whether a directory, or a file in one, is a model of the family
+        though no `model_type` in a config.json says so; reads no weights. A
+        `ValueError` says that it is one, but broken, and why.
+      marks: globs of the small files that `claims` reads, for models on the hub.
+    """
+
+    name: str
+    load: Callable[[str], Loaded]
+    corpus: CorpusEmbedder
+    export: Callable[[Any, Any, LayerSpec, jnp.dtype], Exportable]
+    claims: Callable[[Path], bool] = _claims_nothing
+    marks: Sequence[str] = ()
 
     def vector_width(self, params: Any, layer_spec: str | LayerSpec, pool: str) -> int:
         """Compute the width of a pooled vector without running."""
-        ...
+        return self.corpus.vector_width(params, layer_spec, pool)
 
     def stream_words(
         self,
         params: Any,
         tokenizer: Any,
-        sentences: Iterable[str | Sequence[str]],
-        layer_spec: str | LayerSpec,
-        **options: Any,
+        sentences: Any,
+        layer_spec: str | LayerSpec = "last",
+        options: Options | None = None,
+        **changes: Any,
     ) -> Iterator[Embedded]:
-        """Embed words, in order and in bounded memory."""
-        ...
+        """Embed words; see `CorpusEmbedder.stream_words`."""
+        return self.corpus.stream_words(
+            params, tokenizer, sentences, layer_spec, options, **changes
+        )
 
     def stream_sentences(
         self,
         params: Any,
         tokenizer: Any,
-        sentences: Iterable[str | Sequence[str]],
-        layer_spec: str | LayerSpec,
-        **options: Any,
+        sentences: Any,
+        layer_spec: str | LayerSpec = "last",
+        options: Options | None = None,
+        **changes: Any,
     ) -> Iterator[Embedded]:
-        """Embed sentences, in order and in bounded memory."""
-        ...
-
-    def exportable(self, params: Any, spec: LayerSpec, dtype: Any) -> Exportable:
-        """Return what `embed_jax.export` lowers."""
-        ...
-
-    def save_text_files(self, tokenizer: Any, directory: Path) -> dict[str, Any]:
-        """Write what makes tokens of text beside it; return what JSON can hold."""
-        ...
+        """Embed sentences; see `CorpusEmbedder.stream_sentences`."""
+        return self.corpus.stream_sentences(
+            params, tokenizer, sentences, layer_spec, options, **changes
+        )
 
 
-def find_encoder(path: str) -> Encoder:
-    """Return the installed encoder that recognises a model.
+def find_encoder(path: str | os.PathLike[str]) -> Encoder:
+    """Return the family that a model belongs to; reads no weights.
+
+    Of a model on the hub no more than config.json, and the small files that families
+    know their models by, are fetched.
+
+    Args:
+      path: a directory, a file in one, or an id on the Hugging Face hub.
 
     Raises:
-      ValueError: none does.
+      ValueError: the model is of no family that is installed, or of one but broken, or
+        there is none of that name.
+
+    Example:
+      >>> find_encoder("no/such/model/here")
+      Traceback (most recent call last):
+      ValueError: no/such/model/here: no such directory
     """
-    entry_points = importlib.metadata.entry_points(group=GROUP)
-    for entry_point in entry_points:
-        encoder = entry_point.load()
-        if encoder.recognises(path):
-            return encoder
-    known = ", ".join(sorted(entry_point.name for entry_point in entry_points))
+    local = Path(path)
+    if is_run(local):
+        return encoder_named(kind_of(local), str(local))
+    if claimed := _claimed(local, os.fspath(path)):
+        return claimed
+    if local.exists() or HUB_ID.fullmatch(os.fspath(path)) is None:
+        if not local.exists():
+            raise ValueError(f"{path}: no such directory")
+        raise _unknown(os.fspath(path), local)
+    marks = [mark for encoder in _encoders() for mark in encoder.marks]
+    directory = fetch_snapshot(os.fspath(path), [CONFIG, *marks])
+    if claimed := _claimed(directory, os.fspath(path)):
+        return claimed
+    raise _unknown(os.fspath(path), directory)
+
+
+def load(path: str | os.PathLike[str]) -> Loaded:
+    """Load a model of any family: `(params, tokenizer)`.
+
+    Args:
+      path: a directory of a published model or of a training run, or an id on the
+        Hugging Face hub; what each family reads, its own `load` says.
+
+    Raises:
+      ValueError: see `find_encoder` and the family's `load`.
+    """
+    return find_encoder(path).load(os.fspath(path))
+
+
+def encoder_named(name: str, source: str) -> Encoder:
+    """Return the family that reads a `model_type`.
+
+    Args:
+      name: the model type.
+      source: what says so, for the message.
+
+    Raises:
+      ValueError: none that is installed does.
+    """
+    for entry_point in _entry_points():
+        if entry_point.name == name:
+            return entry_point.load()
+    known = sorted({entry_point.name for entry_point in _entry_points()})
     raise ValueError(
-        f"{path} is not a model that is known here (encoders: {known or 'none'}); "
-        "pass the directory that holds config.json and the weights, or a hub id"
+        f"{source}: no installed encoder reads model type {name!r}; "
+        f"{suggest(name, known, 'encoders')}"
     )
+
+
+def _claimed(path: Path, name: str) -> Encoder | None:
+    """Return the family that a local model says it is of, if any."""
+    model_type = _model_type(path)
+    if model_type is not None:
+        return encoder_named(model_type, name)
+    reasons = []
+    for encoder in _encoders():
+        try:
+            if encoder.claims(path):
+                return encoder
+        except ValueError as error:
+            reasons.append(str(error))
+    if reasons:
+        raise ValueError("; ".join(reasons))
+    return None
+
+
+def _model_type(path: Path) -> str | None:
+    """Read it off a directory's config.json; None where it is not said."""
+    config = path / CONFIG
+    if not config.is_file():
+        return None
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{config} is damaged: {error}") from error
+    model_type = settings.get("model_type") if isinstance(settings, dict) else None
+    return None if model_type is None else str(model_type)
+
+
+def _unknown(name: str, directory: Path) -> ValueError:
+    known = sorted({entry_point.name for entry_point in _entry_points()})
+    what = (
+        f"its {CONFIG} names no model_type"
+        if (directory / CONFIG).is_file()
+        else f"it has no {CONFIG}"
+    )
+    return ValueError(
+        f"{name} is not a model that is known here: {what}, and nothing else says what "
+        f"it is (encoders: {', '.join(known) or 'none'}); pass the directory that "
+        "holds the configuration and the weights, or a hub id"
+    )
+
+
+def _entry_points() -> importlib.metadata.EntryPoints:
+    return importlib.metadata.entry_points(group=GROUP)
+
+
+def _encoders() -> list[Encoder]:
+    """Return every family once, though several names lead to it."""
+    found: dict[str, Encoder] = {}
+    for entry_point in _entry_points():
+        encoder = entry_point.load()
+        found.setdefault(encoder.name, encoder)
+    return list(found.values())

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+from embed_jax.messages import one_line
+
 
 def exit_status(name: str, action: Callable[[], None], if_stopped: str) -> int:
     """Run a command's work; return 0, or 2 for an error, or 130 where it was stopped.
@@ -21,7 +23,7 @@ def exit_status(name: str, action: Callable[[], None], if_stopped: str) -> int:
     try:
         action()
     except (ValueError, OSError) as error:
-        line = " ".join(str(error).split()) or type(error).__name__
+        line = one_line(error)
         sys.stderr.write(f"{name}: {line}\n")
         return 2
     except KeyboardInterrupt:

@@ -6,25 +6,33 @@ python -m embed_jax.quickstart
 
 import dataclasses
 import sys
+from functools import partial
 from pathlib import Path
 
 import tyro
 
 from embed_jax import __main__ as embed_command
-from embed_jax import pretrained
 from embed_jax.corpus.docstrings import read_paragraphs
+from embed_jax.devices.compilation_cache import keep_compilations
+from embed_jax.exit_status import exit_status
 from embed_jax.explore import nearest
+from embed_jax.files.hub import fetch_snapshot
 from embed_jax.files.output_file import open_output
+from embed_jax.store import VectorStore
 
-MODEL = "all-MiniLM-L6-v2"
+MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+"""Of that model, what is read."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """Embed the docstrings of Python's standard library with all-MiniLM-L6-v2."""
+    """Embed the docstrings of Python's standard library, and look at a word in them."""
 
+    model: str = MODEL
+    """Directory of a model, or an id on the Hugging Face hub."""
     directory: Path = Path("quickstart")
-    """Where model, text and vectors go."""
+    """Where text and vectors go."""
     word: str = "window"
     """The word whose contexts are printed."""
 
@@ -32,19 +40,54 @@ class Command:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     command = tyro.cli(Command, args=arguments, prog="python -m embed_jax.quickstart")
-    model, corpus, vectors = (
-        command.directory / name for name in (MODEL, "corpus.txt", "vectors.h5")
+    keep_compilations()
+    return exit_status(
+        "embed_jax.quickstart",
+        partial(quickstart, command),
+        "the same command goes on where it was",
     )
-    if pretrained.main([MODEL, str(model)]):
-        return 2
-    if not corpus.exists():
-        with open_output(corpus) as file:
-            file.write(("\n".join(read_paragraphs()) + "\n").encode())
-    if not vectors.exists():
-        status = embed_command.main([str(model), str(corpus), str(vectors), "--resume"])
-        if status:
-            return status
-    return nearest.main([str(vectors), command.word])
+
+
+def quickstart(command: Command) -> None:
+    """Run all of it, or what is not there yet.
+
+    Raises:
+      ValueError: no such model, text, or word; or vectors of another model are there.
+      OSError: a file cannot be read or written.
+    """
+    corpus, vectors = (
+        command.directory / name for name in ("corpus.txt", "vectors.h5")
+    )
+    command.directory.mkdir(parents=True, exist_ok=True)
+    if vectors.exists():
+        with VectorStore(vectors) as store:
+            held = store.metadata.get("model")
+        if held != command.model:
+            raise ValueError(
+                f"{vectors} holds vectors of {held}; give another --directory"
+            )
+    else:
+        if command.model == MODEL:
+            _fetch_model()
+        if not corpus.exists():
+            with open_output(corpus) as file:
+                file.write(("\n".join(read_paragraphs()) + "\n").encode())
+        embed_command.embed_corpus(
+            embed_command.Command(command.model, corpus, vectors, resume=True)
+        )
+    nearest.print_nearest(nearest.Command(vectors, command.word))
+
+
+def _fetch_model() -> None:
+    """Fetch the default model, or say how to do it by hand."""
+    try:
+        fetch_snapshot(MODEL, FILES)
+    except ValueError as error:
+        raise ValueError(
+            f"the hub cannot be reached; download {', '.join(FILES)} from "
+            f"https://huggingface.co/{MODEL}/tree/main into a directory and give it as "
+            f"--model DIRECTORY ({error})"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ import jax
 import numpy as np
 
 import elmo_jax
-from embed_jax.store import StoreWriter, VectorStore
+from embed_jax import VectorStore
+from embed_jax.store import StoreWriter
 
 TEXT = "The boat lay at the bank.\nThe bank was closed.\n\nIt rained.\n"
 SPEC = "concat(last,embeddings)"

@@ -16,7 +16,8 @@ import numpy as np
 import optax
 
 import elmo_jax
-from embed_jax.layers.scalar_mix import ScalarMix, mix_penalty
+from embed_jax import ScalarMix
+from embed_jax.layers.scalar_mix import mix_penalty
 
 SPEC = "mix(all)"
 STEMS = ["walk", "talk", "jump", "open", "close", "paint", "visit", "help"]

@@ -13,7 +13,8 @@ import jax
 import numpy as np
 
 import bert_jax
-from embed_jax.devices.mesh import data_mesh, replicate, shard_rows
+from embed_jax import data_mesh
+from embed_jax.devices.mesh import replicate, shard_rows
 
 SENTENCES = [
     "the boat lay at the bank",

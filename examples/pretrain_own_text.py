@@ -17,7 +17,7 @@ from pathlib import Path
 import bert_jax
 from configs import bert_tiny
 from embed_jax.files.run_directory import saved_steps
-from train.config import MaskedLmPretraining
+from train.config import Pretraining
 from train.data.sources import TextSource
 from train.export import export
 from train.prepare import prepare
@@ -27,7 +27,7 @@ FOLDER = Path("own_text")
 SENTENCES = ["Return the value .", "The value of the key is returned ."]
 
 
-def experiment_for(pattern: str | None, num_steps: int) -> MaskedLmPretraining:
+def experiment_for(pattern: str | None, num_steps: int) -> Pretraining:
     """Return `bert_tiny` with another text and another length."""
     experiment = bert_tiny.config()
     data = dataclasses.replace(

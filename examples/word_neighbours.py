@@ -3,9 +3,9 @@
 
     python examples/word_neighbours.py MODEL
 
-MODEL is anything `bert_jax.load` reads, such as the folder that
-`python -m embed_jax.quickstart` fetches. Without it a tiny BERT with random weights
-shows that the program runs; its neighbours mean nothing.
+MODEL is anything `bert_jax.load` reads, such as the id of a BERT on the Hugging Face
+hub. Without it a tiny BERT with random weights shows that the program runs; its
+neighbours mean nothing.
 """
 
 import dataclasses

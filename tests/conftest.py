@@ -4,6 +4,7 @@ Rank promotion raises, eight CPU devices live in one process, warnings are error
 (pyproject.toml) and shape annotations are executed (the jaxtyping hook there).
 """
 
+import importlib.metadata
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import hypothesis
 import jax
 import pytest
 
-from embed_jax import pretrained
+from tests import pretrained
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -35,6 +36,19 @@ def sigterm_as_before() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def toy_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `tests/toy_family.py` installed as a third family."""
+    group, find = "embed_jax.encoders", importlib.metadata.entry_points
+    toy = importlib.metadata.EntryPoint("toy", "tests.toy_family:ENCODER", group)
+
+    def entry_points(**wanted: str) -> importlib.metadata.EntryPoints:
+        found = find(**wanted)
+        return type(found)([*found, toy]) if wanted == {"group": group} else found
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
 
 
 @pytest.fixture(scope="session")

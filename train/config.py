@@ -8,26 +8,26 @@ import pkgutil
 import sys
 import typing
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, overload
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 
 import tyro
 
-from bert_jax.config import BertConfig
-from bert_jax.encoder import Remat
-from elmo_jax.config import ElmoConfig
+from embed_jax.checks import check_at_least
 from embed_jax.suggest import suggest
-from train.data.config import PieceData, WordData
-from train.families.bert.batches import MaskedLmConfig
-from train.loop.optimizer import Adagrad, BertAdam, Optimizer
+from train.data.config import DataConfig
+from train.loop.optimizer import Optimizer
+from train.plain import to_plain
 
 DType = Literal["auto", "float32", "bfloat16"]
+Remat = Literal["none", "elementwise", "blocks"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pretraining:
-    """What every run has.
+    """What every run has; a family of models derives its own from it.
 
     Attributes:
+      kind: the name of the family, which trains the model.
       batch_size: rows of a batch, over all devices.
       num_steps: steps of the run.
       seed: of weights, order, masks, negatives and dropout.
@@ -43,6 +43,8 @@ class Pretraining:
       save_every: steps between two checkpoints; the measured steps are saved too.
       keep_last: how many of the latest checkpoints are kept, besides the best.
       num_threads: that make batches ahead.
+      data: its corpus.
+      optimizer: how weights change.
     """
 
     kind: ClassVar[str]
@@ -60,6 +62,12 @@ class Pretraining:
     save_every: int = 1000
     keep_last: int = 2
     num_threads: int = 1
+    data: DataConfig
+    optimizer: Optimizer
+
+    def phases(self) -> "list[Phase]":
+        """Divide the run into steps that are alike; here all of them are."""
+        return [Phase(0, self.num_steps, self)]
 
     def __post_init__(self) -> None:
         """Refuse values that no run could have.
@@ -67,21 +75,9 @@ class Pretraining:
         Raises:
           ValueError: names the field.
         """
-        for name in (
-            "batch_size",
-            "num_steps",
-            "num_parts",
-            "log_every",
-            "save_every",
-            "keep_last",
-            "num_threads",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, not {getattr(self, name)}"
-                )
-        if self.eval_every < 0:
-            raise ValueError(f"eval_every must be at least 0, not {self.eval_every}")
+        check_at_least(self, 1, "batch_size", "num_steps", "num_parts", "log_every")
+        check_at_least(self, 1, "save_every", "keep_last", "num_threads")
+        check_at_least(self, 0, "eval_every")
         if self.batch_size % self.num_parts:
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of "
@@ -89,115 +85,22 @@ class Pretraining:
             )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class BilmPretraining(Pretraining):
-    """An ELMo biLM.
+class Phase(NamedTuple):
+    """Steps of a run that are alike.
 
     Attributes:
-      model: its shape.
-      data: its corpus.
-      window: positions that a row gives to a batch; bilm-tf's unroll_steps.
-      num_negatives: words of the sampled softmax for each direction; 0 scores the whole
-        vocabulary.
-      restarts: whether sentences start from zeros, as they are served, or from the
-        state that the one before left, as published.
-      optimizer: how weights change.
+      first: steps that are made before it.
+      last: steps that are made when it ends.
+      experiment: the configuration as if all of the run were like it.
+      schedule: whose learning rate rises and falls within these steps and those after
+        them; None goes on with the schedule of the steps before.
     """
 
-    kind: ClassVar[str] = "elmo"
+    first: int
+    last: int
+    experiment: "Pretraining"
+    schedule: Optimizer | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse what a biLM has no form of.
-
-        Raises:
-          ValueError: names the field.
-        """
-        super().__post_init__()
-        if self.remat == "elementwise":
-            raise ValueError('remat "elementwise" is of BERT; a biLM takes "blocks"')
-
-    model: ElmoConfig
-    data: WordData
-    window: int = 20
-    num_negatives: int = 8192
-    restarts: bool = False
-    optimizer: Optimizer = dataclasses.field(default_factory=Adagrad)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LongerRows:
-    """The last steps of a run, on longer rows than those before.
-
-    Positions that short rows lack are learnt there; most of a run is cheaper without
-    (Devlin et al. 2019, appendix A.2).
-
-    Attributes:
-      num_steps: how many of the run's last steps.
-      length: tokens of a row.
-      batch_size: rows of a batch, over all devices.
-      num_parts: parts of a batch that are run one after the other.
-      learning_rate: the highest of these steps, which warm up and decay for themselves;
-        None goes on with the run's own schedule.
-      warmup_steps: of these steps, where they have a learning rate of their own.
-    """
-
-    num_steps: int
-    length: int = 512
-    batch_size: int = 256
-    num_parts: int = 1
-    learning_rate: float | None = None
-    warmup_steps: int = 0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MaskedLmPretraining(Pretraining):
-    """A BERT encoder.
-
-    Attributes:
-      model: its shape; `vocab_size` and `pad_id` are those of the prepared text.
-      data: its corpus.
-      objective: what is predicted, from what rows.
-      optimizer: how weights change.
-      longer_rows: the last steps, where they are not like those before.
-    """
-
-    kind: ClassVar[str] = "bert"
-
-    model: BertConfig
-    data: PieceData
-    objective: MaskedLmConfig = dataclasses.field(default_factory=MaskedLmConfig)
-    optimizer: Optimizer = dataclasses.field(default_factory=BertAdam)
-    longer_rows: LongerRows | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse rows that are longer than the model reads, and empty phases.
-
-        Raises:
-          ValueError: names the field.
-        """
-        super().__post_init__()
-        lengths = {"objective.length": self.objective.length}
-        if self.longer_rows is not None:
-            lengths["longer_rows.length"] = self.longer_rows.length
-            if not 0 < self.longer_rows.num_steps < self.num_steps:
-                raise ValueError(
-                    f"longer_rows.num_steps {self.longer_rows.num_steps} must be some "
-                    f"of the run's num_steps {self.num_steps}, and not all"
-                )
-            if isinstance(self.optimizer, Adagrad) and self.longer_rows.learning_rate:
-                raise ValueError(
-                    "longer_rows.learning_rate is for an optimizer with a warm-up; "
-                    "Adagrad has none"
-                )
-        for name, length in lengths.items():
-            if length > self.model.max_positions:
-                raise ValueError(
-                    f"{name} {length} is above model.max_positions "
-                    f"{self.model.max_positions}"
-                )
-
-
-Experiment = BilmPretraining | MaskedLmPretraining
 
 # What may differ between a run and its continuation without changing its numbers.
 FREE_FIELDS = (
@@ -235,7 +138,7 @@ def _returned_by(name: str) -> type:
 
 
 @overload
-def experiment_named(name: str) -> Experiment: ...
+def experiment_named(name: str) -> Pretraining: ...
 @overload
 def experiment_named(name: str, kind: type[Kind]) -> Kind: ...
 
@@ -270,7 +173,7 @@ Options = TypeVar("Options")
 @overload
 def read_command(
     arguments: list[str], prog: str, options: type[Options], description: str
-) -> tuple[Options, Experiment]: ...
+) -> tuple[Options, Pretraining]: ...
 @overload
 def read_command(
     arguments: list[str],
@@ -335,12 +238,12 @@ def read_command(
     return command.options, command.experiment
 
 
-def to_json(experiment: Experiment) -> dict[str, Any]:
+def to_json(experiment: Pretraining) -> dict[str, Any]:
     """Return what a run's experiment.json holds: every field, by its path."""
-    return {"kind": experiment.kind, **_plain(experiment)}
+    return {"kind": experiment.kind, **to_plain(experiment)}
 
 
-def check_same(experiment: Experiment, path: Path) -> None:
+def check_same(experiment: Pretraining, path: Path) -> None:
     """Refuse to go on with a run under a configuration that gives other numbers.
 
     Raises:
@@ -358,18 +261,6 @@ def check_same(experiment: Experiment, path: Path) -> None:
             f"{path.parent} is a run of another configuration: "
             f"{'; '.join(different)}. Give it the same one, or another directory"
         )
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {
-            field.name: _plain(getattr(value, field.name))
-            for field in dataclasses.fields(value)
-        }
-        return {"type": type(value).__name__, **fields}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

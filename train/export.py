@@ -16,12 +16,9 @@ from typing import Annotated
 import tyro
 from tyro.conf import arg
 
-import bert_jax
-import elmo_jax
-from bert_jax.run import load_run as load_bert
-from elmo_jax.run import load_run as load_elmo
 from embed_jax.exit_status import exit_status
-from embed_jax.files.run_directory import best_step, is_run, kind_of, saved_steps
+from embed_jax.files.run_directory import best_step, is_run, saved_steps
+from train.families.registry import family_of_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +62,9 @@ def export(
     chosen = best_step(run) if step is None else step
     if chosen is None:
         chosen = saved_steps(run)[-1] if saved_steps(run) else None
-    if kind_of(run) == "bert":
-        bert_params, pieces = load_bert(run, encoder_only=False, step=chosen)
-        bert_jax.save(model, bert_params, pieces, overwrite=overwrite)
-    else:
-        elmo_params, words = load_elmo(run, encoder_only=False, step=chosen)
-        elmo_jax.save(model, elmo_params, words, overwrite=overwrite)
+    family = family_of_run(run)
+    params, tokenizer = family.load_run(run, encoder_only=False, step=chosen)
+    family.save(model, params, tokenizer, overwrite=overwrite)
     return chosen or 0
 
 

@@ -23,16 +23,12 @@ from typing import Annotated, Any, cast
 import jax
 import tyro
 
-import bert_jax
-import elmo_jax
 from embed_jax.devices.compilation_cache import keep_compilations
-from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
 from embed_jax.files.directory import written_whole
 from embed_jax.suggest import suggest
 from train.config import read_command
-from train.families.bert.finetuned import BertClassifier, fresh_classifier
-from train.families.elmo.finetuned import DROPOUT_RATE, ElmoClassifier, fresh_head
+from train.families.registry import family_of_model
 from train.tasks.data.conll import TaggedSentence, read_splits, write_conll
 from train.tasks.finetune.classification import (
     LabelledText,
@@ -179,32 +175,7 @@ def make_classifier(
     Raises:
       ValueError: no model that is known here, or options that it cannot have.
     """
-    encoder = find_encoder(model)
-    key = jax.random.key(config.seed)
-    if cast(Any, encoder) is bert_jax:
-        params, tokenizer = bert_jax.load(model)
-        return BertClassifier(
-            fresh_classifier(key, params, config.task, labels, config.dropout_rate),
-            tokenizer,
-            max_length=config.max_length,
-            context=config.context,
-        )
-    if cast(Any, encoder) is not elmo_jax:
-        raise ValueError(f"{model}: only a BERT or an ELMo can be fine-tuned")
-    if config.context != "0":
-        raise ValueError(f"context {config.context}: an ELMo reads each sentence alone")
-    params, tokenizer = elmo_jax.load(model, encoder_only=True)
-    rate = DROPOUT_RATE if config.dropout_rate is None else config.dropout_rate
-    return ElmoClassifier(
-        params,
-        tokenizer,
-        fresh_head(key, params, config.layers, len(labels)),
-        task=config.task,
-        labels=labels,
-        layers=config.layers,
-        dropout_rate=rate,
-        max_length=config.max_length,
-    )
+    return family_of_model(model).classifier(config, model, labels)
 
 
 def _write_predictions(

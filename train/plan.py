@@ -23,11 +23,10 @@ from tyro.conf import arg
 
 from embed_jax.devices.platform import tracing_for
 from embed_jax.exit_status import exit_status
-from embed_jax.files.output_file import open_output
+from embed_jax.files.output_file import check_output, open_output
 from embed_jax.layers.layer_spec import parse_layer_spec
-from train.config import Experiment, read_command
+from train.config import Phase, Pretraining, read_command
 from train.loop.log import duration
-from train.loop.phases import Phase, phases_of
 from train.loop.sharding import training_mesh
 from train.planning.abstract import Abstract, abstract_embedding, abstract_step
 from train.planning.hardware import Chip, chip_of
@@ -52,6 +51,7 @@ class Options:
       layers: of the function that embeds.
       largest: double the batch until it does not fit, each time a compilation.
       output: a file for the same as JSON.
+      overwrite: replace it where it exists.
     """
 
     topology: str
@@ -60,6 +60,7 @@ class Options:
     layers: str = "last"
     largest: bool = False
     output: Path | None = None
+    overwrite: bool = False
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,6 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
         options, experiment = read_command(
             given, "python -m train.plan", Options, __doc__ or ""
         )
+        if options.output:
+            check_output(options.output, replace=options.overwrite)
         # Nothing runs; a TPU that is here is left alone, and none is looked for.
         jax.config.update("jax_platforms", "cpu")
         plans = plan(given[0], experiment, options)
@@ -81,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     return exit_status("train.plan", action, "nothing was written")
 
 
-def plan(name: str, experiment: Experiment, options: Options) -> list[dict[str, Any]]:
+def plan(name: str, experiment: Pretraining, options: Options) -> list[dict[str, Any]]:
     """Compile and read, each phase of a run for itself.
 
     With `options.largest` for one batch size after the other.
@@ -104,7 +107,7 @@ def plan(name: str, experiment: Experiment, options: Options) -> list[dict[str, 
     if chip is None:
         raise ValueError(f"nothing is known of a {devices[0].device_kind}")
     plans = []
-    for number, phase in enumerate(phases_of(experiment), start=1):
+    for number, phase in enumerate(experiment.phases(), start=1):
         while True:
             facts = _plan_one(name, phase, options, devices, chip)
             plans.append({"phase": number, **facts})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pretrains a model: THE loop, for an ELMo biLM and a BERT encoder alike.
+"""Pretrains a model: THE loop, for every family of models alike.
 
     python -m train.pretrain elmo_tiny --workdir runs/elmo_tiny
     python -m train.pretrain bert_tiny --workdir runs/bert_tiny --num-steps 2000
@@ -41,14 +41,16 @@ from embed_jax.hosts.failure import (
     noticing_lost_processes,
 )
 from embed_jax.hosts.processes import Processes, is_first
-from train.config import Experiment, check_same, read_command, to_json
+from train.config import Phase, Pretraining, check_same, read_command, to_json
 from train.data.loader import load_batches
+from train.families.family import Setup
+from train.families.registry import family_of
 from train.loop.checkpoint import Checkpoints
 from train.loop.compiled import CompiledStep
 from train.loop.consistency import check_agreed, check_seen, not_shared
 from train.loop.log import RunLog, SilentLog
 from train.loop.optimizer import Schedule
-from train.loop.phases import Phase, check_shared, make_phased_optimizer, phases_of
+from train.loop.phases import check_shared, make_phased_optimizer
 from train.loop.placement import place_batch, place_state
 from train.loop.preemption import AgreedStop, stop_signal
 from train.loop.progress import Progress, is_due
@@ -67,7 +69,7 @@ _LAST_WORDS = (
 
 
 def pretrain(
-    experiment: Experiment,
+    experiment: Pretraining,
     run: Path,
     *,
     mesh: Mesh | None = None,
@@ -98,10 +100,10 @@ def pretrain(
 
 
 def _pretrain(
-    experiment: Experiment, run: Path, mesh: Mesh | None, stop: Callable[[], bool]
+    experiment: Pretraining, run: Path, mesh: Mesh | None, stop: Callable[[], bool]
 ) -> TrainState:
     mesh = training_mesh() if mesh is None else mesh
-    phases = phases_of(experiment)
+    phases = experiment.phases()
     for phase in phases:
         check_shared(phase.experiment, mesh)
     optimizer, rate = make_phased_optimizer(experiment)
@@ -111,7 +113,7 @@ def _pretrain(
     check_agreed(experiment, setup.params, mesh)
     with all_or_none():
         if is_first():
-            _begin_run(experiment, run, setup.params, setup.tokenizer)
+            _begin_run(experiment, run, setup)
     with all_or_none():
         _wait_for(run / EXPERIMENT)
     state = init_state(setup.objectives[0], setup.params, optimizer)
@@ -214,7 +216,7 @@ class _Loop:
         return state
 
 
-def _check_run(experiment: Experiment, run: Path) -> None:
+def _check_run(experiment: Pretraining, run: Path) -> None:
     held = run / EXPERIMENT
     if held.is_file():
         check_same(experiment, held)
@@ -225,11 +227,12 @@ def _check_run(experiment: Experiment, run: Path) -> None:
         raise ValueError(f"{run} is no run and not empty; give another directory")
 
 
-def _begin_run(experiment: Experiment, run: Path, params: Any, tokenizer: Any) -> None:
+def _begin_run(experiment: Pretraining, run: Path, setup: Setup) -> None:
     """Write what `load` reads beside the weights, before the first of them."""
     run.mkdir(parents=True, exist_ok=True)
     if not (run / EXPERIMENT).is_file():
-        write_model(run / MODEL, params, tokenizer)
+        family = family_of(experiment)
+        write_model(family, run / MODEL, setup.params, setup.tokenizer)
         with open_output(run / EXPERIMENT) as file:
             text = json.dumps(to_json(experiment), indent=2) + "\n"
             file.write(text.encode("utf-8"))

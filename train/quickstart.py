@@ -11,28 +11,29 @@ done again.
 """
 
 import dataclasses
+import re
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import tyro
 from jaxtyping import Float
 
-import bert_jax
-import elmo_jax
-from elmo_jax.tokenizer import split_words
 from embed_jax.devices.compilation_cache import keep_compilations
+from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
-from train.config import Experiment, experiment_named
+from train.config import Pretraining, experiment_named
 from train.export import export
 from train.loop.log import duration
 from train.loop.preemption import stop_signal
 from train.prepare import prepare
 from train.pretrain import pretrain
 from train.tasks.senses import draw_contexts
+
+MODELS = "elmo_tiny", "bert_tiny"
+"""What is pretrained: experiments of `configs/`."""
 
 SENTENCES = {
     "string": (
@@ -73,7 +74,7 @@ def quickstart(
     """Run all of it, or what is not there yet."""
     began = time.monotonic()
     drawn: dict[str, list[Float[np.ndarray, "N D"]]] = {}
-    for name, package in (("elmo_tiny", elmo_jax), ("bert_tiny", bert_jax)):
+    for name in MODELS:
         experiment = _experiment(command, experiment_named(name))
         say(f"== {name}: preparing {experiment.data.directory}")
         prepare(experiment.data, say)
@@ -84,7 +85,7 @@ def quickstart(
             if stop():
                 raise KeyboardInterrupt
             export(run, model)
-        drawn[name] = _look(name, package, model, say)
+        drawn[name] = _look(name, model, say)
         say(f"== {name}: {model} after {duration(time.monotonic() - began)}")
     labels = [word for word, sentences in SENTENCES.items() for _ in sentences]
     picture = command.directory / "contexts.png"
@@ -92,7 +93,7 @@ def quickstart(
     say(f"the contexts in two dimensions: {picture}")
 
 
-def _experiment(command: Command, experiment: Experiment) -> Experiment:
+def _experiment(command: Command, experiment: Pretraining) -> Pretraining:
     data = dataclasses.replace(
         experiment.data,
         directory=command.directory / experiment.data.directory.name,
@@ -107,23 +108,26 @@ def _experiment(command: Command, experiment: Experiment) -> Experiment:
 
 
 def _look(
-    name: str, package: ModuleType, model: Path, say: Callable[[str], None]
+    name: str, model: Path, say: Callable[[str], None]
 ) -> list[Float[np.ndarray, "N D"]]:
     """Print each context's nearest other one at every layer; return the vectors."""
-    params, tokenizer = package.load(model)
+    encoder = find_encoder(str(model))
+    params, tokenizer = encoder.load(str(model))
     sentences = [s for group in SENTENCES.values() for s in group]
     words = [word for word, group in SENTENCES.items() for _ in group]
-    split = [split_words(sentence) for sentence in sentences]
+    split = [re.findall(r"\w+|[^\w\s]", sentence) for sentence in sentences]
     places = [
         [w.lower() for w in ws].index(word)
         for ws, word in zip(split, words, strict=True)
     ]
     layers = []
     for layer in range(params.config.num_blocks + 1):
-        vectors = package.embed_words(params, tokenizer, split, str(layer))
-        layers.append(
-            np.stack([v[place] for v, place in zip(vectors, places, strict=True)])
-        )
+        embedded = encoder.stream_words(params, tokenizer, split, str(layer))
+        vectors = [
+            sentence.vectors[place]
+            for sentence, place in zip(embedded, places, strict=True)
+        ]
+        layers.append(np.stack(vectors))
     for word in SENTENCES:
         of_word = [i for i, w in enumerate(words) if w == word]
         say(f'{name}: contexts of "{word}", and the nearest other one at each layer')

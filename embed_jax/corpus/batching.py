@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from embed_jax.checks import check_at_least
+
 
 class Batch(NamedTuple):
     """Rows to be computed together.
@@ -52,9 +54,7 @@ class BatchShapes:
         Raises:
           ValueError: a field below 1.
         """
-        for name, value in dataclasses.asdict(self).items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
+        check_at_least(self, 1, "token_budget", "max_length", "row_multiple")
 
     @property
     def lengths(self) -> tuple[int, ...]:

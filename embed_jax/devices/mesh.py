@@ -21,6 +21,22 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     return Mesh(np.array(jax.devices() if devices is None else devices), ("data",))
 
 
+def local_mesh(num_devices: int | None = None) -> Mesh | None:
+    """Make a mesh over devices of this process; None where it is of one alone.
+
+    Args:
+      num_devices: the first so many of them, by default all.
+
+    Raises:
+      ValueError: this process has not so many.
+    """
+    here = jax.local_devices()
+    if num_devices is not None and not 1 <= num_devices <= len(here):
+        raise ValueError(f"--devices {num_devices}: here are {len(here)}")
+    chosen = here[:num_devices]
+    return data_mesh(chosen) if len(chosen) > 1 else None
+
+
 def shard_rows(tree: T, mesh: Mesh) -> T:
     """Spread the first axis of every array over all devices of the mesh.
 

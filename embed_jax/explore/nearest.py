@@ -5,8 +5,8 @@ python -m embed_jax.nearest vectors.h5 bank
 """
 
 import dataclasses
-import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -15,6 +15,7 @@ import tyro
 from jaxtyping import Float
 from tyro.conf import arg
 
+from embed_jax.exit_status import exit_status
 from embed_jax.store import VectorStore
 
 # Sentences read at once: some megabytes of words and vectors.
@@ -114,16 +115,22 @@ def rank_by_cosine(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     command = tyro.cli(Command, args=arguments, prog="python -m embed_jax.nearest")
-    try:
-        with VectorStore(command.store) as store:
-            occurrences, vectors = find_occurrences(store, command.word)
-        if not 1 <= command.like <= len(occurrences):
-            raise ValueError(
-                f"--like {command.like}: it occurs {len(occurrences)} times"
-            )
-    except (ValueError, OSError) as error:
-        print(f"embed_jax.nearest: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    return exit_status(
+        "embed_jax.nearest", partial(print_nearest, command), "nothing was written"
+    )
+
+
+def print_nearest(command: Command) -> None:
+    """Print the contexts of `command.word`, nearest first.
+
+    Raises:
+      ValueError: the store has sentence vectors, no such word, or not so many of them.
+      OSError: there is no such store.
+    """
+    with VectorStore(command.store) as store:
+        occurrences, vectors = find_occurrences(store, command.word)
+    if not 1 <= command.like <= len(occurrences):
+        raise ValueError(f"--like {command.like}: it occurs {len(occurrences)} times")
     query = command.like - 1
     order, cosines = rank_by_cosine(vectors, query)
     print(f"{command.word}: {len(occurrences):,} occurrences; nearest to")
@@ -132,7 +139,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{cosines[index]:.3f}  {occurrences[index].show()}")
     if len(order) > command.count:
         print(f"{cosines[order[-1]]:.3f}  {occurrences[order[-1]].show()}  (farthest)")
-    return 0
 
 
 def _sentences(store: VectorStore) -> Iterator[tuple[int, list[str]]]:

@@ -30,12 +30,12 @@ from embed_jax.export.spec import (
     PROGRAM,
     WEIGHTS,
     Exportable,
-    name_leaves,
 )
 from embed_jax.files.directory import written_whole
 from embed_jax.layers.layer_spec import parse_layer_spec
+from embed_jax.tree import name_leaves
 
-SERVE = "serve.py"
+SERVE, READER = "serve.py", "text_reader.py"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,12 +81,11 @@ def export_model(command: Command) -> None:
     encoder = find_encoder(command.model)
     params, tokenizer = encoder.load(command.model)
     width = encoder.vector_width(params, spec, "first")
-    what = encoder.exportable(params, spec, jnp.dtype(command.dtype))
+    what = encoder.export(params, tokenizer, spec, jnp.dtype(command.dtype))
     program = lower(what)
     with written_whole(
         command.output, marker=MANIFEST, overwrite=command.overwrite
     ) as directory:
-        text = {**what.text, **encoder.save_text_files(tokenizer, directory)}
         (directory / PROGRAM).write_bytes(program)
         weights = {
             name: np.asarray(leaf) for name, leaf in name_leaves(what.weights).items()
@@ -100,12 +99,13 @@ def export_model(command: Command) -> None:
             "platforms": PLATFORMS,
             "inputs": what.inputs,
             "weights": list(weights),
-            "text": text,
+            "text": dict(what.save_text(directory)),
             "jax": version("jax"),
         }
         content = json.dumps(manifest, indent=2) + "\n"
         (directory / MANIFEST).write_text(content, encoding="utf-8")
         shutil.copyfile(serve.__file__, directory / SERVE)
+        shutil.copyfile(what.reader, directory / READER)
     print(f"{command.output}: {spec}, {width} wide, for {', '.join(PLATFORMS)}")
 
 

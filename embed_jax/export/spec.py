@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an encoder hands over to be exported: a function of arrays, and its arrays."""
+"""What a family hands over to be exported: a function of arrays, and what it needs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 from jaxtyping import Array, Float
 
 PROGRAM, WEIGHTS, MANIFEST = "program.bin", "weights.npz", "manifest.json"
@@ -21,20 +21,17 @@ class Exportable(NamedTuple):
       weights: a tree of arrays.
       inputs: of each input the axes, letters or numbers, and the dtype.
       constraints: on the letters, as `jax.export.symbolic_shape` reads them.
-      text: what the serving program needs to know to make inputs of text, as JSON can
-        hold it; files that it reads besides lie in the same directory.
+      save_text: writes the files that make inputs of text into a directory, and returns
+        what else must be known for it, as JSON can hold it.
+      reader: a Python file that stands alone and is put beside the program. Its
+        `Reader(directory, text, shape_for)`, called with sentences (lists of words)
+        and the number of the first one, gives the inputs, and for each sentence the
+        positions of its words in its row, -1 for a word without one.
     """
 
     function: Callable[[Any, Mapping[str, Any]], Float[Array, "B T _"]]
     weights: Any
     inputs: Mapping[str, tuple[str, str]]
     constraints: Sequence[str]
-    text: Mapping[str, Any]
-
-
-def name_leaves(tree: Any) -> dict[str, Any]:
-    """Return the leaves by the names on the way to them, in the order of the tree."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
+    save_text: Callable[[Path], Mapping[str, Any]]
+    reader: Path

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from embed_jax.messages import one_line
+
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -35,7 +37,7 @@ def fetch_snapshot(name: str, patterns: Sequence[str]) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(patterns)))
     except Exception as error:  # the hub client raises many kinds
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
-            f"{name}: no such directory, and not to be had from the hub ({reason})"
+            f"{name}: no such directory, and not to be had from the hub "
+            f"({one_line(error)})"
         ) from error

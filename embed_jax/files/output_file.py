@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from embed_jax.files.sync import sync
+from embed_jax.files.sync import put_in_place
 
 # Bytes of a name that file systems take, less what a fresh name adds to it.
 _LONGEST_STEM = 255 - len(".01234567.new")
@@ -65,13 +65,10 @@ def open_output(path: Path) -> Iterator[IO[bytes]]:
             with suppress(FileNotFoundError):
                 os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(target)
+        put_in_place(new, target)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
-    sync(target.parent)
 
 
 def _open_fresh(target: Path) -> tuple[Path, IO[bytes]]:

@@ -17,6 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from embed_jax.files.finite import check_finite
+from embed_jax.messages import first_line
+from embed_jax.tree import nest
+
 EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, FIGURES = (
     "experiment.json",
     "model",
@@ -24,8 +28,6 @@ EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, FIGURES = (
     "params",
     "metrics",
 )
-SEPARATOR = "."
-"""Between the names on the way to a leaf, as `encoder.layer_0.mlp.up.kernel`."""
 
 # How often to look again where a checkpoint was removed while it was read.
 _TRIES = 5
@@ -87,7 +89,7 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
       The tree of weights, NumPy, and its step.
 
     Raises:
-      ValueError: there is no such checkpoint, or it is damaged.
+      ValueError: there is no such checkpoint, it is damaged, or a weight is no number.
     """
     for attempt in range(_TRIES):
         steps = saved_steps(path)
@@ -99,15 +101,18 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
             raise ValueError(f"{path} has no checkpoint of step {chosen}, only {held}")
         source = path / CHECKPOINTS / str(chosen) / PARAMS
         try:
-            return _nest(_restore(source)), chosen
+            named = _restore(source)
         except Exception as error:
             # Removed in the meantime, as old checkpoints are, or else damaged.
             if source.is_dir() or attempt == _TRIES - 1:
-                first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise ValueError(
-                    f"{source} is damaged: {first}; load another step, or remove it "
-                    "and let the run write it again"
+                    f"{source} is damaged: {first_line(error)}; load another step, "
+                    "or remove it and let the run write it again"
                 ) from error
+            continue
+        for name, values in named.items():
+            check_finite(values, name, str(source))
+        return nest(named), chosen
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -120,14 +125,3 @@ def _restore(source: Path) -> dict[str, np.ndarray]:
     names = handler.metadata(path).tree
     arguments = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
     return handler.restore(path, args=ocp.args.PyTreeRestore(restore_args=arguments))
-
-
-def _nest(named: dict[str, np.ndarray]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for name, leaf in named.items():
-        *above, last = name.split(SEPARATOR)
-        branch = tree
-        for part in above:
-            branch = branch.setdefault(part, {})
-        branch[last] = leaf
-    return tree

@@ -8,6 +8,8 @@ from typing import Annotated, NamedTuple
 import jax
 from tyro.conf import arg
 
+from embed_jax.hosts.clusters import Job, find_job
+
 # A process that is gone is missed after so long; the others then stop.
 HEARTBEAT_SECONDS = 30
 # So long a process that has ended waits for the others to end.
@@ -36,7 +38,8 @@ class Processes:
 
     coordinator: Annotated[str | None, arg(metavar="HOST:PORT")] = None
     """Where process 0 listens for the others; "auto" asks Slurm, Open MPI, Kubernetes
-    or the Cloud TPU metadata, which know the other two as well."""
+    or the Cloud TPU metadata, which know the other two as well (an indexed job of
+    Kubernetes may need to be told how many there are)."""
     num_processes: int | None = None
     """How many there are, this one included."""
     process_id: int | None = None
@@ -90,7 +93,15 @@ class Processes:
         """
         coordinator, number, index = self._given()
         if coordinator == "auto" and (number is None or index is None):
-            number, index = _ask_cluster()
+            job = find_job()
+            if job is None:
+                raise ValueError(
+                    "--coordinator auto: this is no cluster that jax knows; give "
+                    "--num-processes and --process-id"
+                )
+            _leave_one_device(job)
+            number = number if job.num_processes is None else job.num_processes
+            index = job.process_id
         if number is None and index is None:
             return Place(0, 1)
         if number is None or index is None:
@@ -119,25 +130,11 @@ def _check_index(index: int, number: int) -> None:
         raise ValueError(f"--process-id {index} is not one of 0 to {number - 1}")
 
 
-def _ask_cluster() -> tuple[int, int]:
-    """How many processes there are and which this is, by what jax knows of clusters."""
-    # The public function that asks would also wait for all processes.
-    from jax._src.clusters import ClusterEnv
-
-    # With an address given, none is looked for.
-    _, number, index, devices = ClusterEnv.auto_detect_unset_distributed_params(
-        "", None, None, None, None, None
-    )
-    if number is None or index is None:
-        raise ValueError(
-            "--coordinator auto: this is no cluster that jax knows; give "
-            "--num-processes and --process-id"
-        )
-    if devices is not None:
-        visible = ",".join(map(str, devices))
-        jax.config.update("jax_cuda_visible_devices", visible)
-        jax.config.update("jax_rocm_visible_devices", visible)
-    return number, index
+def _leave_one_device(job: Job) -> None:
+    """Make one device visible where the processes of a host share its devices."""
+    if job.local_id is not None:
+        jax.config.update("jax_cuda_visible_devices", str(job.local_id))
+        jax.config.update("jax_rocm_visible_devices", str(job.local_id))
 
 
 def _number(value: int | None, variable: str) -> int | None:

@@ -7,8 +7,50 @@ from collections.abc import Mapping, Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from embed_jax.layers.layer_spec import LayerSpec
+from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
 from embed_jax.layers.scalar_mix import ScalarMix, mix_layers, normalise_layer
+
+Mix = ScalarMix | tuple[ScalarMix, ...] | None
+"""Of one spec: that of its one mix term, or one a mix term in order."""
+Specs = str | LayerSpec | tuple[str | LayerSpec, ...]
+"""One spec, or several whose results come from one run."""
+
+
+def pair_mixes(
+    layer_spec: Specs, mix: Mix | tuple[Mix, ...]
+) -> tuple[tuple[LayerSpec, ...], tuple[Mix, ...]]:
+    """Return the specs and the mix of each, be it one spec or several.
+
+    Raises:
+      ValueError: a malformed spec, or mixes that are not as many as the specs.
+
+    Example:
+      >>> pair_mixes("last", None)[1], pair_mixes(("last", "first"), None)[1]
+      ((None,), (None, None))
+    """
+    if not isinstance(layer_spec, tuple):
+        return (parse_layer_spec(layer_spec),), (mix,)  # pyright: ignore
+    specs = tuple(map(parse_layer_spec, layer_spec))
+    mixes = (None,) * len(specs) if mix is None else mix
+    if not isinstance(mixes, tuple) or len(mixes) != len(specs):
+        raise ValueError(f"{len(specs)} specs need a tuple of {len(specs)} mixes")
+    return specs, mixes  # pyright: ignore[reportReturnType]
+
+
+def select_each(
+    layers: Sequence[Float[Array, "B T D"]],
+    specs: Sequence[LayerSpec],
+    mixes: Sequence[Mix],
+    num_blocks: int,
+    mask: Bool[Array, "B T"],
+    norm_over: str = "batch",
+) -> tuple[Float[Array, "B T _"], ...]:
+    """Do what `select_layers` does for each spec; `layers` begins with layer 0."""
+    found = dict(enumerate(layers))
+    return tuple(
+        select_layers(found, spec, num_blocks, mask, mix, norm_over)
+        for spec, mix in zip(specs, mixes, strict=True)
+    )
 
 
 def select_layers(

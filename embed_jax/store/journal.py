@@ -2,7 +2,6 @@
 """What a store is, how much of it there is, and the small file that says so."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from embed_jax.files.sync import sync
+from embed_jax.files.sync import put_in_place
 from embed_jax.store.layout import FORMAT, OFFSET, STORED_DTYPES
 
 
@@ -61,13 +60,12 @@ def parse_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def write_journal(partial: Path, journal: Journal) -> None:
     """Replace the journal of a partial store, atomically and for good."""
+    # Not `open_output`: the folder is ours and locked, and a name that is known is one
+    # that the next run can remove after a kill.
     new = partial / "journal.new"
     with new.open("w", encoding="utf-8") as file:
         json.dump({"format": FORMAT} | asdict(journal), file)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(partial / "journal.json")
-    sync(partial)
+    put_in_place(new, partial / "journal.json")
 
 
 def read_journal(partial: Path) -> Journal | None:

@@ -73,6 +73,18 @@ def remove_partial(partial: Path) -> None:
     remove_locked(partial)
 
 
+def remove_left(partial: Path) -> None:
+    """Remove what a kill left of a store that it had finished, unless it is in use.
+
+    A folder with a journal is of a store that is being written anew, and stays; so does
+    one without a lock, which is not ours.
+    """
+    if (partial / "lock").exists():
+        with suppress(BlockingIOError), lock_folder(partial):
+            if not (partial / "journal.json").exists():
+                remove_partial(partial)
+
+
 def remove_locked(folder: Path) -> None:
     """Remove a folder that holds nothing any more but the lock of this process."""
     (folder / "lock").unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from typing import IO, Any, Literal, NamedTuple
 import h5py
 
 from embed_jax.files.output_file import meant_by
-from embed_jax.files.sync import sync
+from embed_jax.files.sync import put_in_place
 from embed_jax.store.checked import (
     ListedPart,
     listed_parts,
@@ -37,6 +37,7 @@ from embed_jax.store.partial import (
     lock_folder,
     partial_of,
     parts_of,
+    remove_left,
     remove_locked,
     remove_partial,
 )
@@ -212,8 +213,8 @@ class PartedStore:
             # Whoever finished it may have been killed before he had tidied up.
             with self._lock():
                 self._tidy()
-        # A StoreWriter has its own word for a file that is whole.
-        self.is_finished = self.count > 1 or bool(_listed_in(self.path))
+        remove_left(partial_of(self.path))
+        self.is_finished = True
 
     def _meet_unfinished(self) -> None:
         """Go on with an unfinished run, throw it away, or refuse to mix with it."""
@@ -321,16 +322,15 @@ class PartedStore:
             num_rows=sum(part.num_rows for part in parts),
             num_bytes=sum(part.num_bytes for part in parts),
         )
-        # Should the file system not lock, two who write it still do not meet.
+        # Not `open_output`: after a kill the next run must know what to remove. Should
+        # the file system not lock, two who write it still do not meet.
         new = self._folder / f"{socket.gethostname()}-{os.getpid()}{_NEW}"
         try:
             write_index(new, self.path.parent, whole, parts)
-            sync(new)
-            new.replace(self.path)
+            put_in_place(new, self.path)
         except BaseException:
             new.unlink(missing_ok=True)
             raise
-        sync(self.path.parent)
 
     def _tidy(self) -> None:
         """Remove what the finished store does not consist of, unless it is in use."""

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float
 
 from embed_jax.files.output_file import meant_by
-from embed_jax.files.sync import sync
+from embed_jax.files.sync import put_in_place
 from embed_jax.store.build import build_file
 from embed_jax.store.checked import open_store
 from embed_jax.store.journal import (
@@ -301,16 +301,16 @@ class StoreWriter:
         self._last_commit = time.monotonic()
 
     def _publish(self) -> None:
+        # Not `open_output`: after a kill the next run must know what to remove, and
+        # HDF5 writes to paths only.
         finished = self._partial / "finished.h5"
         try:
             build_file(self._partial, finished, self._committed, self._compression)
-            sync(finished)
-            finished.replace(self.path)
+            put_in_place(finished, self.path)
         except BaseException:
             # Where the disk is full, this is what fills it.
             finished.unlink(missing_ok=True)
             raise
-        sync(self.path.parent)
 
     def _release(self) -> None:
         for file in self._files.values():

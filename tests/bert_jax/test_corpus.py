@@ -379,7 +379,7 @@ def test_reading_is_lazy():
     stream.close()
     # Chunks of seven tokens and one a sentence: one being embedded, one waiting, one
     # being tokenised.
-    assert read < 4 * corpus.CHUNK_BATCHES * 1024 / 8
+    assert read < 4 * corpus.CORPUS.chunk_batches * 1024 / 8
 
 
 def test_an_error_while_reading_arrives_after_what_came_before():

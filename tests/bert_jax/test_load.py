@@ -22,6 +22,7 @@ import bert_jax
 from bert_jax import BertConfig
 from embed_jax.devices.mesh import data_mesh, replicate
 from tests.bert_jax.words import WORDS, make_tokenizer
+from tests.families import family_of
 
 CONFIG = BertConfig(
     vocab_size=len(WORDS) + 2,
@@ -872,11 +873,16 @@ def test_heads_that_would_not_come_back_are_not_saved(heads, message, tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
-def test_recognises(tensors, tmp_path):
-    assert bert_jax.recognises(write(tmp_path / "bert", tensors))
+def test_claims(tensors, tmp_path):
+    assert family_of(write(tmp_path / "bert", tensors)) == "bert"
     roberta = write(tmp_path / "roberta", tensors, model_type="roberta")
-    assert not bert_jax.recognises(roberta)
-    assert not bert_jax.recognises(tmp_path)
-    assert not bert_jax.recognises(tmp_path / "absent")
-    assert bert_jax.recognises("someone/some-bert")
-    assert not bert_jax.recognises("no/such/model")
+    assert family_of(roberta) != "bert"
+    assert family_of(tmp_path) != "bert"
+    assert family_of(tmp_path / "absent") != "bert"
+    # Before there were model types.
+    early = write(tmp_path / "early", tensors)
+    settings = json.loads((early / "config.json").read_text())
+    del settings["model_type"]
+    (early / "config.json").write_text(json.dumps(settings))
+    assert family_of(early) == "bert"
+    assert family_of("no/such/model") != "bert"

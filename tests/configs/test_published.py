@@ -18,12 +18,14 @@ import bert_jax
 import elmo_jax
 from bert_jax.config import BertConfig
 from elmo_jax.config import CharCnnConfig, ElmoConfig
-from train.config import BilmPretraining, LongerRows, config_names
+from train.config import config_names
 from train.families.bert.batches import EVALUATION_RATE, MaskedLmConfig
+from train.families.bert.config import LongerRows
+from train.families.bert.setup import heads_of
+from train.families.elmo.config import BilmPretraining
 from train.families.elmo.finetuned import DROPOUT_RATE
 from train.loop.optimizer import Adagrad, BertAdam, Lamb
-from train.loop.phases import make_phased_optimizer, phases_of
-from train.objectives.build import heads_of
+from train.loop.phases import make_phased_optimizer
 
 Numbers = dict[str, Any]
 WIKIPEDIA, BILLION_WORDS = "wikipedia/20230601.en", "lm1b"
@@ -510,6 +512,6 @@ def test_a_tenth_or_so_of_the_steps_reads_longer_rows(name: str, rows: list[tupl
             phase.experiment.batch_size,
             phase.experiment.objective.length,
         )
-        for phase in phases_of(config_named(name))
+        for phase in config_named(name).phases()
     ]
     assert found == rows

@@ -475,7 +475,7 @@ def test_reading_is_lazy():
         next(stream)
     stream.close()
     # Chunks of at most 512 words: one being computed, one waiting, one being read.
-    assert num_read < 4 * corpus.CHUNK_BATCHES * 64 / 8
+    assert num_read < 4 * corpus.CORPUS.chunk_batches * 64 / 8
 
 
 def test_an_error_while_reading_arrives():

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import bert_jax
 import elmo_jax
 from elmo_jax.lstm import LstmState
+from embed_jax.encoder import find_encoder
 from tests.elmo_jax.published_model import (
     KINDS,
     OPTIONS,
@@ -31,6 +31,7 @@ from tests.elmo_jax.published_model import (
     write_model,
 )
 from tests.elmo_jax.refusal import refused
+from tests.families import family_of
 
 TOKENS = KINDS["words"]
 
@@ -573,32 +574,38 @@ def test_a_tokeniser_of_another_model_is_not_saved(tmp_path):
 # Recognising
 
 
-def test_recognises(tmp_path):
+def test_claims(tmp_path):
     path = write_model(tmp_path / "elmo", OPTIONS, prefix="some_")
     (path / "some_weights.hdf5").write_bytes(b"not even read")
-    assert elmo_jax.recognises(path)
-    assert elmo_jax.recognises(str(path))
-    assert elmo_jax.recognises(path / "some_options.json")
+    assert family_of(path) == "elmo"
+    assert family_of(str(path)) == "elmo"
+    assert family_of(path / "some_options.json") == "elmo"
     for other in (path / "some_weights.hdf5", path / "vocab.txt", tmp_path):
-        assert not elmo_jax.recognises(other)
-    assert not elmo_jax.recognises(tmp_path / "absent")
-    assert not elmo_jax.recognises(tmp_path / "absent/options.json")
-    assert not elmo_jax.recognises("someone/some-elmo")
-    assert not bert_jax.recognises(path)
+        assert family_of(other) != "elmo"
+    assert family_of(tmp_path / "absent") != "elmo"
+    assert family_of(tmp_path / "absent/options.json") != "elmo"
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", "[" * 100_000, '"lstm"', "\xff"])
-def test_options_of_something_else_are_not_recognised(content, tmp_path):
+@pytest.mark.parametrize("content", ["[]", "{}", '"lstm"'])
+def test_options_of_something_else_are_not_claimed(content, tmp_path):
+    (tmp_path / "options.json").write_text(content)
+    for path in (tmp_path, tmp_path / "options.json"):
+        with pytest.raises(ValueError, match="not a model that is known here"):
+            find_encoder(path)
+
+
+@pytest.mark.parametrize("content", ["{", "[" * 100_000, "\xff"])
+def test_damaged_options_are_named(content, tmp_path):
     (tmp_path / "options.json").write_bytes(content.encode("latin-1"))
-    assert not elmo_jax.recognises(tmp_path)
-    assert not elmo_jax.recognises(tmp_path / "options.json")
+    for path in (tmp_path, tmp_path / "options.json"):
+        with pytest.raises(ValueError, match=r"options\.json .* but is damaged"):
+            find_encoder(path)
 
 
-def test_bert_is_not_recognised(tmp_path):
+def test_a_bert_is_not_claimed(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     (tmp_path / "tf_model.h5").write_bytes(b"")
-    assert bert_jax.recognises(tmp_path)
-    assert not elmo_jax.recognises(tmp_path)
+    assert family_of(tmp_path) == "bert"
 
 
 def test_the_same_bytes_come_back_through_every_form(tmp_path):

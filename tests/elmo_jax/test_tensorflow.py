@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import bert_jax
 import elmo_jax
 from elmo_jax.options import read_options
 from elmo_jax.weights import published_name
 from tests.elmo_jax.published_model import assert_same_tensors, read_hdf5
 from tests.elmo_jax.refusal import refused
+from tests.families import family_of
 from tests.oracles import bilm
 
 FIXTURE = Path(__file__).parents[1] / "fixtures/bilm_tf_tiny"
@@ -81,7 +81,7 @@ def test_every_way_to_name_it(fixture, tmp_path):
     folder, prefix = fixture
     bias = elmo_jax.load(folder)[0].encoder["backward_0"]["bias"]
     for path in (folder / prefix, folder / f"{prefix}.index", folder / "options.json"):
-        assert elmo_jax.recognises(path)
+        assert family_of(path) == "elmo"
         params, _ = elmo_jax.load(str(path))
         np.testing.assert_array_equal(params.encoder["backward_0"]["bias"], bias)
     shutil.copy(folder / "options.json", tmp_path)
@@ -89,12 +89,12 @@ def test_every_way_to_name_it(fixture, tmp_path):
     for suffix in ("", ".index"):
         params, _ = elmo_jax.load(tmp_path, weights=folder / f"{prefix}{suffix}")
         np.testing.assert_array_equal(params.encoder["backward_0"]["bias"], bias)
-    assert elmo_jax.recognises(folder)
-    assert not bert_jax.recognises(folder)
-    assert not bert_jax.recognises(folder / prefix)
+    assert family_of(folder) == "elmo"
+    assert family_of(folder) != "bert"
+    assert family_of(folder / prefix) != "bert"
     bert = FIXTURE.with_name("google_bert_tiny")
-    assert not elmo_jax.recognises(bert)
-    assert not elmo_jax.recognises(bert / "bert_model.ckpt")
+    assert family_of(bert) != "elmo"
+    assert family_of(bert / "bert_model.ckpt") != "elmo"
 
 
 def copy_run(path: Path, *steps: int) -> Path:

@@ -1,23 +1,152 @@
-# SPDX-License-Identifier: Apache-2.0
-"""The encoder of a model is found without naming any."""
+"""The family of a model is found without naming any, on disk and on the hub."""
 
+import importlib.metadata
+import json
+import shutil
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-import bert_jax
-from embed_jax.encoder import Encoder, find_encoder
+import embed_jax
+from embed_jax.encoder import GROUP, Encoder, encoder_named, find_encoder
+from tests import toy_family
+from tests.train.tiny_models import save_bert, save_elmo
+
+MODELS = {
+    "bert": save_bert,
+    "elmo": save_elmo,
+    "toy": lambda path: toy_family.save(
+        path, toy_family.init_params(toy_family.ToyConfig())
+    ),
+}
 
 
-def test_bert_is_registered_and_offers_what_the_command_needs(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    assert find_encoder(str(tmp_path)) is bert_jax
-    assert isinstance(bert_jax, Encoder)
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """A hub of `models/NAME` in the test's folder; gives what was fetched from it."""
+    fetched: list[str] = []
+
+    def snapshot_download(name: str, allow_patterns: list[str]) -> str:
+        source, target = tmp_path / "hub" / name, tmp_path / "cache" / name
+        if not source.is_dir():
+            raise OSError(f"there is no {name}")
+        target.mkdir(parents=True, exist_ok=True)
+        for file in source.iterdir():
+            if any(fnmatch(file.name, pattern) for pattern in allow_patterns):
+                fetched.append(file.name)
+                shutil.copy(file, target)
+        return str(target)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    return fetched
 
 
-def test_what_looks_like_a_hub_id_may_be_one():
-    assert find_encoder("google-bert/bert-base-cased") is bert_jax
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.usefixtures("toy_registered")
+def test_a_family_is_found_on_disk_and_loads(name: str, tmp_path: Path):
+    path = MODELS[name](tmp_path / "model")
+    encoder = find_encoder(path)
+    assert isinstance(encoder, Encoder)
+    assert encoder.name == name
+    params, tokenizer = embed_jax.load(path)
+    (vectors,) = encoder.corpus.embed_words(params, tokenizer, [["we", "sat"]])
+    assert vectors.shape == (2, params.config.layer_dim)
 
 
-def test_other_models_are_refused_by_name(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "roberta"}')
-    with pytest.raises(ValueError, match=r"not a model that is known here .*bert"):
-        find_encoder(str(tmp_path))
+@pytest.mark.parametrize(
+    ("name", "looked_at"),
+    [("bert", "config.json"), ("elmo", "options.json"), ("toy", "config.json")],
+)
+@pytest.mark.usefixtures("toy_registered")
+def test_a_model_of_the_hub_is_looked_at_and_not_guessed(
+    name: str, looked_at: str, tmp_path: Path, hub: list[str]
+):
+    """Though bert is asked first, and every one looks like its name."""
+    MODELS[name](tmp_path / "hub/someone/model")
+    assert find_encoder("someone/model").name == name
+    assert hub == [looked_at]
+    params, _ = embed_jax.load("someone/model")
+    assert params.config.num_blocks
+
+
+@pytest.mark.parametrize("model_type", ["roberta", "electra", "my_encoder"])
+def test_what_nobody_reads_is_refused_by_its_model_type(
+    model_type: str, tmp_path: Path, hub: list[str]
+):
+    for folder in (tmp_path / "model", tmp_path / "hub/someone/model"):
+        folder.mkdir(parents=True)
+        settings = {"model_type": model_type, "distilled_from": "bert"}
+        (folder / "config.json").write_text(json.dumps(settings))
+    for path in (tmp_path / "model", "someone/model"):
+        with pytest.raises(ValueError, match=rf"reads model type '{model_type}'.*bert"):
+            find_encoder(path)
+
+
+def test_a_name_that_the_hub_lacks_is_no_model(hub: list[str]):
+    with pytest.raises(ValueError, match="typo: no such directory, and not to be had"):
+        find_encoder("typo")
+
+
+def test_a_directory_of_something_else_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"not a model .* it has no config\.json"):
+        find_encoder(tmp_path)
+    (tmp_path / "config.json").write_text('{"name": "bert"}')
+    with pytest.raises(ValueError, match=r"config\.json names no model_type"):
+        find_encoder(tmp_path)
+
+
+def test_a_damaged_configuration_is_named(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"')
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+        find_encoder(tmp_path)
+
+
+def test_one_family_may_read_several_model_types(monkeypatch: pytest.MonkeyPatch):
+    entry = importlib.metadata.EntryPoint("bort", "bert_jax:ENCODER", GROUP)
+    monkeypatch.setattr(
+        importlib.metadata,
+        "entry_points",
+        lambda group: importlib.metadata.EntryPoints([entry]),
+    )
+    assert encoder_named("bort", "config.json").name == "bert"
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.usefixtures("toy_registered")
+def test_weights_that_are_no_numbers_are_refused(name: str, tmp_path: Path):
+    path = MODELS[name](tmp_path / "model")
+    spoil(Path(path))
+    with pytest.raises(ValueError, match="holds values that are not finite"):
+        embed_jax.load(path)
+
+
+def spoil(path: Path) -> None:
+    """Write NaN into the first tensor of a model."""
+    import h5py
+    from safetensors.numpy import load_file, save_file
+
+    for file in path.iterdir():
+        if file.suffix == ".safetensors":
+            tensors = load_file(file)
+            next(iter(tensors.values())).flat[0] = np.nan
+            save_file(tensors, file, {"format": "pt"})
+        elif file.suffix == ".npy":
+            table = np.load(file)
+            table.flat[0] = np.nan
+            np.save(file, table)
+        elif file.suffix == ".hdf5":
+            with h5py.File(file, "r+") as opened:
+                node = opened
+                while isinstance(node, h5py.Group):
+                    node = next(iter(node.values()))
+                node[...] = np.nan
+
+
+def test_what_users_type_is_there():
+    assert set(embed_jax.__all__) <= set(dir(embed_jax))
+    for name in embed_jax.__all__:
+        assert getattr(embed_jax, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        embed_jax.nothing  # noqa: B018

@@ -165,7 +165,7 @@ def test_killed_at_random_moments(model, tmp_path):
         (["--layers", "3"], "0..2"),
         (["--words", "frist"], "one of first"),
         (["--words", "first", "--sentences", "cls"], "not both"),
-        (["--context", "-1"], "--context"),
+        (["--context", "-1"], "context is a number of pieces, 0 or more"),
         (["--max-length", "99"], "max_length 99"),
         (["--token-budget", "0"], "token_budget"),
         (["--devices", "9"], "here are 8"),
@@ -189,7 +189,7 @@ def test_a_wrong_option_is_one_line(
 def test_a_wrong_path_is_one_line(model, corpus, tmp_path, capsys):
     output = tmp_path / "vectors.h5"
     for arguments, message in [
-        ((tmp_path / "no" / "such" / "model", corpus, output), "not a model"),
+        ((tmp_path / "no/such/model", corpus, output), "model: no such directory"),
         ((corpus, corpus, output), "not a model"),
         ((model, tmp_path / "no.txt", output), "no.txt"),
         ((model, corpus, tmp_path / "no" / "vectors.h5"), "no such directory"),

@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 
 import bert_jax
+import bert_jax.text_reader
 import elmo_jax
+import elmo_jax.text_reader
 from embed_jax.export import __main__ as export
 from embed_jax.export.serve import Served
 from tests.train.tiny_models import PIECES, save_bert, save_elmo
 
 SENTENCES = [["the", "river", "banks"], ["we"], ["money", "sat", "of", "a", "river"]]
 SPEC = "concat(last,embeddings),mean(all)"
+READERS = {"bert": bert_jax.text_reader.Reader, "elmo": elmo_jax.text_reader.Reader}
 
 ALONE = """
 import json, sys
@@ -77,7 +80,7 @@ def test_text_is_read_as_the_model_reads_it(kind: str, tmp_path: Path):
     package = {"bert": bert_jax, "elmo": elmo_jax}[kind]
     params, tokenizer = package.load(model)
     sentences = [*SENTENCES, [], ["Überfluß", "a" * 80, "<S>", "\u200b"]]
-    served = Served(tmp_path / "artefact")
+    served = Served(tmp_path / "artefact", READERS[kind])
     expected = package.embed_words(params, tokenizer, sentences, SPEC)
     for ours, theirs in zip(served.embed(sentences), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
@@ -95,7 +98,7 @@ def test_a_word_table_is_read_too(tmp_path: Path, counts: tuple[int, ...]):
     tokenizer = elmo_jax.ElmoTokenizer(config, vocabulary)
     elmo_jax.save(tmp_path / "model", params, tokenizer)
     assert run_export(str(tmp_path / "model"), tmp_path / "artefact") == 0
-    served = Served(tmp_path / "artefact")
+    served = Served(tmp_path / "artefact", READERS["elmo"])
     expected = elmo_jax.embed_words(params, tokenizer, SENTENCES, SPEC)
     for ours, theirs in zip(served.embed(SENTENCES), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
@@ -188,7 +191,11 @@ def test_what_serving_refuses(
     model = make("bert", tmp_path)
     assert run_export(model, tmp_path / "artefact") == 0
     with pytest.raises(ValueError, match="sentence 1 has 72 tokens"):
-        Served(tmp_path / "artefact").embed([["we"], ["we"] * 70])
+        Served(tmp_path / "artefact", READERS["bert"]).embed([["we"], ["we"] * 70])
+    with pytest.raises(
+        ValueError, match=r"text_reader\.py is missing; .* pass reader="
+    ):
+        Served(tmp_path / "artefact").embed([["we"]])
     # The program beside it reads some lines at a time, and counts them all.
     lines = "we\n" * 40 + "we " * 70
     monkeypatch.setattr(sys, "stdin", io.StringIO(lines))

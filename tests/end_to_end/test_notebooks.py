@@ -5,9 +5,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-import bert_jax
-import elmo_jax
 from tests.conftest import REPOSITORY
+from tests.families import family_of
 from train import quickstart
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
@@ -32,8 +31,8 @@ def test_the_quickstart_and_the_notebooks_run(tmp_path, monkeypatch, capfd):
     said = capfd.readouterr().out
     assert 'contexts of "string"' in said
     assert (folder / "contexts.png").read_bytes().startswith(b"\x89PNG")
-    assert bert_jax.recognises(folder / "bert_tiny")
-    assert elmo_jax.recognises(folder / "elmo_tiny")
+    assert family_of(folder / "bert_tiny") == "bert"
+    assert family_of(folder / "elmo_tiny") == "elmo"
     # What is there is not made again.
     assert quickstart.main(["--directory", str(folder), "--steps", "40"]) == 0
     assert "pretraining" not in capfd.readouterr().out

@@ -50,9 +50,9 @@ PAGES = sorted(
 README = REPOSITORY / "README.md"
 RUN_BY_CI = ("main", "serve", "test")
 OF_SPHINX = ("{toctree}", "{eval-rst}")
-OURS = ("bert_jax", "benchmarks", "elmo_jax", "embed_jax", "train")
-# A model that test machines have, by the name that pages give it.
-MODEL = "quickstart/all-MiniLM-L6-v2"
+OURS = ("bert_jax", "benchmarks", "elmo_jax", "embed_jax", "tests", "train")
+# An id of the hub, which is a folder where pages are run.
+MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 # Without a parser of options; the words after them are names of configurations.
 TAKES_CONFIGS = {"benchmarks.fsdp_memory"}
 # Written by a command of ours, from a file that is here.
@@ -124,9 +124,6 @@ def test_readme_has_a_program_and_what_ci_runs():
     assert programs_of(README)
     named = [block for block in read_blocks(README) if block.info.startswith("sh ")]
     assert sorted(block.info for block in named) == [f"sh {n}" for n in RUN_BY_CI]
-    for block in named:
-        # .ci/run reads from the first line to the last, and one line is easily copied.
-        assert len(block.text.splitlines()) == 1
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -262,6 +259,8 @@ def test_files_that_pages_name_exist():
     ours = re.compile(rf"`((?:{'|'.join(folders)})/[\w/.-]+\.(?:py|md|ipynb|json))`")
     for page in PAGES:
         for name in ours.findall(page.read_text(encoding="utf-8")):
+            if "yours" in name:
+                continue
             # Or beside the page: tests/README.md leaves its own folder out.
             places = (REPOSITORY / name, page.parent / name)
             assert any(map(Path.exists, places)), f"{name_of(page)}: {name}"

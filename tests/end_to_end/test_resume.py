@@ -93,6 +93,10 @@ def test_speed_may_be_another_when_a_run_goes_on(stopped, kind):
     with VectorStore(stopped[kind] / "vectors.h5") as store:
         for ours, theirs in zip(store, expected, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+    # There is nothing left to do, as of a store in parts.
+    again = embed(kind, stopped[kind], "--resume")
+    assert again.status == 0, again.refusal
+    assert again.printed == "vectors.h5 is complete already\n"
     # A finished store is that of one run too.
     refused = embed(kind, stopped[kind], "--resume", "--words", "last")
     assert refused.status == 2

@@ -236,6 +236,7 @@ class Planning(Directories):
             patch.setattr("train.planning.abstract.kept_bytes_of", lambda *_: 0)
             patch.setattr(CompiledStep, "__init__", lambda *_: None)
             patch.setattr(CompiledStep, "compile", compile)
+            path.with_name("taken.json").write_text("mine", encoding="utf-8")
             line = [config, "--topology", "v5e:4x4", *small(config), *given]
             text, error = call(train.plan.main, line)
         return Seen(

@@ -25,17 +25,20 @@ import pytest
 
 import bert_jax
 import elmo_jax
+import train.config
 import train.families.bert.objective
 import train.families.elmo.objective
 import train.pretrain
 from embed_jax.files.run_directory import EXPERIMENT, MODEL, saved_steps
 from tests.train.experiments import write_corpus
-from train.config import Experiment, NoOptions, read_command
-from train.data.config import PieceData, WordData, describe, fingerprint
+from train.config import NoOptions, read_command
+from train.data.config import describe, fingerprint
 from train.data.prepared import Prepared
 from train.data.sources import TextSource
 from train.families.bert.batches import MaskedLmBatches
+from train.families.bert.data import PieceData
 from train.families.elmo.batches import BilmBatches
+from train.families.elmo.data import WordData
 from train.loop.checkpoint import Checkpoints
 from train.loop.compiled import CompiledStep
 from train.loop.log import read_metrics
@@ -145,7 +148,7 @@ class Corpora:
         return directory
 
 
-def save_model(experiment: Experiment, path: Path) -> None:
+def save_model(experiment: train.config.Pretraining, path: Path) -> None:
     """Write a model of a configuration's shape whose weights are all the same."""
     package = {"elmo": elmo_jax, "bert": bert_jax}[experiment.kind]
     init = package.init_params
@@ -309,9 +312,9 @@ class Run:
         patch.setattr(jax.distributed, "initialize", joined)
         for package in (bert_jax, elmo_jax):
             patch.setattr(package, "init_params", self._shapes(package.init_params))
-        for module, shape in (("bilm", (2, 2)), ("masked_lm", (4, 2))):
-            objective = getattr(train.objectives, module)
-            patch.setattr(objective, "measure_batch", self._measured(shape))
+        for family, shape in (("elmo", (2, 2)), ("bert", (4, 2))):
+            measured = f"train.families.{family}.objective.measure_batch"
+            patch.setattr(measured, self._measured(shape))
 
     def _write_nothing(self, patch: pytest.MonkeyPatch) -> None:
         """Note of which steps there would be a checkpoint."""

@@ -29,6 +29,7 @@ OPTIONS = {
     "--ignore-case": Option("--no-ignore-case", "lines", to=[1, 3, 5, 6, 8]),
     "--split": Option("--split", "shown"),
     "--compute": Option("--compute bfloat16", "page", "--output page.html"),
+    "--devices": Option("--devices 2", "devices", to=2),
     "--overwrite": Option("--overwrite", "again", "--output page.html", to=0),
 }
 
@@ -43,7 +44,8 @@ def observers(tmp_path_factory):
         model = save_model(kind, folder / kind)
 
         def look(arguments: list[str], folder: Path):
-            line = [model, str(corpus), "--word", "bank", *arguments]
+            one = [] if "--devices" in arguments else ["--devices", "1"]
+            line = [model, str(corpus), "--word", "bank", *one, *arguments]
             ran = run(main, line, folder)
             assert ran.status == 0, ran.refusal
             files = sorted(path.name for path in folder.iterdir())
@@ -51,6 +53,7 @@ def observers(tmp_path_factory):
             return Seen(
                 **read(ran.printed),
                 files=files,
+                devices=ran.devices,
                 page=page.read_text(encoding="utf-8") if files else None,
                 again=lambda: run(main, line, folder).status,
             )

@@ -30,6 +30,7 @@ COMMAND = {
     "--layers": Option("--layers mean(all)", "layers", "--for embed", ["mean(all)"]),
     "--largest": Option("--largest", "num_plans", to=2),
     "--output": Option("--output plan.json", "files", to=["plan.json"]),
+    "--overwrite": Option("--overwrite", "error", "--output ../taken.json", to=""),
 }
 EVERY = {
     "--batch-size": Option("--batch-size 16", ("shapes", "text")),
@@ -119,6 +120,24 @@ def test_every_option_has_an_entry(config: str) -> None:
 @pytest.mark.parametrize(("config", "name"), CASES)
 def test_an_option_changes_what_it_says(planning, config: str, name: str) -> None:
     check_option(TRIED[config][name], functools.partial(planning.observe, config))
+
+
+@pytest.mark.usefixtures("sigterm_as_before")
+def test_an_output_is_refused_before_anything_is_compiled(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    def compiled(name: str) -> None:
+        pytest.fail("a topology was asked for")
+
+    monkeypatch.setattr("train.plan.topology_devices", compiled)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.json").write_text("mine", encoding="utf-8")
+    line = ["elmo_tiny", "--topology", "v5e:4x4", "--output"]
+    assert main([*line, "plan.json"]) == 2
+    assert "plan.json exists; --overwrite replaces it" in capsys.readouterr().err
+    assert (tmp_path / "plan.json").read_text(encoding="utf-8") == "mine"
+    assert main([*line, "nowhere/plan.json"]) == 2
+    assert "nowhere: no such directory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("config", ["elmo_tiny", "elmo_original", "bert_large_lamb"])

@@ -18,10 +18,13 @@ from bert_jax.config import BertConfig
 from elmo_jax.config import CharCnnConfig, ElmoConfig
 from embed_jax.devices.mesh import data_mesh
 from embed_jax.files.run_directory import CHECKPOINTS, read_weights, saved_steps
-from train.config import BilmPretraining, Experiment, MaskedLmPretraining
-from train.data.config import PieceData, WordData
+from train.config import Pretraining
 from train.data.sources import TextSource
 from train.families.bert.batches import MaskedLmConfig
+from train.families.bert.config import MaskedLmPretraining
+from train.families.bert.data import PieceData
+from train.families.elmo.config import BilmPretraining
+from train.families.elmo.data import WordData
 from train.loop.log import METRICS
 from train.loop.optimizer import Adagrad, BertAdam
 from train.prepare import prepare
@@ -48,7 +51,7 @@ def write_corpus(path: Path, num_documents: int = 60, seed: int = 0) -> Path:
     return path
 
 
-def make_experiment(kind: str, folder: Path, **changes: Any) -> Experiment:
+def make_experiment(kind: str, folder: Path, **changes: Any) -> Pretraining:
     """Return an experiment whose corpus and data lie in `folder`.
 
     Both have dropout, and the biLM carries its state: all that a run has to remember.

@@ -16,7 +16,6 @@ from elmo_jax.config import CharCnnConfig
 from tests.train.experiments import KINDS, make_experiment
 from train import evaluate, export, prepare, pretrain, quickstart
 from train.config import (
-    MaskedLmPretraining,
     NoOptions,
     Pretraining,
     check_same,
@@ -25,6 +24,7 @@ from train.config import (
     read_command,
     to_json,
 )
+from train.families.bert.config import MaskedLmPretraining
 from train.loop.optimizer import make_optimizer
 
 

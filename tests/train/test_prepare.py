@@ -15,11 +15,12 @@ import pytest
 
 from bert_jax.tokenizer import WordPieceTokenizer
 from train.data import encoding
-from train.data.config import PieceData, WordData
 from train.data.prepared import check_prepared
 from train.data.sources import TextSource
 from train.data.store import TokenStore
+from train.families.bert.data import PieceData
 from train.families.bert.pieces import PieceStore
+from train.families.elmo.data import WordData
 from train.families.elmo.words import WordStore
 from train.prepare import main, prepare
 
@@ -347,7 +348,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from train.data import encoding
-from train.data.config import WordData
+from train.families.elmo.data import WordData
 from train.data.sources import TextSource
 from train.prepare import prepare
 

@@ -12,11 +12,11 @@ import pytest
 
 from tests.train import probe_run, quick_models
 from tests.train.tiny_models import save_bert, save_elmo
+from train.families.bert.poolings import BERT_POOLINGS
 from train.probe import Command, main
 from train.tasks.probes import similarity
 from train.tasks.probes.linear_probe import train_probes
 from train.tasks.probes.probing import Subject
-from train.tasks.probes.similarity import BERT_POOLINGS
 from train.tasks.results import read_rows
 
 WORDS = {

@@ -4,10 +4,12 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from train.data.sources import Source
+from train.data.sources import Documents, Source
+from train.plain import to_plain
 
 # Of the files; another number where code that reads them would read others wrongly.
 _FORMAT = 1
@@ -17,11 +19,40 @@ _IMMATERIAL = {"directory", "source_directory", "num_workers"}
 _TOKENIZER_FILES = {".json", ".txt", ".model"}
 
 
+Say = Callable[[str], None]
+"""Is given lines that tell how far something is."""
+
+
+@runtime_checkable
+class Preparation(Protocol):
+    """What makes the prepared files of one kind of data."""
+
+    def run(self, documents: Documents, unfinished: Path) -> str:
+        """Prepare a text.
+
+        Args:
+          documents: the text.
+          unfinished: the directory of what an interrupted preparation goes on with.
+
+        Returns:
+          How much text there is, in a line for people.
+
+        Raises:
+          ValueError: anything about the text.
+          OSError: a file cannot be read or written.
+        """
+        ...
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Which text is read, and where it is kept when it is encoded.
 
+    A kind of data, such as words, derives its own settings from it.
+
     Attributes:
+      written: what preparing this kind replaces in `directory`: the names of files,
+        and of directories with the names of the files that they hold.
       source: the text.
       directory: where the prepared files lie.
       source_directory: where local text is kept as a TFDS data set, which several
@@ -31,6 +62,8 @@ class DataConfig:
       num_workers: processes; 0 for as many as there are cores. The files do not depend
         on it.
     """
+
+    written: ClassVar[Mapping[str, Set[str]]] = {}
 
     source: Source
     directory: Path
@@ -54,80 +87,16 @@ class DataConfig:
                 f"num_workers must be 0 (all cores) or more, not {self.num_workers}"
             )
 
+    def preparation(self, say: Say) -> Preparation:
+        """Return what prepares this kind of data.
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class WordData(DataConfig):
-    """Text as words, for ELMo.
-
-    Attributes:
-      vocab_size: words that the softmax predicts, `<S>`, `</S>` and `<UNK>` included;
-        fewer where the text has fewer.
-      min_count: rarer words are not predicted.
-      vocabulary: a vocabulary that is taken as it is, instead of one made from the
-        text; a word a line, perhaps with a tab and its count. `vocab_size` and
-        `min_count` say nothing then.
-      split: moses, raw text is split as the One Billion Word Benchmark was;
-        whitespace, its words are already split.
-      max_characters: bytes of a word with its two marks; what is beyond is cut off.
-    """
-
-    vocab_size: int = 30000
-    min_count: int = 1
-    vocabulary: Path | None = None
-    split: Literal["moses", "whitespace"] = "moses"
-    max_characters: int = 50
-
-    def __post_init__(self) -> None:
-        """Refuse what has no meaning.
+        Args:
+          say: is given lines that tell how far it is.
 
         Raises:
-          ValueError: a number out of its range; names the field.
+          ValueError: a setting that is wrong whatever the text is.
         """
-        super().__post_init__()
-        if self.vocab_size < 4:
-            raise ValueError(
-                f"vocab_size must be at least 4, three specials and a word, not "
-                f"{self.vocab_size}"
-            )
-        if self.min_count < 1:
-            raise ValueError(f"min_count must be at least 1, not {self.min_count}")
-        if self.max_characters < 3:
-            raise ValueError(
-                f"max_characters must be at least 3, two marks and a byte, not "
-                f"{self.max_characters}"
-            )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PieceData(DataConfig):
-    """Text as word pieces, for BERT.
-
-    Attributes:
-      vocab_size: pieces, specials included; fewer where the text has not enough.
-      cased: whether capitals are kept.
-      kind: of the tokeniser that is trained.
-      tokenizer: a tokeniser that is taken as it is, instead of training one: a
-        directory with tokenizer.json, vocab.txt or a SentencePiece model, or such a
-        .model file. `vocab_size`, `cased` and `kind` are its own then.
-    """
-
-    vocab_size: int = 8000
-    cased: bool = False
-    kind: Literal["wordpiece", "sentencepiece"] = "wordpiece"
-    tokenizer: Path | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what has no meaning.
-
-        Raises:
-          ValueError: a number out of its range; names the field.
-        """
-        super().__post_init__()
-        if self.vocab_size < 6:
-            raise ValueError(
-                f"vocab_size must be at least 6, five specials and a piece, not "
-                f"{self.vocab_size}"
-            )
+        raise NotImplementedError(f"{type(self).__name__} is no kind of data")
 
 
 def describe(config: DataConfig) -> dict[str, Any]:
@@ -136,7 +105,7 @@ def describe(config: DataConfig) -> dict[str, Any]:
     A file or directory that is named counts with what is in it.
     """
     fields = {
-        field.name: _plain(getattr(config, field.name))
+        field.name: to_plain(getattr(config, field.name), _with_content)
         for field in dataclasses.fields(config)
         if field.name not in _IMMATERIAL
     }
@@ -153,16 +122,8 @@ def fingerprint(config: DataConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        fields = dataclasses.fields(value)
-        named = {field.name: _plain(getattr(value, field.name)) for field in fields}
-        return {"type": type(value).__name__, **named}
-    if isinstance(value, Path):
-        return {"path": str(value), "content": _content(value)}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
+def _with_content(path: Path) -> dict[str, str | None]:
+    return {"path": str(path), "content": _content(path)}
 
 
 def _content(path: Path) -> str | None:

@@ -12,13 +12,11 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from embed_jax.files.directory import written_whole
 from train.data.sources import Documents
-from train.data.store import TOKENS, StoreWriter, TokenStore
-from train.families.bert.pieces import read_tokenizer
-from train.families.elmo.words import WordShard, splitter
+from train.data.store import TOKENS, TokenStore
 
 TRAIN, HELD_OUT = "train", "held_out"
 PARTS = (TRAIN, HELD_OUT)
@@ -27,8 +25,6 @@ _MARKER = f"{TRAIN}/{TOKENS}.npy"
 
 # Enough shards for an even load, and none so large that its types fill the memory.
 _NUM_SHARDS, _LARGEST = 256, 1 << 16
-# Sentences that a tokeniser is given at a time.
-_BATCH = 1 << 12
 
 
 class Tally(NamedTuple):
@@ -50,46 +46,6 @@ class ShardEncoder(Protocol):
     def encode(self, documents: Iterable[list[str]], path: Path) -> None:
         """Write documents, given as their sentences, into an empty directory."""
         ...
-
-
-@dataclasses.dataclass(frozen=True)
-class WordEncoder:
-    """Writes shards of word types.
-
-    Attributes:
-      split: how words are split.
-    """
-
-    split: Literal["moses", "whitespace"]
-
-    def encode(self, documents: Iterable[list[str]], path: Path) -> None:
-        """Write documents, given as their sentences, into an empty directory."""
-        split = splitter(self.split)
-        with WordShard(path) as shard:
-            for document in documents:
-                shard.append([split(sentence) for sentence in document])
-
-
-@dataclasses.dataclass(frozen=True)
-class PieceEncoder:
-    """Writes shards of word pieces.
-
-    Attributes:
-      tokenizer: directory of the tokeniser.
-    """
-
-    tokenizer: Path
-
-    def encode(self, documents: Iterable[list[str]], path: Path) -> None:
-        """Write documents, given as their sentences, into an empty directory."""
-        tokenizer = read_tokenizer(self.tokenizer)
-        with StoreWriter(path, tokenizer.vocab_size, synced=False) as writer:
-            for document in documents:
-                ids = []
-                for begin in range(0, len(document), _BATCH):
-                    encoded = tokenizer.encode(document[begin : begin + _BATCH])
-                    ids += [pieces.ids for pieces in encoded]
-                writer.append(ids)
 
 
 def is_held_out(number: int, held_out_every: int) -> bool:

@@ -3,34 +3,16 @@
 
 import dataclasses
 import json
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from embed_jax.files.output_file import open_output
 from train.data.config import DataConfig, describe, fingerprint
-from train.data.encoding import HELD_OUT, TRAIN
 from train.data.sources import corpus_digest
-from train.data.store import DOCUMENTS, SENTENCES, TOKENS
-from train.families.bert.pieces import CONTINUES, TOKENIZER
-from train.families.elmo.words import CHARACTERS, COUNTS, TARGETS, TYPES, VOCABULARY
 
 PREPARED, UNFINISHED = "prepared.json", "unfinished"
-
-_OF_STORES = {
-    *(f"{name}.npy" for name in (TOKENS, SENTENCES, DOCUMENTS)),
-    *(TYPES, COUNTS, TARGETS, CHARACTERS, CONTINUES),
-}
-_OF_TOKENIZERS = {
-    *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model"),
-}
-# What preparations replace: files, and directories with the files that they hold.
-_WRITTEN: dict[str, set[str]] = {
-    TRAIN: _OF_STORES,
-    HELD_OUT: _OF_STORES,
-    TOKENIZER: _OF_TOKENIZERS,
-    VOCABULARY: set(),
-    PREPARED: set(),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +82,12 @@ def is_unfinished(path: Path) -> bool:
     )
 
 
-def check_own(directory: Path) -> None:
+def check_own(directory: Path, kinds: Iterable[type[DataConfig]]) -> None:
     """Refuse a directory in which a preparation would replace what none has written.
+
+    Args:
+      directory: of the prepared files.
+      kinds: of data, by any of which the directory may have been prepared before.
 
     Raises:
       FileExistsError: names what would be lost.
@@ -113,7 +99,12 @@ def check_own(directory: Path) -> None:
             f"{unfinished} is there already, and no preparation has made it; {remedy}"
         )
     is_own = Prepared.read(directory) or Prepared.read(unfinished)
-    for name, files in _WRITTEN.items():
+    written: dict[str, set[str]] = defaultdict(set)
+    for kind in kinds:
+        for name, files in kind.written.items():
+            written[name] |= files
+    written[PREPARED] |= set()
+    for name, files in written.items():
         path = directory / name
         if not path.exists():
             continue

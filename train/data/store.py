@@ -20,6 +20,7 @@ from numpy.lib import format as npy
 from embed_jax.files.directory import written_whole
 
 TOKENS, SENTENCES, DOCUMENTS = "tokens", "sentence_starts", "document_starts"
+STORE_FILES = frozenset(f"{name}.npy" for name in (TOKENS, SENTENCES, DOCUMENTS))
 
 REMEDY = "remove the directory and prepare the text again"
 

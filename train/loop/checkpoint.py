@@ -18,8 +18,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
-from embed_jax.files.run_directory import CHECKPOINTS, FIGURES, PARAMS, SEPARATOR
+from embed_jax.files.run_directory import CHECKPOINTS, FIGURES, PARAMS
 from embed_jax.hosts.consensus import from_first
+from embed_jax.messages import first_line
+from embed_jax.tree import map_named, name_leaves
 from train.loop.placement import place_whole
 from train.loop.step import TrainState
 
@@ -90,9 +92,9 @@ class Checkpoints:
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                params=ocp.args.StandardSave(_plain(state.params)),
-                moments=ocp.args.StandardSave(_plain(state.moments)),
-                carry=ocp.args.StandardSave(_plain(state.carry)),
+                params=ocp.args.StandardSave(_stored(state.params)),
+                moments=ocp.args.StandardSave(_stored(state.moments)),
+                carry=ocp.args.StandardSave(_stored(state.carry)),
                 position=ocp.args.JsonSave(dict(position)),
                 **measured,
             ),
@@ -107,7 +109,7 @@ class Checkpoints:
         """
         step = self._manager.latest_step()
         parts = {
-            name: _plain(getattr(state, name))
+            name: _stored(getattr(state, name))
             for name in ("params", "moments", "carry")
         }
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, parts)
@@ -123,10 +125,9 @@ class Checkpoints:
                 ),
             )
         except Exception as error:
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ValueError(
-                f"{self._directory / str(step)} cannot be read: {first_line}; if it is "
-                "damaged, remove it, and the run goes on from the one before"
+                f"{self._directory / str(step)} cannot be read: {first_line(error)}; "
+                "if it is damaged, remove it, and the run goes on from the one before"
             ) from error
         position = dict(restored["position"])
         fields = {
@@ -188,20 +189,14 @@ def _goodness(figures: Mapping[str, float]) -> float:
     return -figures["loss"] if math.isfinite(figures["loss"]) else -math.inf
 
 
-def _plain(tree: Any) -> dict[str, Any]:
-    """Return the leaves by the names of their paths.
+def _stored(tree: Any) -> dict[str, Any]:
+    """Return the leaves by name, and one number for an empty tree.
 
-    An empty tree is stored as one number, for Orbax stores no empty ones.
+    Orbax stores no empty ones.
     """
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    named = {_name(path): leaf for path, leaf in leaves}
-    return named or {"empty": np.zeros((), np.float32)}
+    return name_leaves(tree) or {"empty": np.zeros((), np.float32)}
 
 
 def _like(tree: Any, named: Mapping[str, Any]) -> Any:
     """Put named leaves into the places that they have in a tree."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: named[_name(path)], tree)
-
-
-def _name(path: tuple) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=SEPARATOR)
+    return map_named(lambda name, _: named[name], tree)

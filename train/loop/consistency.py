@@ -10,12 +10,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from embed_jax.hosts.consensus import all_or_none, from_first
-from train.config import Experiment, to_json
+from train.config import Pretraining, to_json
 from train.data.prepared import PREPARED
 from train.objectives.objective import Params
 
 
-def check_agreed(experiment: Experiment, params: Params, mesh: Mesh) -> None:
+def check_agreed(experiment: Pretraining, params: Params, mesh: Mesh) -> None:
     """Compare with the first process what all must have alike.
 
     Args:

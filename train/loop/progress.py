@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from train.config import Experiment
+from train.config import Pretraining
 from train.loop.log import Clock, Interval, RunLog, duration
 from train.objectives.objective import Means, Objective
 from train.planning.hardware import peak_flops
@@ -20,7 +20,7 @@ class Progress:
 
     def __init__(
         self,
-        experiment: Experiment,
+        experiment: Pretraining,
         log: RunLog,
         mesh: Mesh,
         interval: Mapping[str, Sequence[float]],

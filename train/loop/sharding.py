@@ -16,6 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from embed_jax.tree import name_leaves
 from train.objectives.objective import Batch
 
 DATA, FSDP = "data", "fsdp"
@@ -109,13 +110,9 @@ def spec_of(name: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
 def shardings_of(tree: Any, mesh: Mesh) -> list[NamedSharding]:
     """Return the sharding of each leaf of weights, or of a state made of such trees."""
     return [
-        NamedSharding(mesh, spec_of(_name(path), leaf.shape, mesh))
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        NamedSharding(mesh, spec_of(name, leaf.shape, mesh))
+        for name, leaf in name_leaves(tree).items()
     ]
-
-
-def _name(path: tuple) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 def shardings_of_batch(batch: Batch, mesh: Mesh) -> Batch:

@@ -10,9 +10,10 @@ over two gigabytes several times.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
+
+from embed_jax.tree import SEPARATOR, map_named
 
 Rows = Mapping[str, Int[Array, " R"]]
 """For tables, by the names on the way to them, the rows that are read: ascending, each
@@ -58,22 +59,21 @@ def put_rows(tree: Any, rows: Rows, changed: Any) -> Any:
             new, mode="drop", indices_are_sorted=True, unique_indices=True
         )
 
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf, new: put(_rows_of(path, rows), leaf, new), tree, changed
+    return map_named(
+        lambda name, leaf, new: put(_rows_of(name, rows), leaf, new), tree, changed
     )
 
 
 def _at_tables(function: Callable, rows: Rows, tree: Any) -> Any:
-    def apply(path: tuple, leaf: Any) -> Any:
-        read = _rows_of(path, rows)
+    def apply(name: str, leaf: Any) -> Any:
+        read = _rows_of(name, rows)
         return leaf if read is None else function(leaf, read)
 
-    return jax.tree_util.tree_map_with_path(apply, tree)
+    return map_named(apply, tree)
 
 
-def _rows_of(path: tuple, rows: Rows) -> Array | None:
-    name = jax.tree_util.keystr(path, simple=True, separator=".")
+def _rows_of(name: str, rows: Rows) -> Array | None:
     for table, read in rows.items():
-        if name == table or name.endswith(f".{table}"):
+        if name == table or name.endswith(SEPARATOR + table):
             return read
     return None

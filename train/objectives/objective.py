@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from train.loop.sparse_rows import Rows
 
 Params = Any
-"""`ElmoParams` or `BertParams`: a pytree whose leaves are the weights."""
+"""A pytree whose leaves are the weights."""
 
 Carry = Any
 """What a batch's rows hand on to the next batch's: LSTM states, or nothing."""

@@ -6,24 +6,8 @@ from benchmarks.slips.slip import Slip
 SLIPS = [
     Slip(
         behaviour="Words are embedded in rows of the length that was asked for",
-        before="""
-            max_length=max_length,
-            token_budget=token_budget,
-            dtype=dtype,
-            out_dtype=out_dtype,
-            mesh=mesh,
-            on_batch=on_batch,
-            embed_blanks=False,
-        """,
-        after="""
-            max_length=None,
-            token_budget=token_budget,
-            dtype=dtype,
-            out_dtype=out_dtype,
-            mesh=mesh,
-            on_batch=on_batch,
-            embed_blanks=False,
-        """,
+        before="length = tokenizer.max_length if length is None else length",
+        after="length = tokenizer.max_length",
         tests=(
             "tests/bert_jax/test_corpus.py",
             "tests/end_to_end/test_defaults.py",

@@ -114,15 +114,15 @@ SLIPS = [
     Slip(
         behaviour="A model that cannot be fetched ends the command with status 2",
         before="""
-            print(f"embed_jax.pretrained: {error}", file=sys.stderr)
+            sys.stderr.write(f"{name}: {line}\\n")
             return 2
         """,
         after="""
-            print(f"embed_jax.pretrained: {error}", file=sys.stderr)
+            sys.stderr.write(f"{name}: {line}\\n")
             return 1
         """,
         tests=(
-            "tests/embed_jax/test_pretrained.py",
+            "tests/test_pretrained.py",
             "tests/options/test_quickstart.py",
             "tests/embed_jax/test_exit_status.py",
         ),

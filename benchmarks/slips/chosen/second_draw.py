@@ -236,7 +236,7 @@ SLIPS = [
             "tests/bert_jax/test_rows.py",
             "tests/bert_jax/test_corpus.py",
             "tests/train/tasks/test_features.py",
-            "tests/train/tasks/finetune/test_token_examples.py",
+            "tests/train/families/bert/test_token_examples.py",
             *COMMAND,
         ),
     ),

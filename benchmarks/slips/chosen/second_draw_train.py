@@ -211,8 +211,8 @@ SLIPS = [
     ),
     Slip(
         behaviour="Text is cut into pieces by the tokeniser that is given",
-        before="preparation = _Pieces(data, say, given)",
-        after="preparation = _Pieces(data, say, None)",
+        before="return PiecePreparation(self, say, given)",
+        after="return PiecePreparation(self, say, None)",
         tests=PREPARE,
     ),
     Slip(

@@ -24,8 +24,8 @@ SLIPS = [
     ),
     Slip(
         behaviour="To embed takes a third of what a step of training takes",
-        before="model_flops=share * objective.encoder_flops_per_batch / 3,",
-        after="model_flops=share * objective.encoder_flops_per_batch,",
+        before="model_flops=share * shapes.objective.encoder_flops_per_batch / 3,",
+        after="model_flops=share * shapes.objective.encoder_flops_per_batch,",
         tests=(
             "tests/train/families/test_flops.py",
             *PLAN,
@@ -39,14 +39,14 @@ SLIPS = [
     ),
     Slip(
         behaviour="A run is measured as it was trained, with states carried or not",
-        before='restarts=trained.get("restarts", command.restarts),',
-        after="restarts=command.restarts,",
+        before='restarts=settings_of(model).get("restarts", asked.restarts),',
+        after="restarts=asked.restarts,",
         tests=EVALUATE,
     ),
     Slip(
         behaviour="A BERT run is measured on rows such as it was trained on",
-        before="return _evaluate_masked_lm(command, path, trained)",
-        after="return _evaluate_masked_lm(command, path, {})",
+        before='as_trained = settings_of(model).get("objective", {})',
+        after="as_trained = {}",
         tests=EVALUATE,
     ),
     Slip(

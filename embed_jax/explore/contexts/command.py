@@ -13,6 +13,7 @@ import numpy as np
 import tyro
 from tyro.conf import arg
 
+from embed_jax.corpus.reading import Running
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
@@ -77,10 +78,9 @@ class Command:
     """How many nearest contexts are listed, and how many of each cluster."""
     ignore_case: bool = True
     """Capitals do not matter."""
-    split: bool = False
-    """The words are already split, by spaces; they are kept as they are."""
-    compute: Literal["float32", "bfloat16"] = "float32"
-    """Of the computation; bfloat16 is less exact, and what accelerators are fast in."""
+    running: Annotated[Running, arg(name="")] = dataclasses.field(
+        default_factory=Running
+    )
     overwrite: bool = False
     """Replace an existing page."""
 
@@ -115,10 +115,9 @@ def show_contexts(command: Command) -> None:
         word,
         list(read_numbered(command.corpus, kept)),
         query=command.query,
-        split=command.split,
+        running=command.running,
         limit=command.max_contexts,
         pool=command.pool,
-        dtype=command.compute,
     )
     number = len(embedded.contexts)
     units = [unit_vectors(view.vectors) for view in embedded.views]
@@ -153,6 +152,7 @@ def show_contexts(command: Command) -> None:
 
 def _check(command: Command) -> WordForms:
     """Refuse what can be refused without reading anything."""
+    command.running.check()
     if not 1 <= command.max_contexts <= MOST_CONTEXTS:
         raise ValueError(
             f"--max-contexts {command.max_contexts}: from 1 to {MOST_CONTEXTS:,}"

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from embed_jax.corpus.progress import Progress
-from embed_jax.corpus.sentences import Sentence
+from embed_jax.corpus.reading import Running
 from embed_jax.corpus.stream import Embedded
 from embed_jax.encoder import Encoder
 from embed_jax.explore.contexts.occurrences import (
@@ -107,9 +107,9 @@ def embed_contexts(
     lines: Sequence[tuple[int, str]],
     *,
     query: str | None = None,
-    split: bool = False,
+    running: Running | None = None,
     limit: int = 2000,
-    **options: Any,
+    pool: str = "first",
 ) -> EmbeddedContexts:
     """Embed the lines that may hold a word, and keep what belongs to the word.
 
@@ -122,23 +122,26 @@ def embed_contexts(
       lines: each with its number, from 0.
       query: a sentence with the word in it, which is not one of the contexts; where it
         has the word several times, the first counts.
-      split: whether lines are words with spaces between them.
+      running: how the model is run over lines; by default as commands do.
       limit: contexts that are kept, evenly.
-      **options: of the encoder's `stream_words`.
+      pool: of a word's pieces.
 
     Raises:
       ValueError: no line has the word as the tokeniser splits it, or the query has not.
     """
     # The query first: where it lacks the word no context is kept.
+    running = running or Running()
     numbered = [*([] if query is None else [(QUERY, query)]), *lines]
     with Progress(str(word), len(numbered), 0) as progress:
         stream = encoder.stream_words(
             params,
             tokenizer,
-            (_sentence(text, split) for _, text in numbered),
+            (running.sentence(text) for _, text in numbered),
             plan.spec,
+            pool=pool,
+            dtype=running.compute,
+            mesh=running.mesh(),
             on_batch=progress.computed,
-            **options,
         )
         found = _find_in_stream(stream, numbered, word, progress)
         asked = next(found) if query is not None else None
@@ -182,7 +185,3 @@ def _find_in_stream(
 def query_lacks(word: WordForms, words: list[str]) -> str:
     """Say that the query is without the word, and what it has instead."""
     return f"--query lacks the word {word}; it has {', '.join(words)}"
-
-
-def _sentence(text: str, split: bool) -> Sentence:
-    return [word for word in text.split(" ") if word] if split else text

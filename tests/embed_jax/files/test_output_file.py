@@ -3,6 +3,7 @@
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,26 @@ def test_a_name_as_long_as_a_name_can_be(tmp_path: Path):
     with open_output(path) as file:
         file.write(b"whole")
     assert path.read_bytes() == b"whole"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="has no /proc/self/fd")
+def test_all_is_on_the_disk_before_the_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The file, then the rename, then the names above it."""
+    events = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted(descriptor: int) -> None:
+        events.append(Path(f"/proc/self/fd/{descriptor}").readlink().suffix or "above")
+        fsync(descriptor)
+
+    def replaced(path: Path, target: Path):
+        events.append(f"{path.suffix} becomes {target.name}")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Path, "replace", replaced)
+    with open_output(tmp_path / "scores.tsv") as file:
+        file.write(b"ours")
+    assert events == [".new", ".new becomes scores.tsv", "above"]

@@ -19,8 +19,9 @@ SLURM = {
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
+    others = "JAX_COORDINATOR", "JAX_NUM_PROC", "JAX_PROC", "SLURM_", "OMPI_", "JOB_COM"
     for name in list(os.environ):
-        if name.startswith(("JAX_COORDINATOR", "JAX_NUM_PROC", "JAX_PROC", "SLURM_")):
+        if name.startswith(others):
             monkeypatch.delenv(name)
     return monkeypatch
 
@@ -82,3 +83,10 @@ def test_a_cluster_is_asked_and_nobody_waited_for(environment):
             jax.config.update(name, value)
     told = Processes(coordinator="auto", num_processes=2, process_id=1)
     assert told.place() == Place(1, 2)
+
+
+def test_an_indexed_job_is_told_how_many_there_are(environment):
+    environment.setenv("JOB_COMPLETION_INDEX", "3")
+    assert Processes(coordinator="auto", num_processes=4).place() == Place(3, 4)
+    with pytest.raises(ValueError, match="belong together"):
+        Processes(coordinator="auto").place()

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from embed_jax import store
 from embed_jax.corpus.text_shards import LineMarks
 from embed_jax.explore.nearest import find_occurrences
+from embed_jax.files import sync
 from embed_jax.store import PartedStore, StoreWriter, VectorStore, parts
-from embed_jax.store.partial import lock_folder, parts_of
+from embed_jax.store.partial import lock_folder, partial_of, parts_of
 
 DIM = 3
 CORPUS_SIZE = 40
@@ -159,6 +160,27 @@ def test_the_last_who_finishes_writes_the_index(tmp_path):
     assert open_parts(path, 3, resume=True).is_finished
     with pytest.raises(FileExistsError, match="overwrite=True replaces it"):
         open_parts(path, 3)
+
+
+def test_a_store_in_one_part_is_finished_too_and_what_a_kill_left_is_removed(tmp_path):
+    path = tmp_path / "s.h5"
+    write(path, 1)
+    assert open_parts(path, 1, resume=True).is_finished
+    with pytest.raises(ValueError, match=r"'model'"):
+        open_parts(path, 1, resume=True, metadata={"model": "other"})
+    # As a kill does between the last rename and the tidying up.
+    partial = partial_of(path)
+    lock_folder(partial).close()
+    (partial / "vectors").write_bytes(b"of a store that is whole")
+    assert open_parts(path, 1, resume=True).is_finished
+    assert names_in(tmp_path) == ["s.h5"]
+    # Where somebody writes it anew, his folder stays; and so does one with a journal.
+    with lock_folder(partial):
+        assert open_parts(path, 1, resume=True).is_finished
+    shared = open_parts(path, 1, overwrite=True)
+    write_part(shared, 0, stop=3)
+    assert open_parts(path, 1, resume=True).is_finished
+    assert (partial / "journal.json").exists()
 
 
 def test_all_finish_at_once(tmp_path, monkeypatch):
@@ -419,7 +441,7 @@ def test_a_full_disk_leaves_the_parts(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(parts, "sync", fail)
+        patch.setattr(os, "fsync", fail)
         with pytest.raises(OSError, match="No space left"):
             shared.publish()
     assert not path.exists()
@@ -490,12 +512,12 @@ def live_and_die(path: Path, index: int, line: int | None) -> bool:
 
 
 def die_at_line(number: int) -> None:
-    """Kill this process when it has begun that many lines of the store's code."""
-    count, code = 0, Path(store.__file__).parent
+    """Kill this process when it has begun that many lines of what writes a store."""
+    count, code = 0, {Path(module.__file__).parent for module in (store, sync)}
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
         nonlocal count
-        if Path(frame.f_code.co_filename).parent != code:
+        if Path(frame.f_code.co_filename).parent not in code:
             return None
         count += event == "line"
         if count == number:

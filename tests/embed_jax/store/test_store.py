@@ -25,6 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embed_jax import store
+from embed_jax.files import sync
 from embed_jax.store import StoreWriter, VectorStore, build, reader
 
 DIM = 8
@@ -643,12 +644,12 @@ def check_finished(path: Path, size: int, expected: bytes) -> None:
 
 
 def die_at_line(number: int) -> None:
-    """Kill this process when it has begun that many lines of the store's code."""
-    count, code = 0, Path(store.__file__).parent
+    """Kill this process when it has begun that many lines of what writes a store."""
+    count, code = 0, {Path(module.__file__).parent for module in (store, sync)}
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
         nonlocal count
-        if Path(frame.f_code.co_filename).parent != code:
+        if Path(frame.f_code.co_filename).parent not in code:
             return None
         count += event == "line"
         if count == number:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from train.data.config import DataConfig, PieceData, WordData, fingerprint
+from train.data.config import DataConfig, fingerprint
 from train.data.sources import DocstringSource
+from train.families.bert.data import PieceData
+from train.families.elmo.data import WordData
 
 
 def make(kind: type[DataConfig], **changes: Any) -> DataConfig:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from train.data.encoding import Shards, WordEncoder
+from train.data.encoding import Shards
 from train.data.sources import TextSource, open_documents
+from train.families.elmo.preparing import WordEncoder
 
 
 @dataclass(frozen=True)

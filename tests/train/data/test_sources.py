@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train.data import builders, forms
-from train.data.config import WordData, fingerprint
+from train.data.config import fingerprint
 from train.data.sources import (
     DocstringSource,
     TextSource,
@@ -21,6 +21,7 @@ from train.data.sources import (
     corpus_digest,
     open_documents,
 )
+from train.families.elmo.data import WordData
 
 TEXT = "Mr. Hall came in.\nHe sat.\n\n  She stood.\n \nThe end.\n"
 

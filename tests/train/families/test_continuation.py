@@ -17,7 +17,7 @@ from tests.train.experiments import (
     make_experiment,
     one_device,
 )
-from train.continuation import piece_ids
+from train.families.bert.continuation import piece_ids
 from train.families.elmo.words import WordStore
 from train.loop.setup import set_up
 from train.pretrain import pretrain

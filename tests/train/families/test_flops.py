@@ -12,17 +12,15 @@ import pytest
 
 from bert_jax.config import BertConfig
 from elmo_jax.config import CharCnnConfig, ElmoConfig
-from train.config import (
-    BilmPretraining,
-    LongerRows,
-    MaskedLmPretraining,
-    experiment_named,
-)
-from train.data.config import PieceData, WordData
+from train.config import experiment_named
 from train.data.sources import DocstringSource
 from train.families.bert.batches import MaskedLmConfig
-from train.loop.phases import phases_of
-from train.objectives.build import bilm_objective, masked_lm_objective
+from train.families.bert.config import LongerRows, MaskedLmPretraining
+from train.families.bert.data import PieceData
+from train.families.bert.setup import masked_lm_objective
+from train.families.elmo.config import BilmPretraining
+from train.families.elmo.data import WordData
+from train.families.elmo.setup import bilm_objective
 
 FLOAT32 = jnp.dtype("float32")
 A_STEP = 2 * 3
@@ -32,7 +30,7 @@ NOWHERE = Path("nowhere")
 def masked_lm(experiment: MaskedLmPretraining):
     return [
         masked_lm_objective(phase.experiment, FLOAT32, phase.experiment.model)
-        for phase in phases_of(experiment)
+        for phase in experiment.phases()
     ]
 
 

@@ -6,9 +6,9 @@ import pytest
 from elmo_jax.config import CharCnnConfig, ElmoConfig
 from tests.train.experiments import one_device
 from train import evaluate
-from train.config import BilmPretraining
-from train.data.config import WordData
 from train.data.sources import TextSource
+from train.families.elmo.config import BilmPretraining
+from train.families.elmo.data import WordData
 from train.loop.optimizer import Adagrad
 from train.prepare import prepare
 from train.pretrain import pretrain

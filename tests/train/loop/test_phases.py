@@ -14,10 +14,10 @@ from tests.train.experiments import (
     one_device,
     stop_after,
 )
-from train.config import LongerRows
 from train.data.loader import load_batches
+from train.families.bert.config import LongerRows
 from train.loop.optimizer import Adagrad, BertAdam, Lamb, warm_up_and_decay
-from train.loop.phases import check_shared, make_phased_optimizer, phases_of
+from train.loop.phases import check_shared, make_phased_optimizer
 from train.loop.sharding import training_mesh
 from train.pretrain import pretrain
 
@@ -33,14 +33,14 @@ def make(folder, longer=LONGER, optimizer=None):
 
 def test_a_run_is_divided(tmp_path):
     experiment = make(tmp_path)
-    short, long = phases_of(experiment)
+    short, long = experiment.phases()
     assert (short.first, short.last, long.first, long.last) == (0, 7, 7, 12)
     assert short.experiment.objective.length == 24
     assert long.experiment.objective.length == 30
     assert (long.experiment.batch_size, long.experiment.num_parts) == (4, 2)
     assert long.experiment.model == experiment.model
     alone = make_experiment("elmo", tmp_path)
-    assert phases_of(alone) == [(0, 12, alone)]
+    assert alone.phases() == [(0, 12, alone, None)]
 
 
 def test_without_a_rate_of_their_own_they_go_on_with_the_runs(tmp_path):
@@ -78,7 +78,7 @@ def test_what_cannot_be_is_refused(tmp_path, changes, message):
 
 def test_the_longest_rows_and_phases_that_can_be(tmp_path):
     longest = dataclasses.replace(LONGER, num_steps=11, length=32)
-    short, long = phases_of(make(tmp_path, longest))
+    short, long = make(tmp_path, longest).phases()
     assert (short.last, long.last) == (1, 12)
     assert long.experiment.objective.length == 32
 
@@ -147,9 +147,9 @@ def test_it_goes_on_within_and_between_phases(folder, tmp_path, capsys, monkeypa
 def test_published_configurations_have_both_phases():
     from configs import bert_base, bert_large_lamb
 
-    short, long = phases_of(bert_base.config())
+    short, long = bert_base.config().phases()
     assert (short.last, long.last - long.first) == (900_000, 100_000)
     assert long.experiment.objective.length == 512
     assert isinstance(bert_base.config().optimizer, BertAdam)
-    assert len(phases_of(bert_large_lamb.config())) == 2
+    assert len(bert_large_lamb.config().phases()) == 2
     assert isinstance(bert_large_lamb.config().optimizer, Lamb)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from embed_jax.checks import check_at_least
 from train.data.epochs import Epochs, random_stream
 from train.data.packing import pack
 from train.data.ragged import write_out
@@ -63,10 +64,7 @@ class MaskedLmConfig:
             raise ValueError(
                 f"short_rate must be between 0 and 1, not {self.short_rate}"
             )
-        if self.max_instances < 1:
-            raise ValueError(
-                f"max_instances must be at least 1, not {self.max_instances}"
-            )
+        check_at_least(self, 1, "max_instances")
 
     @property
     def num_instances(self) -> int:

@@ -15,12 +15,13 @@ import bert_jax
 from bert_jax import BertParams, BertTokens, Tokenizer
 from bert_jax.heads import HEADS
 from bert_jax.rows import collate
+from train.families.bert.sequence_examples import sequence_rows
+from train.families.bert.token_examples import token_rows
 from train.tasks.data.conll import TaggedSentence
 from train.tasks.finetune.classification import LabelledText
 from train.tasks.finetune.classified_rows import ClassifiedRow
 from train.tasks.finetune.classifier import Example, Task, Weights
-from train.tasks.finetune.sequence_examples import sequence_rows
-from train.tasks.finetune.token_examples import token_rows
+from train.tasks.finetune.finetuning import Finetuning
 
 
 class BertClassifier:
@@ -120,6 +121,24 @@ class BertClassifier:
             encoder=weights["encoder"], heads=weights["head"], config=self._config
         )
         bert_jax.save(directory, params, self._tokenizer)
+
+
+def make_classifier(
+    config: Finetuning, model: str, labels: Sequence[str]
+) -> BertClassifier:
+    """Load a BERT and put a fresh classifier on it.
+
+    Raises:
+      ValueError: see `bert_jax.load`.
+    """
+    params, tokenizer = bert_jax.load(model)
+    key = jax.random.key(config.seed)
+    return BertClassifier(
+        fresh_classifier(key, params, config.task, labels, config.dropout_rate),
+        tokenizer,
+        max_length=config.max_length,
+        context=config.context,
+    )
 
 
 def load_bert_classifier(path: str | os.PathLike[str]) -> BertClassifier:

@@ -30,6 +30,9 @@ from train.data.store import (
 )
 
 TOKENIZER, CONTINUES = "tokenizer", "continues.npy"
+TOKENIZER_FILES = frozenset(
+    ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
+)
 
 _WORD_MARK = "▁"
 # Texts that SentencePiece draws from a large corpus; it keeps them all in memory.

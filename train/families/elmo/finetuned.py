@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
-from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float
 
 import elmo_jax
@@ -29,11 +28,13 @@ from embed_jax.files.directory import written_whole
 from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
 from embed_jax.layers.pooling import pool_sentence
 from embed_jax.layers.scalar_mix import ScalarMix
+from embed_jax.tree import name_leaves, nest
 from train.families.elmo.batches import round_up
 from train.tasks.data.conll import TaggedSentence
 from train.tasks.finetune.classification import LabelledText
 from train.tasks.finetune.classified_rows import IGNORED, ClassifiedRow
 from train.tasks.finetune.classifier import Example, Task, Weights
+from train.tasks.finetune.finetuning import Finetuning
 
 HEAD, SETTINGS = "head.safetensors", "head.json"
 DROPOUT_RATE = 0.5
@@ -167,7 +168,7 @@ class ElmoClassifier:
         params = self._params.replace(encoder=weights["encoder"])
         tensors = {
             name: np.asarray(leaf, np.float32)
-            for name, leaf in flatten_dict(weights["head"], sep=".").items()
+            for name, leaf in name_leaves(weights["head"]).items()
         }
         settings = {
             "task": self.task,
@@ -183,6 +184,31 @@ class ElmoClassifier:
             (folder / SETTINGS).write_text(text, encoding="utf-8")
 
 
+def make_classifier(
+    config: Finetuning, model: str, labels: Sequence[str]
+) -> ElmoClassifier:
+    """Load a biLM and put a fresh classifier on it.
+
+    Raises:
+      ValueError: see `elmo_jax.load`; or options that a biLM cannot have.
+    """
+    if config.context != "0":
+        raise ValueError(f"context {config.context}: an ELMo reads each sentence alone")
+    params, tokenizer = elmo_jax.load(model, encoder_only=True)
+    key = jax.random.key(config.seed)
+    rate = DROPOUT_RATE if config.dropout_rate is None else config.dropout_rate
+    return ElmoClassifier(
+        params,
+        tokenizer,
+        fresh_head(key, params, config.layers, len(labels)),
+        task=config.task,
+        labels=labels,
+        layers=config.layers,
+        dropout_rate=rate,
+        max_length=config.max_length,
+    )
+
+
 def load_elmo_classifier(path: str | os.PathLike[str]) -> ElmoClassifier:
     """Load what `ElmoClassifier.save` wrote.
 
@@ -195,7 +221,7 @@ def load_elmo_classifier(path: str | os.PathLike[str]) -> ElmoClassifier:
     try:
         settings = json.loads(source.read_text(encoding="utf-8"))
         tensors = safetensors.numpy.load_file(directory / HEAD)
-        head = unflatten_dict(dict(tensors), sep=".")
+        head = nest(tensors)
         classifier = ElmoClassifier(
             params,
             tokenizer,

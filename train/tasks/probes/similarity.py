@@ -13,25 +13,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import pearsonr, spearmanr
 
-from bert_jax import BertParams
 from embed_jax.corpus.progress import Progress
 from embed_jax.encoder import Encoder
+from train.families.poolings import WORD_POOLINGS, Pooling
+from train.families.registry import family_named, known_kinds
 
 _SCORE, _FIRST, _SECOND = 4, 5, 6
-
-BERT_POOLINGS: Mapping[str, Mapping[str, Any]] = {
-    "mean": {"pool": "mean"},
-    "mean, no specials": {"pool": "mean", "specials": False},
-    "max": {"pool": "max"},
-    "max, no specials": {"pool": "max", "specials": False},
-    "cls": {"pool": "cls"},
-}
-"""The ways in which a BERT's tokens become one vector, [CLS] and [SEP] among them."""
-WORD_POOLINGS: Mapping[str, Mapping[str, Any]] = {
-    "mean": {"pool": "mean"},
-    "max": {"pool": "max"},
-}
-"""Those of an encoder whose sentences have no special tokens."""
 
 # Cosines that differ by less are the same: what float32 rounds off a vector changes its
 # direction by 1e-7, and a cosine near 1 by the square of that.
@@ -85,9 +72,14 @@ def read_pairs(path: Path) -> list[SentencePair]:
     return pairs
 
 
-def poolings(params: Any) -> Mapping[str, Mapping[str, Any]]:
-    """List the poolings of an encoder, as options of its `stream_sentences`."""
-    return BERT_POOLINGS if isinstance(params, BertParams) else WORD_POOLINGS
+def poolings_of(name: str) -> Mapping[str, Pooling]:
+    """List the poolings of an encoder by its name, as options of `stream_sentences`.
+
+    An encoder that no family here trains has those that every encoder has.
+    """
+    if name not in known_kinds():
+        return WORD_POOLINGS
+    return family_named(name).poolings
 
 
 def measure_pairs(

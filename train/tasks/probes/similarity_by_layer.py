@@ -30,7 +30,7 @@ class StsTask:
     def measure(self, subject: Subject) -> Measured:
         """Correlate cosines and similarities for each layer, spec and pooling."""
         began = time.monotonic()
-        pools = similarity.poolings(subject.params)
+        pools = similarity.poolings_of(subject.encoder.name)
         specs = (*subject.layers, *subject.specs)
         found = {
             pool: similarity.measure_pairs(

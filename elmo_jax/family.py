@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ELMo biLMs offer to the commands of `embed_jax`."""
+
+from elmo_jax.corpus import CORPUS
+from elmo_jax.discovery import claims
+from elmo_jax.exported import exportable
+from elmo_jax.load import load
+from embed_jax.encoder import Encoder
+
+ENCODER = Encoder(
+    name="elmo",
+    load=load,
+    corpus=CORPUS,
+    export=exportable,
+    claims=claims,
+    marks=("*options.json",),
+)

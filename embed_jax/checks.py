@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of a configuration's fields, each with the message that names the field."""
+
+
+def check_at_least(config: object, least: int, *names: str, why: str = "") -> None:
+    """Refuse fields below a number.
+
+    Args:
+      config: has the fields as attributes.
+      least: the smallest value that they may have.
+      names: of the fields.
+      why: what needs so much, for the message.
+
+    Raises:
+      ValueError: a field is below; names it.
+
+    Example:
+      >>> from types import SimpleNamespace
+      >>> check_at_least(SimpleNamespace(batch_size=0), 1, "batch_size")
+      Traceback (most recent call last):
+      ValueError: batch_size must be at least 1, not 0
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value < least:
+            reason = f", {why}" if why else ""
+            raise ValueError(f"{name} must be at least {least}{reason}, not {value}")
+
+
+def check_rates(config: object, *names: str) -> None:
+    """Refuse probabilities that leave nothing, such as a dropout rate of 1.
+
+    Args:
+      config: has the fields as attributes.
+      names: of the fields; None is no rate, and is let through.
+
+    Raises:
+      ValueError: a field is negative, 1 or above, or NaN; names it.
+    """
+    for name in names:
+        rate = getattr(config, name)
+        if rate is not None and not 0 <= rate < 1:
+            raise ValueError(f"{name} must be at least 0 and below 1, not {rate}")

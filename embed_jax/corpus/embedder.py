@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sentences in, vectors of words or of sentences out, with any family of encoders.
+
+A family says how sentences become rows and how rows are computed; what all of them do
+alike stands here: options and their checks, the token budget, chunks, warnings.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, Literal, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Float
+
+from embed_jax.corpus.batching import BatchShapes
+from embed_jax.corpus.options import Options, make_options, shows_options
+from embed_jax.corpus.sentences import Sentence, check_sentences
+from embed_jax.corpus.stream import Embedded, Item, PlannedBatch, RowT, stream_vectors
+from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
+from embed_jax.layers.pooling import SENTENCE_POOLS, WORD_POOLS, pooled_width
+from embed_jax.suggest import suggest
+
+ParamsT = TypeVar("ParamsT")
+TokenizerT = TypeVar("TokenizerT")
+Level = Literal["words", "sentences"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is asked of a family, checked.
+
+    Attributes:
+      level: whether words or sentences get a vector each.
+      spec: which layers and how they are combined.
+      pool: how pieces are pooled.
+      width: of a pooled vector.
+      options: the others.
+      token_budget: positions a batch, of all devices together.
+      num_devices: rows come in multiples of it.
+    """
+
+    level: Level
+    spec: LayerSpec
+    pool: str
+    width: int
+    options: Options
+    token_budget: int
+    num_devices: int
+
+    def shapes(self, max_length: int) -> BatchShapes:
+        """Return the shapes of batches within the budget, one sequence a row."""
+        return BatchShapes(self.token_budget, max_length, self.num_devices)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pipeline(Generic[RowT]):
+    """How a family embeds; see `embed_jax.corpus.stream.stream_vectors`.
+
+    Attributes:
+      items: the sentences, cut into rows.
+      run: computes a batch of rows, without waiting for it.
+      assemble: puts the results of a sentence's rows together: `[words, width]`, or
+        `[1, width]` where a sentence gets one vector.
+      plan: puts rows of these lengths into batches.
+    """
+
+    items: Iterable[Item[RowT]]
+    run: Callable[[Sequence[RowT], Any], jax.Array]
+    assemble: Callable[[Item[RowT], list[np.ndarray]], np.ndarray]
+    plan: Callable[[list[int]], Sequence[PlannedBatch]]
+
+
+@dataclasses.dataclass(frozen=True)
+class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
+    """Embeds any amount of text with one family of encoders.
+
+    Attributes:
+      open: checks what the family alone can check and returns its pipeline.
+      token_budgets: positions a batch on each device, by platform; "default" elsewhere.
+      sentence_pools: those that the family has.
+      chunk_batches: batches whose rows are sorted together, so that little is padded.
+      chunk_bytes: results that a chunk may occupy; it is smaller then.
+      least_batches: of a chunk, however many bytes they are.
+    """
+
+    open: Callable[[ParamsT, TokenizerT, Iterable[Sentence], Request], Pipeline]
+    token_budgets: Mapping[str, int]
+    sentence_pools: Sequence[str] = SENTENCE_POOLS
+    chunk_batches: int = 64
+    chunk_bytes: int = 128 * 2**20
+    least_batches: int = 4
+
+    @shows_options
+    def embed_words(
+        self,
+        params: ParamsT,
+        tokenizer: TokenizerT,
+        sentences: Iterable[Sentence],
+        layer_spec: str | LayerSpec = "last",
+        options: Options | None = None,
+        **changes: Any,
+    ) -> list[Float[np.ndarray, "W D"]]:
+        """Embed every word of every sentence.
+
+        Args:
+          params: what `load` gave.
+          tokenizer: what `load` gave.
+          sentences: each a str, which the tokeniser splits into words, or a list of
+            words.
+          layer_spec: which layers and how they are combined.
+          options: an `embed_jax.corpus.options.Options`, which says what each option
+            does.
+          **changes: single options, such as `pool="mean"`.
+
+        Returns:
+          For each sentence an array `[words, width]`. A word that the model did not
+          read (nothing but control characters, say) has a zero vector, and a logged
+          warning counts such.
+
+        Raises:
+          ValueError: see `stream_words`.
+        """
+        stream = self.stream_words(
+            params, tokenizer, sentences, layer_spec, options, **changes
+        )
+        return _vectors_of(stream)
+
+    @shows_options
+    def embed_sentences(
+        self,
+        params: ParamsT,
+        tokenizer: TokenizerT,
+        sentences: Iterable[Sentence],
+        layer_spec: str | LayerSpec = "last",
+        options: Options | None = None,
+        **changes: Any,
+    ) -> Float[np.ndarray, "B D"]:
+        """Embed every sentence.
+
+        Args:
+          params: what `load` gave.
+          tokenizer: what `load` gave.
+          sentences: each a str, or a list of words.
+          layer_spec: which layers and how they are combined.
+          options: an `embed_jax.corpus.options.Options`, which says what each option
+            does.
+          **changes: single options, such as `pool="max"`.
+
+        Returns:
+          An array `[sentences, width]`. A logged warning counts the words that were not
+          read.
+
+        Raises:
+          ValueError: see `stream_sentences`.
+        """
+        chosen = make_options(options, changes)
+        stream = self.stream_sentences(params, tokenizer, sentences, layer_spec, chosen)
+        rows = _vectors_of(stream)
+        if not rows:
+            width = self.vector_width(params, layer_spec, "mean")
+            return np.zeros((0, width), jnp.dtype(chosen.out_dtype))
+        return np.concatenate(rows)
+
+    @shows_options
+    def stream_words(
+        self,
+        params: ParamsT,
+        tokenizer: TokenizerT,
+        sentences: Iterable[Sentence],
+        layer_spec: str | LayerSpec = "last",
+        options: Options | None = None,
+        **changes: Any,
+    ) -> Iterator[Embedded]:
+        """Embed the words of any number of sentences, in order, in bounded memory.
+
+        `mix_norm` normalises each sentence by itself here, so that a vector never
+        depends on its batch.
+
+        Args:
+          params: what `load` gave.
+          tokenizer: what `load` gave.
+          sentences: read lazily, in a thread of their own.
+          layer_spec: which layers and how they are combined.
+          options: an `embed_jax.corpus.options.Options`, which says what each option
+            does.
+          **changes: single options, such as `pool="mean"`.
+
+        Returns:
+          An iterator of `Embedded(words, vectors, unread)`.
+
+        Raises:
+          ValueError: a malformed option or spec, at once; a sentence that is too long
+            with `long="error"`, when it is reached.
+          TypeError: there is no such option.
+        """
+        chosen = make_options(options, changes)
+        return self._stream("words", params, tokenizer, sentences, layer_spec, chosen)
+
+    @shows_options
+    def stream_sentences(
+        self,
+        params: ParamsT,
+        tokenizer: TokenizerT,
+        sentences: Iterable[Sentence],
+        layer_spec: str | LayerSpec = "last",
+        options: Options | None = None,
+        **changes: Any,
+    ) -> Iterator[Embedded]:
+        """Embed any number of sentences, one vector each; see `stream_words`.
+
+        Args:
+          params: what `load` gave.
+          tokenizer: what `load` gave.
+          sentences: read lazily, in a thread of their own.
+          layer_spec: which layers and how they are combined.
+          options: an `embed_jax.corpus.options.Options`, which says what each option
+            does.
+          **changes: single options, such as `pool="max"`.
+
+        Returns:
+          An iterator of `Embedded(words, vectors, unread)`, vectors being `[1, width]`.
+
+        Raises:
+          ValueError: as `stream_words`.
+          TypeError: there is no such option.
+        """
+        chosen = make_options(options, changes)
+        return self._stream(
+            "sentences", params, tokenizer, sentences, layer_spec, chosen
+        )
+
+    def vector_width(
+        self, params: ParamsT, layer_spec: str | LayerSpec, pool: str
+    ) -> int:
+        """Compute the width of a pooled vector, of a word or of a sentence.
+
+        Raises:
+          ValueError: a malformed spec, a layer that the model lacks, an unknown pool.
+        """
+        config: Any = params.config  # pyright: ignore[reportAttributeAccessIssue]
+        spec = parse_layer_spec(layer_spec)
+        return pooled_width(spec.width(config.num_blocks, config.layer_dim), pool)
+
+    def _stream(
+        self,
+        level: Level,
+        params: ParamsT,
+        tokenizer: TokenizerT,
+        sentences: Iterable[Sentence],
+        layer_spec: str | LayerSpec,
+        options: Options,
+    ) -> Iterator[Embedded]:
+        """Check everything that can be checked now; return the generator of vectors."""
+        if isinstance(sentences, Sequence):
+            check_sentences(sentences)
+        pools = WORD_POOLS if level == "words" else self.sentence_pools
+        pool = options.pool or ("first" if level == "words" else "mean")
+        if pool not in pools:
+            raise ValueError(f"pool {pool!r}: {suggest(pool, pools, 'pool')}")
+        options.check()
+        spec = parse_layer_spec(layer_spec)
+        request = Request(
+            level=level,
+            spec=spec,
+            pool=pool,
+            width=self.vector_width(params, spec, pool),
+            options=options,
+            token_budget=batch_budget(
+                options.token_budget, self.token_budgets, options.mesh
+            ),
+            num_devices=options.mesh.size if options.mesh else 1,
+        )
+        pipeline = self.open(params, tokenizer, sentences, request)
+        budget = request.token_budget
+        by_memory = self.chunk_bytes // (4 * request.width)
+        return stream_vectors(
+            pipeline.items,
+            pipeline.run,
+            pipeline.assemble,
+            pipeline.plan,
+            chunk_tokens=min(
+                self.chunk_batches * budget,
+                max(by_memory, self.least_batches * budget),
+            ),
+            on_batch=options.on_batch,
+        )
+
+
+def batch_budget(
+    token_budget: int | None, defaults: Mapping[str, int], mesh: Mesh | None
+) -> int:
+    """Return the positions of a batch: those of a device, times the devices.
+
+    Args:
+      token_budget: of each device; None for the default of its platform.
+      defaults: by platform; "default" for those without an entry.
+      mesh: the devices; by default one, the default device.
+
+    Example:
+      >>> batch_budget(None, {"cpu": 1024, "default": 16384}, None)
+      1024
+    """
+    if token_budget is None:
+        platform = mesh.devices.flat[0].platform if mesh else jax.default_backend()
+        token_budget = defaults.get(platform, defaults["default"])
+    return token_budget * (mesh.size if mesh else 1)
+
+
+def _vectors_of(stream: Iterator[Embedded]) -> list[np.ndarray]:
+    """Keep the vectors; report the words that have none of their own."""
+    vectors = []
+    num_unread, example = 0, ""
+    for index, embedded in enumerate(stream):
+        vectors.append(embedded.vectors)
+        if embedded.unread and not num_unread:
+            word = embedded.words[embedded.unread[0]]
+            example = f"sentence {index}, word {embedded.unread[0]}, {word[:40]!r}"
+        num_unread += len(embedded.unread)
+    if num_unread:
+        logging.getLogger(__name__).warning(
+            "%d words gave no piece, or lie beyond a truncated end, and have zero "
+            "vectors; the first is %s",
+            num_unread,
+            example,
+        )
+    return vectors

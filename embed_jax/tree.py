@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trees of arrays as named leaves: the form in which files hold them.
+
+A leaf's name is the way to it, as `encoder.layer_0.mlp.up.kernel`. Checkpoints,
+exported programs and classifiers hold leaves by these names: they are a file format.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+SEPARATOR = "."
+"""Between the keys on the way to a leaf."""
+
+
+def name_leaves(tree: Any) -> dict[str, Any]:
+    """Return the leaves by the names of the ways to them, in the order of the tree.
+
+    Raises:
+      ValueError: two leaves have one name, for a key holds a dot.
+
+    Example:
+      >>> name_leaves({"encoder": {"bias": 1, "kernel": 2}, "start": (3, 4)})
+      {'encoder.bias': 1, 'encoder.kernel': 2, 'start.0': 3, 'start.1': 4}
+    """
+    named: dict[str, Any] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        name = _name(path)
+        if name in named:
+            raise ValueError(f"two leaves are named {name}; use keys without dots")
+        named[name] = leaf
+    return named
+
+
+def nest(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the nested dictionaries whose leaves have these names.
+
+    The inverse of `name_leaves` for nested dictionaries, none of them empty, whose keys
+    are strings without dots.
+
+    Raises:
+      ValueError: a name is that of a leaf and also on the way to another.
+
+    Example:
+      >>> nest({"encoder.bias": 1, "encoder.kernel": 2})
+      {'encoder': {'bias': 1, 'kernel': 2}}
+    """
+    tree: dict[str, Any] = {}
+    for name, leaf in named.items():
+        *above, last = name.split(SEPARATOR)
+        branch, way = tree, []
+        for key in above:
+            way.append(key)
+            if SEPARATOR.join(way) in named:
+                raise ValueError(
+                    f"{SEPARATOR.join(way)} is a leaf and lies on the way to {name}"
+                )
+            branch = branch.setdefault(key, {})
+        branch[last] = leaf
+    return tree
+
+
+def map_named(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """Return the tree of `function(name, leaf, *leaves of the others)`.
+
+    Example:
+      >>> map_named(lambda name, leaf: f"{name}={leaf}", {"norm": {"bias": 1}})
+      {'norm': {'bias': 'norm.bias=1'}}
+    """
+    return jax.tree_util.tree_map_with_path(
+        lambda path, *leaves: function(_name(path), *leaves), tree, *others
+    )
+
+
+def summarise(tree: Any, config: object) -> str:
+    """Describe a tree of weights in a line, as its `repr`: printed whole, it is pages.
+
+    Args:
+      tree: of arrays, or of what stands for them.
+      config: of what the weights are.
+
+    Example:
+      >>> summarise({"bias": jax.numpy.zeros((2, 600))}, "a layer")
+      'dict(a layer, 1,200 weights, float32)'
+    """
+    arrays = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "shape")]
+    number = sum(math.prod(leaf.shape) for leaf in arrays)
+    dtypes = sorted({str(leaf.dtype) for leaf in arrays})
+    parts = [str(config), f"{number:,} weights", *dtypes]
+    return f"{type(tree).__name__}({', '.join(parts)})"
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=SEPARATOR)

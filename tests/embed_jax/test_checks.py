@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fields out of range are refused by name."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from embed_jax.checks import check_at_least, check_rates
+
+
+def test_the_least_value_is_taken_and_what_is_below_is_named():
+    config = SimpleNamespace(rows=1, steps=0)
+    check_at_least(config, 1, "rows")
+    check_at_least(config, 0, "rows", "steps")
+    with pytest.raises(ValueError, match=r"^steps must be at least 1, not 0$"):
+        check_at_least(config, 1, "rows", "steps")
+    with pytest.raises(ValueError, match=r"^rows must be at least 2, one each, not 1$"):
+        check_at_least(config, 2, "rows", why="one each")
+
+
+@pytest.mark.parametrize("rate", [0, 0.0, 0.5, 0.999, None])
+def test_rates_are_from_0_and_below_1(rate):
+    check_rates(SimpleNamespace(dropout_rate=rate), "dropout_rate")
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1, 1.5, math.nan])
+def test_what_is_no_rate_is_refused(rate):
+    message = rf"^dropout_rate must be at least 0 and below 1, not {rate}$"
+    with pytest.raises(ValueError, match=message):
+        check_rates(SimpleNamespace(low=0.1, dropout_rate=rate), "low", "dropout_rate")

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What preparing any kind of data needs: documents encoded, and sizes for people."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from train.data.config import DataConfig, Say
+from train.data.encoding import ShardEncoder, Shards, Tally, is_held_out
+from train.data.sources import Documents
+from train.data.store import TokenStore
+
+# Seconds between two lines that say how far it is.
+_INTERVAL = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingTexts:
+    """Paragraphs of what is not held out, as often as they are asked for.
+
+    Attributes:
+      documents: the text.
+      held_out_every: every so many documents the last one is held out.
+    """
+
+    documents: Documents
+    held_out_every: int
+
+    def __iter__(self) -> Iterator[str]:
+        for number in range(len(self.documents)):
+            if not is_held_out(number, self.held_out_every):
+                yield from self.documents.paragraphs(number)
+
+
+def encode_documents(
+    encoder: ShardEncoder,
+    documents: Documents,
+    unfinished: Path,
+    data: DataConfig,
+    say: Say,
+) -> Shards:
+    """Write all shards, and tell from time to time how far it is.
+
+    Args:
+      encoder: what writes a shard.
+      documents: the text.
+      unfinished: the directory in which the shards are kept until all is done.
+      data: how the text is divided, and among how many processes.
+      say: is given the lines.
+
+    Raises:
+      ValueError: bad text, or a damaged shard.
+      OSError: the disk is full or fails, or a process was killed.
+    """
+    shards = Shards(
+        path=unfinished / "shards",
+        documents=documents,
+        held_out_every=data.held_out_every,
+        encoder=encoder,
+    )
+    kept = shards.kept()
+    done = functools.reduce(Tally.plus, kept, Tally())
+    if kept:
+        say(f"{len(kept):,} of {len(shards):,} shards are kept from an earlier run")
+    start = said = time.monotonic()
+    num_tokens = 0
+    for number, tally in enumerate(shards.write(data.num_workers), start=len(kept) + 1):
+        done = done.plus(tally)
+        num_tokens += tally.tokens
+        now = time.monotonic()
+        if now - said >= _INTERVAL or number == len(shards):
+            said = now
+            say(
+                f"shard {number:,} of {len(shards):,}: {done.documents:,} documents, "
+                f"{done.sentences:,} sentences, {done.tokens:,} tokens, "
+                f"{num_tokens / max(now - start, 1e-3):,.0f} tokens/s"
+            )
+    return shards
+
+
+def describe_sizes(store: TokenStore) -> str:
+    """Write how much text a store holds, as summaries do."""
+    return (
+        f"{store.num_documents:,} documents, {store.num_sentences:,} sentences, "
+        f"{store.num_tokens:,} tokens"
+    )
+
+
+def describe_share(part: int, whole: int) -> str:
+    """Write a part of a whole in percent.
+
+    Example:
+      >>> describe_share(1, 8)
+      '12.50%'
+    """
+    return f"{part / max(whole, 1):.2%}"
+
+
+def no_text(data: DataConfig) -> ValueError:
+    """Return the error of a text that has nothing to train on."""
+    return ValueError(
+        f"source: no text to train on in {data.source}; give more, or lower "
+        "held_out_every"
+    )

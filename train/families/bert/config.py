@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole of a BERT's experiment."""
+
+import dataclasses
+from typing import ClassVar
+
+from bert_jax.config import BertConfig
+from train.config import Phase, Pretraining
+from train.families.bert.batches import MaskedLmConfig
+from train.families.bert.data import PieceData
+from train.loop.optimizer import Adagrad, BertAdam, Optimizer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LongerRows:
+    """The last steps of a run, on longer rows than those before.
+
+    Positions that short rows lack are learnt there; most of a run is cheaper without
+    (Devlin et al. 2019, appendix A.2).
+
+    Attributes:
+      num_steps: how many of the run's last steps.
+      length: tokens of a row.
+      batch_size: rows of a batch, over all devices.
+      num_parts: parts of a batch that are run one after the other.
+      learning_rate: the highest of these steps, which warm up and decay for themselves;
+        None goes on with the run's own schedule.
+      warmup_steps: of these steps, where they have a learning rate of their own.
+    """
+
+    num_steps: int
+    length: int = 512
+    batch_size: int = 256
+    num_parts: int = 1
+    learning_rate: float | None = None
+    warmup_steps: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MaskedLmPretraining(Pretraining):
+    """A BERT encoder.
+
+    Attributes:
+      model: its shape; `vocab_size` and `pad_id` are those of the prepared text.
+      data: its corpus.
+      objective: what is predicted, from what rows.
+      optimizer: how weights change.
+      longer_rows: the last steps, where they are not like those before.
+    """
+
+    kind: ClassVar[str] = "bert"
+
+    model: BertConfig
+    data: PieceData
+    objective: MaskedLmConfig = dataclasses.field(default_factory=MaskedLmConfig)
+    optimizer: Optimizer = dataclasses.field(default_factory=BertAdam)
+    longer_rows: LongerRows | None = None
+
+    def phases(self) -> list[Phase]:
+        """Divide the run; one that has no longer rows is one phase."""
+        longer = self.longer_rows
+        if longer is None:
+            return super().phases()
+        short = dataclasses.replace(self, longer_rows=None)
+        long = dataclasses.replace(
+            short,
+            batch_size=longer.batch_size,
+            num_parts=longer.num_parts,
+            objective=dataclasses.replace(self.objective, length=longer.length),
+        )
+        schedule = None
+        if longer.learning_rate is not None:
+            assert not isinstance(self.optimizer, Adagrad), "refused below"
+            schedule = dataclasses.replace(
+                self.optimizer,
+                learning_rate=longer.learning_rate,
+                warmup_steps=longer.warmup_steps,
+            )
+        middle = self.num_steps - longer.num_steps
+        return [
+            Phase(0, middle, short),
+            Phase(middle, self.num_steps, long, schedule),
+        ]
+
+    def __post_init__(self) -> None:
+        """Refuse rows that are longer than the model reads, and empty phases.
+
+        Raises:
+          ValueError: names the field.
+        """
+        super().__post_init__()
+        lengths = {"objective.length": self.objective.length}
+        if self.longer_rows is not None:
+            lengths["longer_rows.length"] = self.longer_rows.length
+            if not 0 < self.longer_rows.num_steps < self.num_steps:
+                raise ValueError(
+                    f"longer_rows.num_steps {self.longer_rows.num_steps} must be some "
+                    f"of the run's num_steps {self.num_steps}, and not all"
+                )
+            if isinstance(self.optimizer, Adagrad) and self.longer_rows.learning_rate:
+                raise ValueError(
+                    "longer_rows.learning_rate is for an optimizer with a warm-up; "
+                    "Adagrad has none"
+                )
+        for name, length in lengths.items():
+            if length > self.model.max_positions:
+                raise ValueError(
+                    f"{name} {length} is above model.max_positions "
+                    f"{self.model.max_positions}"
+                )

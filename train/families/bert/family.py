@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BERT encoders: the answers to what training asks."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding
+
+import bert_jax
+from bert_jax.huggingface import write_config
+from bert_jax.run import load_run
+from embed_jax.layers.layer_spec import LayerSpec
+from train.families.bert import evaluation, finetuned, setup, shapes
+from train.families.bert.config import MaskedLmPretraining
+from train.families.bert.data import PieceData
+from train.families.bert.poolings import BERT_POOLINGS
+from train.families.evaluation import Evaluation
+from train.families.family import Embedding, Family, Setup, StepShapes
+from train.objectives.objective import Params
+from train.tasks.finetune.classifier import Classifier
+from train.tasks.finetune.finetuning import Finetuning
+
+
+class Bert(Family[MaskedLmPretraining]):
+    """Trains BERT encoders on word pieces."""
+
+    name = "bert"
+    data = PieceData
+    poolings = BERT_POOLINGS
+
+    def set_up(
+        self, experiment: MaskedLmPretraining, dtype: jnp.dtype, mesh: Mesh | None
+    ) -> Setup:
+        """Open the pieces, and draw the first weights or continue others."""
+        return setup.set_up(experiment, dtype, mesh)
+
+    def write_model(self, directory: Path, params: Params, tokenizer: Any) -> None:
+        """Write config.json and the files of the tokeniser."""
+        tokenizer.save(directory)
+        text = json.dumps(write_config(params), indent=2) + "\n"
+        (directory / "config.json").write_text(text, encoding="utf-8")
+
+    def load_run(
+        self, run: Path, *, encoder_only: bool, step: int | None = None
+    ) -> tuple[Params, Any]:
+        """Load an encoder from the directory of its run, with its heads or without."""
+        return load_run(run, encoder_only=encoder_only, step=step)
+
+    def save(
+        self, model: Path, params: Params, tokenizer: Any, *, overwrite: bool
+    ) -> None:
+        """Write a Hugging Face directory."""
+        bert_jax.save(model, params, tokenizer, overwrite=overwrite)
+
+    def evaluate(
+        self, model: Path, data: Path, asked: Evaluation
+    ) -> Mapping[str, float]:
+        """Measure losses and accuracies at hidden tokens, and of pairs."""
+        return evaluation.evaluate(model, data, asked)
+
+    def step_shapes(
+        self, experiment: MaskedLmPretraining, dtype: jnp.dtype, mesh: Mesh
+    ) -> StepShapes:
+        """Make a training step out of shapes."""
+        return shapes.step_shapes(experiment, dtype, mesh)
+
+    def embedding(
+        self,
+        experiment: MaskedLmPretraining,
+        spec: LayerSpec,
+        dtype: jnp.dtype,
+        rows: NamedSharding,
+        whole: NamedSharding,
+    ) -> Embedding:
+        """Make the function that embeds a batch of rows."""
+        del whole  # its tokens are nothing but rows
+        return shapes.embedding(experiment, spec, dtype, rows)
+
+    def classifier(
+        self, config: Finetuning, model: str, labels: Sequence[str]
+    ) -> Classifier:
+        """Load a BERT and put a fresh classifier on it."""
+        return finetuned.make_classifier(config, model, labels)
+
+
+FAMILY = Bert()

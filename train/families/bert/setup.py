@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a BERT's configuration to its objectives and its first weights."""
+
+import dataclasses
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+import bert_jax
+from bert_jax.config import BertConfig
+from train.data.encoding import HELD_OUT, TRAIN
+from train.families.bert.batches import EVALUATION_RATE, MaskedLmBatches
+from train.families.bert.config import MaskedLmPretraining
+from train.families.bert.continuation import continue_bert
+from train.families.bert.objective import MaskedLmObjective
+from train.families.bert.pieces import PieceStore
+from train.families.family import Setup
+from train.loop.placement import share_of_host
+
+HEADS = ("pooler", "mlm", "nsp")
+HELD_OUT_SEED = 0
+
+
+def set_up(
+    experiment: MaskedLmPretraining, dtype: jnp.dtype, mesh: Mesh | None
+) -> Setup:
+    """Open the text, and draw the first weights or continue those of a model.
+
+    Raises:
+      ValueError: the text is damaged, or the weights to go on from do not fit.
+    """
+    data = experiment.data
+    train = PieceStore.open(data.directory / TRAIN)
+    held_out = None
+    if data.held_out_every and experiment.eval_every:
+        held_out = PieceStore.open(data.directory / HELD_OUT)
+    config = with_vocabulary(experiment.model, len(train.continues), train.pad_id)
+    objectives = tuple(
+        _objective_of(
+            cast(MaskedLmPretraining, phase.experiment),
+            dtype,
+            config,
+            mesh,
+            train,
+            held_out,
+        )
+        for phase in experiment.phases()
+    )
+    key = jax.random.key(experiment.seed)
+    params = bert_jax.init_params(key, config, heads_of(experiment))
+    if experiment.init_from:
+        params = continue_bert(experiment.init_from, params, train.tokenizer)
+    return Setup(objectives, params, train.tokenizer)
+
+
+def _objective_of(
+    experiment: MaskedLmPretraining,
+    dtype: jnp.dtype,
+    config: BertConfig,
+    mesh: Mesh | None,
+    train: PieceStore,
+    held_out: PieceStore | None,
+) -> MaskedLmObjective:
+    batches = MaskedLmBatches(
+        train,
+        experiment.objective,
+        batch_size=experiment.batch_size,
+        seed=experiment.seed,
+        share=share_of_host(),
+    )
+    measured = held_out and MaskedLmBatches(
+        held_out,
+        experiment.objective,
+        batch_size=experiment.batch_size,
+        seed=HELD_OUT_SEED,
+        shuffled=False,
+        masking_rate=EVALUATION_RATE,
+        share=share_of_host(),
+    )
+    return masked_lm_objective(
+        experiment,
+        dtype,
+        config,
+        mesh=mesh,
+        batches=batches,
+        held_out=measured,
+    )
+
+
+def masked_lm_objective(
+    experiment: MaskedLmPretraining,
+    dtype: jnp.dtype,
+    config: BertConfig,
+    *,
+    mesh: Mesh | None = None,
+    batches: MaskedLmBatches | None = None,
+    held_out: MaskedLmBatches | None = None,
+) -> MaskedLmObjective:
+    """Build a BERT's.
+
+    Args:
+      experiment: the configuration of one phase.
+      dtype: of products.
+      config: the experiment's, with the vocabulary that the text has.
+      mesh: of the devices, where there are several.
+      batches: of the training text.
+      held_out: of the text that is measured.
+    """
+    return MaskedLmObjective(
+        config=config,
+        data=experiment.objective,
+        batches=batches,
+        held_out=held_out,
+        batch_size=experiment.batch_size,
+        dtype=dtype,
+        remat=experiment.remat,
+        held_out_batches=experiment.eval_batches,
+        mesh=mesh,
+    )
+
+
+def heads_of(experiment: MaskedLmPretraining) -> tuple[str, ...]:
+    """Return the heads that a BERT is trained through."""
+    return ("mlm",) if experiment.objective.pairs == "none" else HEADS
+
+
+def with_vocabulary(config: BertConfig, size: int, pad_id: int) -> BertConfig:
+    """Let the text decide; a small corpus gives fewer pieces than were asked for."""
+    return dataclasses.replace(config, vocab_size=size, pad_id=pad_id)

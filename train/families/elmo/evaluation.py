@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Held-out perplexity of a biLM, over every word of the vocabulary."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+
+import elmo_jax
+from elmo_jax.run import load_run
+from embed_jax.files.run_directory import is_run
+from train.families.elmo.batches import BilmBatches
+from train.families.elmo.objective import BilmObjective
+from train.families.elmo.words import WordStore
+from train.families.evaluation import Evaluation, settings_of
+
+WINDOW = 20
+
+
+def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
+    """Measure the perplexity of each direction over the whole vocabulary.
+
+    Raises:
+      ValueError: model and text do not belong together.
+    """
+    if is_run(model):
+        params, tokenizer = load_run(model, encoder_only=False, step=asked.step)
+    else:
+        params, tokenizer = elmo_jax.load(model)
+    store = WordStore.open(data / asked.part)
+    words = tokenizer.vocabulary
+    if "softmax" not in params.heads or words is None:
+        raise ValueError(f"{model} has no softmax, so it predicts no words")
+    if words.words != store.vocabulary.words:
+        raise ValueError(
+            f"{data} was prepared with another vocabulary than that of "
+            f"{model}; prepare it with --data.vocabulary set to the model's"
+        )
+    config = params.config
+    batches = BilmBatches(
+        store,
+        batch_size=asked.batch_size,
+        window=WINDOW,
+        shuffled=False,
+        widest_filter=config.char_cnn.max_width if config.char_cnn else None,
+    )
+    objective = BilmObjective(
+        config=config,
+        batches=batches,
+        held_out=batches,
+        num_words=len(words),
+        batch_size=asked.batch_size,
+        window=WINDOW,
+        restarts=settings_of(model).get("restarts", asked.restarts),
+        dtype=jnp.dtype(jnp.float32),
+        held_out_batches=asked.batches,
+    )
+    return objective.measure(params)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ELMo's biLMs: the answers to what training asks."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding
+
+import elmo_jax
+from elmo_jax.options import format_options
+from elmo_jax.run import load_run
+from elmo_jax.vocabulary import write_vocabulary
+from embed_jax.layers.layer_spec import LayerSpec
+from train.families.elmo import evaluation, finetuned, setup, shapes
+from train.families.elmo.config import BilmPretraining
+from train.families.elmo.data import WordData
+from train.families.evaluation import Evaluation
+from train.families.family import Embedding, Family, Setup, StepShapes
+from train.objectives.objective import Params
+from train.tasks.finetune.classifier import Classifier
+from train.tasks.finetune.finetuning import Finetuning
+
+
+class Elmo(Family[BilmPretraining]):
+    """Trains biLMs on words."""
+
+    name = "elmo"
+    data = WordData
+
+    def set_up(
+        self, experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh | None
+    ) -> Setup:
+        """Open the words, and draw the first weights or continue others."""
+        return setup.set_up(experiment, dtype, mesh)
+
+    def write_model(self, directory: Path, params: Params, tokenizer: Any) -> None:
+        """Write options.json and vocab.txt."""
+        words = tokenizer.vocabulary
+        options = format_options(params.config, len(words))
+        text = json.dumps(options, indent=2) + "\n"
+        (directory / "options.json").write_text(text, encoding="utf-8")
+        write_vocabulary(directory / "vocab.txt", words)
+
+    def load_run(
+        self, run: Path, *, encoder_only: bool, step: int | None = None
+    ) -> tuple[Params, Any]:
+        """Load a biLM from the directory of its run, with or without the softmax."""
+        return load_run(run, encoder_only=encoder_only, step=step)
+
+    def save(
+        self, model: Path, params: Params, tokenizer: Any, *, overwrite: bool
+    ) -> None:
+        """Write options.json, HDF5 files and vocab.txt."""
+        elmo_jax.save(model, params, tokenizer, overwrite=overwrite)
+
+    def evaluate(
+        self, model: Path, data: Path, asked: Evaluation
+    ) -> Mapping[str, float]:
+        """Measure the perplexity of each direction."""
+        return evaluation.evaluate(model, data, asked)
+
+    def step_shapes(
+        self, experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh
+    ) -> StepShapes:
+        """Make a training step out of shapes."""
+        return shapes.step_shapes(experiment, dtype, mesh)
+
+    def embedding(
+        self,
+        experiment: BilmPretraining,
+        spec: LayerSpec,
+        dtype: jnp.dtype,
+        rows: NamedSharding,
+        whole: NamedSharding,
+    ) -> Embedding:
+        """Make the function that embeds a batch of windows."""
+        return shapes.embedding(experiment, spec, dtype, rows, whole)
+
+    def classifier(
+        self, config: Finetuning, model: str, labels: Sequence[str]
+    ) -> Classifier:
+        """Load a biLM and put a fresh classifier on it."""
+        return finetuned.make_classifier(config, model, labels)
+
+
+FAMILY = Elmo()

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a biLM's configuration to its objective and its first weights."""
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+import elmo_jax
+from train.data.encoding import HELD_OUT, TRAIN
+from train.families.elmo.batches import BilmBatches
+from train.families.elmo.config import BilmPretraining
+from train.families.elmo.continuation import continue_elmo
+from train.families.elmo.objective import BilmObjective
+from train.families.elmo.words import WordStore
+from train.families.family import Setup
+from train.loop.placement import share_of_host
+
+
+def set_up(experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh | None) -> Setup:
+    """Open the text, and draw the first weights or continue those of a model.
+
+    Raises:
+      ValueError: the text is damaged, or the weights to go on from do not fit.
+    """
+    config, data = experiment.model, experiment.data
+    train = WordStore.open(data.directory / TRAIN)
+    words = train.vocabulary
+    if not words.counts and experiment.num_negatives:
+        # Negatives are drawn by rank; the counts have proven that ranks mean frequency.
+        raise ValueError(
+            f"{data.directory}: the vocabulary has no counts, so nothing tells that it "
+            "is sorted by falling frequency; prepare the data again"
+        )
+    widest_filter = config.char_cnn.max_width if config.char_cnn else None
+    batches = BilmBatches(
+        train,
+        batch_size=experiment.batch_size,
+        window=experiment.window,
+        seed=experiment.seed,
+        num_negatives=experiment.num_negatives,
+        widest_filter=widest_filter,
+        share=share_of_host(),
+    )
+    held_out = None
+    if data.held_out_every and experiment.eval_every:
+        held_out = BilmBatches(
+            WordStore.open(data.directory / HELD_OUT),
+            batch_size=experiment.batch_size,
+            window=experiment.window,
+            shuffled=False,
+            widest_filter=widest_filter,
+            share=share_of_host(),
+        )
+    objective = bilm_objective(
+        experiment,
+        dtype,
+        len(words),
+        mesh=mesh,
+        batches=batches,
+        held_out=held_out,
+    )
+    key = jax.random.key(experiment.seed)
+    params = elmo_jax.init_params(key, config, len(words))
+    if experiment.init_from:
+        params = continue_elmo(experiment.init_from, params, words)
+    return Setup((objective,), params, elmo_jax.ElmoTokenizer(config, words))
+
+
+def bilm_objective(
+    experiment: BilmPretraining,
+    dtype: jnp.dtype,
+    num_words: int,
+    *,
+    mesh: Mesh | None = None,
+    batches: BilmBatches | None = None,
+    held_out: BilmBatches | None = None,
+) -> BilmObjective:
+    """Build a biLM's.
+
+    Args:
+      experiment: the configuration.
+      dtype: of products.
+      num_words: of the vocabulary that the text has.
+      mesh: of the devices, where there are several.
+      batches: of the training text.
+      held_out: of the text that is measured.
+    """
+    return BilmObjective(
+        config=experiment.model,
+        batches=batches,
+        held_out=held_out,
+        num_words=num_words,
+        batch_size=experiment.batch_size,
+        window=experiment.window,
+        restarts=experiment.restarts,
+        dtype=dtype,
+        remat=experiment.remat != "none",
+        held_out_batches=experiment.eval_batches,
+        num_negatives=experiment.num_negatives,
+        mesh=mesh,
+    )

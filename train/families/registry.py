@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which family of models trains something, found without naming any of them.
+
+A family is `FAMILY` of the package `train.families.KIND`, or what an installed package
+registers under the entry point "train.families" with its kind as the name. A kind is
+what an experiment's class and a run's experiment.json call it, and the name of the
+encoder that serves what is trained.
+"""
+
+import importlib
+import importlib.metadata
+import pkgutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import train.families
+from embed_jax.files.run_directory import is_run, kind_of
+from embed_jax.suggest import suggest
+
+# Importing this is light, for the processes that prepare text.
+if TYPE_CHECKING:
+    from train.config import Pretraining
+    from train.families.family import Family
+
+GROUP = "train.families"
+
+
+def known_kinds() -> list[str]:
+    """List the kinds of model that can be trained here, by the alphabet."""
+    registered = importlib.metadata.entry_points(group=GROUP)
+    ours = pkgutil.iter_modules(train.families.__path__)
+    return sorted(
+        {entry_point.name for entry_point in registered}
+        | {module.name for module in ours if module.ispkg}
+    )
+
+
+def family_named(kind: str) -> "Family[Any]":
+    """Return the family of a kind.
+
+    Raises:
+      ValueError: there is none; names those that are there.
+    """
+    for entry_point in importlib.metadata.entry_points(group=GROUP, name=kind):
+        return entry_point.load()
+    package = f"{GROUP}.{kind}"
+    try:
+        return importlib.import_module(package).FAMILY
+    except (ModuleNotFoundError, AttributeError) as error:
+        # What else is missing, or wrong in a family that is there, is said as it is.
+        if error.name != "FAMILY" and not f"{package}.".startswith(f"{error.name}."):
+            raise
+        known = suggest(kind, known_kinds(), "families")
+        raise ValueError(f"no family of models is called {kind!r}; {known}") from None
+
+
+def family_of(experiment: "Pretraining") -> "Family[Any]":
+    """Return the family that an experiment's class names."""
+    return family_named(experiment.kind)
+
+
+def family_of_run(run: Path) -> "Family[Any]":
+    """Return the family that a run's experiment.json names.
+
+    Raises:
+      ValueError: the file is damaged, or there is no such family.
+    """
+    return family_named(kind_of(run))
+
+
+def family_of_model(path: str) -> "Family[Any]":
+    """Return the family of a run, or of a model in its published form.
+
+    Args:
+      path: a directory, or a hub id.
+
+    Raises:
+      ValueError: no encoder knows the model, or no family trains it.
+    """
+    from embed_jax.encoder import find_encoder
+
+    if is_run(Path(path)):
+        return family_of_run(Path(path))
+    return family_named(find_encoder(path).name)
+
+
+def all_families() -> "list[Family[Any]]":
+    """Return every family that is known here."""
+    return [family_named(kind) for kind in known_kinds()]
