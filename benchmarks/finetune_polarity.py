@@ -36,12 +36,8 @@ from train.finetune import make_classifier
 from train.tasks.finetune.classification import SHARES, check_labels, read_text_splits
 from train.tasks.finetune.classified_rows import EpochBatches, batches_in_order
 from train.tasks.finetune.classifier import Classifier, Example
-from train.tasks.finetune.finetuning import (
-    Finetuning,
-    collate_batch,
-    finetune,
-    score_examples,
-)
+from train.tasks.finetune.finetuning import Finetuning, collate_batch, finetune
+from train.tasks.finetune.scoring import score_examples
 
 SPLIT_SEED = 0
 OURS, THEIRS = "ours", "transformers"
@@ -126,9 +122,9 @@ def _run_ours(
 ) -> Run:
     outcome = finetune(config, classifier, splits, lambda _: None)
     return Run(
-        dev=[epoch.dev["accuracy"] for epoch in outcome.epochs],
+        dev=[epoch.metrics["accuracy"] for epoch in outcome.fitted.history],
         test=outcome.scores["test"]["accuracy"],
-        seconds=[epoch.seconds for epoch in outcome.epochs],
+        seconds=[epoch.seconds for epoch in outcome.fitted.history],
     )
 
 

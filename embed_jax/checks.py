@@ -41,3 +41,20 @@ def check_rates(config: object, *names: str) -> None:
         rate = getattr(config, name)
         if rate is not None and not 0 <= rate < 1:
             raise ValueError(f"{name} must be at least 0 and below 1, not {rate}")
+
+
+def check_above(config: object, bound: int, *names: str) -> None:
+    """Refuse fields that are not above a number, such as a learning rate of 0.
+
+    Args:
+      config: has the fields as attributes.
+      bound: the values must be greater.
+      names: of the fields; None is no value, and is let through.
+
+    Raises:
+      ValueError: a field is at the bound, below, or NaN; names it.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not value > bound:
+            raise ValueError(f"{name} must be above {bound}, not {value}")

@@ -37,7 +37,7 @@ from train.tasks.finetune.classification import (
     write_texts,
 )
 from train.tasks.finetune.classifier import Classifier, Example
-from train.tasks.finetune.finetuning import Finetuning, Outcome, finetune
+from train.tasks.finetune.finetuning import Finetuned, Finetuning, finetune
 
 MODEL, RESULTS = "model", "results.json"
 
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     return exit_status("train.finetune", action, "nothing was written")
 
 
-def run(config: Finetuning, options: Options, command: str = "") -> Outcome:
+def run(config: Finetuning, options: Options, command: str = "") -> Finetuned:
     """Fine-tune, and write the directory.
 
     Args:
@@ -98,28 +98,32 @@ def run(config: Finetuning, options: Options, command: str = "") -> Outcome:
     with written_whole(
         options.output, marker=RESULTS, overwrite=options.overwrite
     ) as directory:
-        outcome = finetune(config, classifier, splits, say)
-        classifier.save(directory / MODEL, outcome.weights)
-        for name, predicted in outcome.predictions.items():
+        finetuned = finetune(config, classifier, splits, say)
+        classifier.save(directory / MODEL, finetuned.weights)
+        for name, predicted in finetuned.predictions.items():
             _write_predictions(directory / name, splits[name], predicted)
         record = {
             "command": command,
-            "config": dataclasses.asdict(config),
+            # As text, like those of runs from before it could be a number.
+            "config": dataclasses.asdict(config) | {"context": str(config.context)},
             "examples": {name: len(examples) for name, examples in splits.items()},
             "labels": labels,
-            "kept_epoch": outcome.best_epoch,
-            "epochs": [epoch._asdict() for epoch in outcome.epochs],
-            "scores": outcome.scores,
+            "kept_epoch": int(finetuned.fitted.epoch),
+            "epochs": [
+                {"loss": epoch.loss, "dev": epoch.metrics, "seconds": epoch.seconds}
+                for epoch in finetuned.fitted.history
+            ],
+            "scores": finetuned.scores,
             "versions": {name: version(name) for name in ("jax", "optax")},
             "on": f"{jax.devices()[0].device_kind}, {platform.machine()}",
         }
         text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
         (directory / RESULTS).write_text(text, encoding="utf-8")
-    for name, scores in outcome.scores.items():
+    for name, scores in finetuned.scores.items():
         figures = ", ".join(f"{metric} {value:.2f}" for metric, value in scores.items())
         sys.stdout.write(f"{name}: {figures}\n")
     sys.stdout.write(f"{options.output / MODEL}\n")
-    return outcome
+    return finetuned
 
 
 def read_examples(

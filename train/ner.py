@@ -23,9 +23,9 @@ from embed_jax.layers.layer_spec import parse_layer_spec
 from train.config import read_command
 from train.tasks.data.conll import TaggedSentence, read_splits, write_conll
 from train.tasks.features import cached_features
-from train.tasks.ner.tagging import Outcome, TaggedFeatures, Tagging
+from train.tasks.ner.tagging import TaggedFeatures, Tagging
 from train.tasks.ner.trained_specs import train_specs
-from train.tasks.results import Row, write_results
+from train.tasks.results import Outcome, Row, write_results
 
 SPLITS = ("train", "dev", "test")
 TABLE_7 = (
@@ -166,7 +166,7 @@ def describe_mixes(outcome: Outcome) -> str:
 
     Example:
       >>> import numpy as np
-      >>> nothing = Outcome((), (), (), (), (), 0, 0.0, [])
+      >>> nothing = Outcome((), (), (), (), 0, 0.0, [])
       >>> shares, gamma = np.array([[0.25, 0.75], [0.75, 0.25]]), np.array([1.0, 2.0])
       >>> describe_mixes(nothing._replace(mixes=(shares,), gammas=(gamma,)))
       'shares 0.50 0.50, gamma 1.50'
@@ -181,14 +181,13 @@ def describe_mixes(outcome: Outcome) -> str:
 def _with_features(
     config: Tagging, options: Options, split: str, sentences: list[TaggedSentence]
 ) -> TaggedFeatures:
-    context = config.context
     features = cached_features(
         options.model,
         [sentence.words for sentence in sentences],
         options.cache,
         name=f"{_last_part(options.model)}-{_last_part(options.data)}-{split}",
         documents=[sentence.document for sentence in sentences],
-        context=context if context == "document" else int(context),
+        context=config.context,
         pool=config.pool,
     )
     return TaggedFeatures(features, [list(sentence.tags) for sentence in sentences])
@@ -230,9 +229,9 @@ def _facts(
         "its own weights, order and dropout; ± is the sample deviation over them",
         "kept": f"the epoch best on dev, {min(epochs)} to {max(epochs)} of at most "
         f"{config.num_epochs}",
-        "context": f"{config.context} pieces"
-        if config.context.isdecimal()
-        else "document",
+        "context": "document"
+        if config.context == "document"
+        else f"{config.context} pieces",
         "seconds": f"{seconds[0]:.0f} for the features and {seconds[1]:.0f} for the "
         "taggers; less where the cache had them",
         "on": f"{jax.devices()[0].device_kind}, jax {jax.__version__}",
@@ -241,7 +240,7 @@ def _facts(
 
 def _default_name(config: Tagging, options: Options) -> str:
     parts = ["ner", _last_part(options.data), _last_part(options.model)]
-    if config.context != "0":
+    if config.context != 0:
         parts.append(f"context-{config.context}")
     return "-".join(parts)
 

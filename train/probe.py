@@ -26,7 +26,7 @@ from embed_jax.exit_status import exit_status
 from embed_jax.suggest import suggest
 from train.tasks.probes.layer_curves import draw_layers
 from train.tasks.probes.linear_probe import ProbeConfig
-from train.tasks.probes.pos_by_layer import PosTask
+from train.tasks.probes.part_of_speech import PosTask
 from train.tasks.probes.probing import Measured, Subject, Task
 from train.tasks.probes.senses_by_layer import WsdTask
 from train.tasks.probes.similarity_by_layer import StsTask

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from embed_jax.checks import check_at_least, check_rates
+from embed_jax.checks import check_above, check_at_least, check_rates
 
 
 def test_the_least_value_is_taken_and_what_is_below_is_named():
@@ -29,3 +29,11 @@ def test_what_is_no_rate_is_refused(rate):
     message = rf"^dropout_rate must be at least 0 and below 1, not {rate}$"
     with pytest.raises(ValueError, match=message):
         check_rates(SimpleNamespace(low=0.1, dropout_rate=rate), "low", "dropout_rate")
+
+
+def test_what_is_not_above_a_bound_is_named():
+    config = SimpleNamespace(fast=1e-9, default=None, zero=0.0, nan=math.nan)
+    check_above(config, 0, "fast", "default")
+    for name, value in (("zero", "0.0"), ("nan", "nan")):
+        with pytest.raises(ValueError, match=rf"^{name} must be above 0, not {value}$"):
+            check_above(config, 0, "fast", name)

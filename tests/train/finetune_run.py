@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 
 from train import finetune
+from train.fit import Fitted
 from train.tasks.finetune.classified_rows import ClassifiedRow
 from train.tasks.finetune.classifier import Classifier
-from train.tasks.finetune.finetuning import Outcome
+from train.tasks.finetune.finetuning import Finetuned
 
 WORDS = "the a bank river was saw Ann Bob York good bad".split()
 TAGGED = {
@@ -99,8 +100,9 @@ def record_only(arguments: Sequence[object], folder: Path) -> Run:
     )
 
 
-def _untrained(config: Any, classifier: Any, splits: Any, say: Any) -> Outcome:
-    return Outcome(classifier.weights, 1, [], {}, {})
+def _untrained(config: Any, classifier: Any, splits: Any, say: Any) -> Finetuned:
+    fitted = Fitted(classifier.weights, np.array(0.0), np.array(1), [])
+    return Finetuned(classifier.weights, fitted, {}, {})
 
 
 def _run(
@@ -110,7 +112,7 @@ def _run(
     seen: dict[str, Any] = {"classifier": None, "splits": {}}
     trainer = instead.get("finetune", finetune.finetune)
 
-    def train(config: Any, classifier: Any, splits: Any, say: Any) -> Outcome:
+    def train(config: Any, classifier: Any, splits: Any, say: Any) -> Finetuned:
         seen.update(classifier=classifier, splits=splits)
         return trainer(config, classifier, splits, say)
 

@@ -8,7 +8,7 @@ where the command calls its trainer.
 import contextlib
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,9 @@ import pytest
 
 from train import ner
 from train.tasks.ner import trained_specs
-from train.tasks.ner.tagging import Outcome, TaggedFeatures, TaggerTraining
+from train.tasks.ner.tag_batches import TagRows
+from train.tasks.ner.tagging import TaggedFeatures, TaggerTraining
+from train.tasks.results import Outcome
 
 
 class Run(NamedTuple):
@@ -84,12 +86,13 @@ def run(arguments: Sequence[object], folder: Path, *, learns: bool = True) -> Ru
             done.set_result(function(*given))
             return done
 
-    train_specs, run_epoch = ner.train_specs, TaggerTraining.run_epoch
+    train_specs, batches = ner.train_specs, TaggerTraining.batches
 
-    def count_epoch(training: TaggerTraining, epoch: int) -> None:
-        epochs.append(epoch)
-        if learns:
-            run_epoch(training, epoch)
+    def count_epoch(training: TaggerTraining, epoch: int) -> Iterable[TagRows]:
+        # An epoch 0 is drawn to count its batches alone.
+        if epoch:
+            epochs.append(epoch)
+        return batches(training, epoch) if learns else ()
 
     def train(
         config: Any, specs: Any, given: Mapping[str, TaggedFeatures], *rest: Any, **more
@@ -106,7 +109,7 @@ def run(arguments: Sequence[object], folder: Path, *, learns: bool = True) -> Ru
         patch.setattr(ner, "train_specs", train)
         # The cache of compiled programs is that of the tests.
         patch.setattr(ner, "keep_compilations", lambda: None)
-        patch.setattr(TaggerTraining, "run_epoch", count_epoch)
+        patch.setattr(TaggerTraining, "batches", count_epoch)
         patch.setattr(trained_specs, "ProcessPoolExecutor", Pool)
         patch.setattr(
             matplotlib.figure.Figure,

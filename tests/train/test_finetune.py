@@ -191,6 +191,9 @@ def test_only_experiments_of_its_own(capsys):
     text = capsys.readouterr().out
     for word in ("--frozen-steps", "--output DIR", "--recipe", "--context"):
         assert word in text
+    with pytest.raises(SystemExit, match="2"):
+        finetune.main(arguments("finetune_ner", "m", "d", "o", "--context", "much"))
+    assert "--context INT|{document}" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -243,6 +246,7 @@ def test_a_bert_is_shown_the_neighbours_of_a_sentence(folder, context, lengths):
     ran = finetune_run.make_only([*given.split(), context], folder)
     assert [row.length for row in ran.classifier.rows(ran.splits["train"])] == lengths
     assert [row.length for row in ran.classifier.rows(ran.splits["test"])] == lengths
+    assert ran.record["config"]["context"] == context
 
 
 def test_the_seed_divides_texts_that_are_not_divided(folder):

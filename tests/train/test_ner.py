@@ -85,7 +85,7 @@ def test_the_table_of_a_model(
     [
         (["--layers", "last5"], 'no layer name "last5"'),
         (["--layers", "mix(last4)"], "layers 0..2"),
-        (["--context", "much"], "context much: a number"),
+        (["--context", "-1"], "context must be at least 0, not -1"),
         (["--data", "absent"], "absent: no such folder"),
         (["--model", "absent"], "absent"),
     ],
@@ -102,6 +102,14 @@ def test_what_cannot_be_is_one_line(
     lines = capsys.readouterr().err.splitlines()
     assert message in lines[-1]
     assert lines[-1].startswith("train.ner: ")
+
+
+def test_a_context_is_a_number_or_document(
+    data: Path, tiny_bert: Path, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit, match="2"):
+        ner.main([*_arguments(data, tiny_bert), "--context", "much"])
+    assert "--context INT|{document}" in capsys.readouterr().err
 
 
 def test_rows_of_the_papers():

@@ -97,7 +97,7 @@ def test_tables_and_picture(
         return outcome._replace(mixes=(shares,)) if outcome.mixes else outcome
 
     monkeypatch.setattr(
-        "train.tasks.probes.pos_by_layer.train_probes", probes_with_shares
+        "train.tasks.probes.part_of_speech.train_probes", probes_with_shares
     )
     path = save(tmp_path / "tiny")
     given = ["--model", path, "--output", str(tmp_path / "new/out")]

@@ -7,9 +7,36 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
 
 from embed_jax.files.output_file import open_output
+
+
+class Outcome(NamedTuple):
+    """What training on frozen vectors gave, one value a seed.
+
+    Attributes:
+      dev: the score of the epoch that was kept.
+      test: the score of that epoch's weights.
+      epochs: the epoch that was kept, from 1.
+      mixes: for each mix the layers' shares `[seeds, layers]`.
+      num_params: weights of one seed.
+      seconds: that training took.
+      predictions: of test, for each seed.
+      gammas: for each mix the scale `[seeds]`, where it is learnt.
+    """
+
+    dev: tuple[float, ...]
+    test: tuple[float, ...]
+    epochs: tuple[int, ...]
+    mixes: tuple[Float[np.ndarray, "seeds _"], ...]
+    num_params: int
+    seconds: float
+    predictions: Any
+    gammas: tuple[Float[np.ndarray, " seeds"], ...] = ()
 
 
 @dataclass(frozen=True)

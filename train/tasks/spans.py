@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spans of named entities and their F1, as the CoNLL shared tasks score them."""
+"""Spans of named entities, the tags that mark them, and their F1 as in CoNLL's tasks.
+
+BIO2 opens every span with B-. IOB1 opens it with I-, but for one that follows another
+of its label. IOBES marks the ends too, with E-, and spans of one word with S-; BILOU is
+the same with L- and U-. conlleval's rules read all of them, without being told which.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+PREFIXES = ("B", "I", "E", "S", "L", "U")
 
 
 class Span(NamedTuple):
@@ -94,6 +101,32 @@ def split_tag(tag: str) -> tuple[str, str]:
     """
     prefix, _, label = tag.partition("-")
     return prefix, label
+
+
+def is_tag(tag: str) -> bool:
+    """Tell whether a tag has the form of one: "O", or prefix, hyphen and label.
+
+    Example:
+      >>> [is_tag(tag) for tag in ("O", "B-LOC", "NOUN", "B-")]
+      [True, True, False, False]
+    """
+    prefix, label = split_tag(tag)
+    return tag == "O" or (prefix in PREFIXES and bool(label))
+
+
+def to_bio(tags: Sequence[str]) -> tuple[str, ...]:
+    """Convert the tags of a sentence, of whatever scheme, to BIO2.
+
+    The spans are those that conlleval finds, see `find_spans`.
+
+    Example:
+      >>> to_bio(["I-LOC", "I-LOC", "O", "S-PER"])
+      ('B-LOC', 'I-LOC', 'O', 'B-PER')
+    """
+    converted = ["O"] * len(tags)
+    for label, start, end in find_spans(tags):
+        converted[start:end] = [f"B-{label}"] + [f"I-{label}"] * (end - start - 1)
+    return tuple(converted)
 
 
 def score_spans(

@@ -85,14 +85,12 @@ SLIPS = [
     Slip(
         behaviour="Neither warm-up nor dropout takes all",
         before="""
-            for name in ("warmup_rate", "dropout_rate"):
-                rate = getattr(self, name)
-                if rate is not None and not 0 <= rate < 1:
+            rate = getattr(config, name)
+            if rate is not None and not 0 <= rate < 1:
         """,
         after="""
-            for name in ("warmup_rate", "dropout_rate"):
-                rate = getattr(self, name)
-                if rate is not None and not 0 <= rate <= 1:
+            rate = getattr(config, name)
+            if rate is not None and not 0 <= rate <= 1:
         """,
         tests=FINETUNE,
     ),
@@ -132,8 +130,8 @@ SLIPS = [
     ),
     Slip(
         behaviour="Taggers predict with the weights that were best on dev",
-        before="predictions = test.predict(best)",
-        after="predictions = test.predict(training.state.params)",
+        before="return Fitted(kept, best, best_epoch, history)",
+        after="return Fitted(state.params, best, best_epoch, history)",
         tests=(*NER, "tests/train/tasks/ner/test_trained_specs.py"),
     ),
     Slip(

@@ -82,8 +82,8 @@ SLIPS = [
     ),
     Slip(
         behaviour="Of epochs that are as good on dev, a probe keeps the first",
-        before="better = hits > best_hits",
-        after="better = hits >= best_hits",
+        before="better = np.asarray(score > best)",
+        after="better = np.asarray(score >= best)",
         tests=("tests/train/tasks/probes/test_linear_probe.py", *PROBE),
     ),
     Slip(

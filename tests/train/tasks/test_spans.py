@@ -5,8 +5,7 @@ from hypothesis import given
 from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
 
-from train.tasks.data.tag_schemes import to_bio
-from train.tasks.spans import Span, find_spans, score_spans
+from train.tasks.spans import Span, find_spans, score_spans, to_bio
 
 TAGS = ["O", *(f"{prefix}-{label}" for prefix in "BIES" for label in ("A", "B-C"))]
 sentences = st.lists(st.sampled_from(TAGS), min_size=1, max_size=9)

@@ -5,7 +5,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ class BertClassifier:
         tokenizer: Tokenizer,
         *,
         max_length: int | None = None,
-        context: str = "0",
+        context: int | Literal["document"] = 0,
     ) -> None:
         """Use a model with a "token" or a "sequence" head.
 
@@ -66,7 +66,7 @@ class BertClassifier:
         longest = min(tokenizer.max_length, params.config.max_positions)
         self._max_length = longest if max_length is None else min(max_length, longest)
         self.longest: int | None = self._max_length
-        self._context = self._max_length if context == "document" else int(context)
+        self._context = self._max_length if context == "document" else context
 
     def rows(self, examples: Sequence[Example]) -> list[ClassifiedRow]:
         """Cut examples into rows."""

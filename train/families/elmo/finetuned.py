@@ -192,7 +192,7 @@ def make_classifier(
     Raises:
       ValueError: see `elmo_jax.load`; or options that a biLM cannot have.
     """
-    if config.context != "0":
+    if config.context != 0:
         raise ValueError(f"context {config.context}: an ELMo reads each sentence alone")
     params, tokenizer = elmo_jax.load(model, encoder_only=True)
     key = jax.random.key(config.seed)

@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 from embed_jax.corpus.text import read_lines
 from embed_jax.files.output_file import open_output
-from train.tasks.data.tag_schemes import is_tag, to_bio
 from train.tasks.data.tagged_datasets import read_tfds
+from train.tasks.spans import is_tag, to_bio
 
 DOCUMENT_START = "-DOCSTART-"
 SPLIT_NAMES = {

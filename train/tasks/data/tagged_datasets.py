@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 from embed_jax.suggest import suggest
 from train.data.prepared_tfds import open_prepared
-from train.tasks.data.tag_schemes import is_tag
+from train.tasks.spans import is_tag
 
 TOKENS, TAGS = "tokens", "ner"
 SPLITS = {"train": "train", "dev": ("dev", "validation"), "test": "test"}

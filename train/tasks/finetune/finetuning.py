@@ -5,10 +5,8 @@ The recipe of Devlin et al. 2019, appendix A.3, or the one that transformers mad
 """
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +14,14 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
+from embed_jax.checks import check_above, check_at_least, check_rates
+from train.fit import Epoch, Fitted, State, clipped_adam, descend, fit
 from train.loop.optimizer import (
     UNDECAYED,
     Schedule,
     scale_by_bert_adam,
     warm_up_and_decay,
 )
-from train.tasks.data.conll import TaggedSentence
-from train.tasks.finetune.classification import LabelledText
 from train.tasks.finetune.classified_rows import (
     IGNORED,
     ClassifiedRow,
@@ -34,14 +32,12 @@ from train.tasks.finetune.classified_rows import (
 from train.tasks.finetune.classifier import (
     Classifier,
     Example,
-    Predict,
     Task,
     Weights,
     compiled_predict,
     predict_labels,
 )
-from train.tasks.finetune.label_scores import score_labels
-from train.tasks.spans import score_spans
+from train.tasks.finetune.scoring import Scores, score_examples
 
 Recipe = Literal["published", "transformers"]
 Metric = Literal["auto", "f1", "accuracy", "macro_f1"]
@@ -96,7 +92,7 @@ class Finetuning:
     max_gradient_norm: float = 1.0
     dropout_rate: float | None = None
     max_length: int = 128
-    context: str = "0"
+    context: int | Literal["document"] = 0
     layers: str = "mix(all)"
     metric: Metric = "auto"
     patience: int = 0
@@ -108,29 +104,17 @@ class Finetuning:
         Raises:
           ValueError: names the field.
         """
-        for name, least in (
-            ("batch_size", 1),
-            ("num_epochs", 1),
-            ("max_length", 3),
-            ("patience", 0),
-            ("seed", 0),
-        ):
-            if getattr(self, name) < least:
-                raise ValueError(
-                    f"{name} must be at least {least}, not {getattr(self, name)}"
-                )
-        if self.frozen_steps is not None and self.frozen_steps < 0:
-            raise ValueError(f"frozen_steps is 0 or more, not {self.frozen_steps}")
-        for name in ("warmup_rate", "dropout_rate"):
-            rate = getattr(self, name)
-            if rate is not None and not 0 <= rate < 1:
-                raise ValueError(f"{name} must be in [0, 1), not {rate}")
-        for name in ("learning_rate", "encoder_learning_rate", "max_gradient_norm"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} must be above 0, not {value}")
-        if self.context != "document" and not self.context.isdecimal():
-            raise ValueError(f'context {self.context}: a number, or "document"')
+        check_at_least(self, 1, "batch_size", "num_epochs")
+        check_at_least(self, 3, "max_length")
+        check_at_least(self, 0, "patience", "seed")
+        if self.frozen_steps is not None:
+            check_at_least(self, 0, "frozen_steps")
+        if self.context != "document":
+            check_at_least(self, 0, "context")
+        check_rates(self, "warmup_rate", "dropout_rate")
+        check_above(
+            self, 0, "learning_rate", "encoder_learning_rate", "max_gradient_norm"
+        )
         scores = ("accuracy", "macro_f1") if self.task == "sequence" else ("f1",)
         if self.metric not in ("auto", "accuracy", *scores):
             raise ValueError(f"metric {self.metric} is not one of {self.task} labels")
@@ -143,68 +127,24 @@ class Finetuning:
         return "f1" if self.task == "token" else "accuracy"
 
 
-Scores = dict[str, float]
-
-
-class Epoch(NamedTuple):
-    """One pass over the training examples.
-
-    Attributes:
-      loss: mean over its steps.
-      dev: the scores after it.
-      seconds: that its steps took, without measuring; the first ones compile.
-    """
-
-    loss: float
-    dev: Scores
-    seconds: float
-
-
-class Outcome(NamedTuple):
+class Finetuned(NamedTuple):
     """What fine-tuning gave.
 
     Attributes:
-      weights: of the epoch that is kept.
-      best_epoch: which, from 1.
-      epochs: all of them.
+      weights: of the epoch that is kept, those that were not learnt among them.
+      fitted: which epoch that is, and the scores of dev after each.
       scores: of dev and test, with those weights.
       predictions: the labels of dev and test, a list for each example.
     """
 
     weights: Weights
-    best_epoch: int
-    epochs: list[Epoch]
+    fitted: Fitted
     scores: dict[str, Scores]
     predictions: dict[str, list[list[str]]]
 
 
-class State(NamedTuple):
-    """What a step changes.
-
-    Attributes:
-      step: steps that were made.
-      weights: those that are learnt.
-      moments: what the optimiser remembers.
-    """
-
-    step: Int[Any, ""]
-    weights: Weights
-    moments: Any
-
-
-class Settings(NamedTuple):
-    """What is not the same in every run, so that runs share their programs.
-
-    Attributes:
-      key: of all dropout of a run.
-      rates: the learning rates of this step, of encoder and head.
-    """
-
-    key: jax.Array
-    rates: Mapping[str, Any]
-
-
-Step = Callable[[State, Weights, Any, Any, Settings], tuple[State, Float[Array, ""]]]
+Batch = tuple[Any, Int[np.ndarray, "B ..."]]
+"""Tokens, and the label of each token or row."""
 
 
 def finetune(
@@ -212,7 +152,7 @@ def finetune(
     classifier: Classifier,
     splits: Mapping[str, Sequence[Example]],
     say: Callable[[str], None] = print,
-) -> Outcome:
+) -> Finetuned:
     """Train; keep the epoch that is best on dev.
 
     Args:
@@ -231,48 +171,44 @@ def finetune(
     num_steps = config.num_epochs * batches.steps_an_epoch
     stepper = Stepper(config, classifier, num_steps)
     predict = compiled_predict(classifier)
-    kept: tuple[float, int, Weights] | None = None
-    epochs: list[Epoch] = []
-    for number in range(1, config.num_epochs + 1):
-        began = time.perf_counter()
-        losses = [
-            stepper(*batch)
-            for batch in _collated(config, classifier, rows, batches, number - 1)
-        ]
-        loss = float(np.mean(jax.device_get(losses)))
-        seconds = time.perf_counter() - began
-        found = predict_labels(classifier, splits["dev"], stepper.weights, predict)
-        dev = score_examples(splits["dev"], found)
-        epochs.append(Epoch(loss, dev, seconds))
-        figures = ", ".join(f"{name} {value:.2f}" for name, value in dev.items())
+
+    def predictions(name: str, params: Weights) -> list[list[str]]:
+        return predict_labels(
+            classifier, splits[name], stepper.weights(params), predict
+        )
+
+    def report(number: int, epoch: Epoch) -> None:
+        figures = ", ".join(
+            f"{name} {value:.2f}" for name, value in epoch.metrics.items()
+        )
+        loss, seconds = epoch.loss, epoch.seconds
         say(f"epoch {number}: loss {loss:.4f}, dev {figures}, {seconds:.0f} s")
-        score = dev[config.decisive]
-        if kept is None or score > kept[0]:
-            # The step is given the state up, so what is kept is a copy.
-            kept = score, number, jax.tree.map(jnp.copy, stepper.weights)
-        elif config.patience and number - kept[1] >= config.patience:
-            break
-    assert kept is not None  # there is an epoch at least
-    return _outcome(classifier, splits, kept[2], kept[1], epochs, predict)
 
-
-def _outcome(
-    classifier: Classifier,
-    splits: Mapping[str, Sequence[Example]],
-    weights: Weights,
-    best_epoch: int,
-    epochs: list[Epoch],
-    predict: Predict,
-) -> Outcome:
-    predictions = {
-        name: predict_labels(classifier, splits[name], weights, predict)
+    fitted = fit(
+        stepper,
+        stepper.init(),
+        (
+            _collated(config, classifier, rows, batches, epoch)
+            for epoch in range(config.num_epochs)
+        ),
+        evaluate=lambda params: score_examples(
+            splits["dev"], predictions("dev", params)
+        ),
+        metric=config.decisive,
+        patience=config.patience,
+        report=report,
+    )
+    found = {
+        name: predictions(name, fitted.params)
         for name in ("dev", "test")
         if name in splits
     }
-    scores = {
-        name: score_examples(splits[name], found) for name, found in predictions.items()
-    }
-    return Outcome(weights, best_epoch, epochs, scores, predictions)
+    return Finetuned(
+        stepper.weights(fitted.params),
+        fitted,
+        {name: score_examples(splits[name], labels) for name, labels in found.items()},
+        found,
+    )
 
 
 def _collated(
@@ -281,7 +217,7 @@ def _collated(
     rows: Sequence[ClassifiedRow],
     batches: EpochBatches,
     epoch: int,
-) -> Iterator[tuple[Any, Int[np.ndarray, "B ..."]]]:
+) -> Iterator[Batch]:
     """Yield tokens and labels of an epoch's batches."""
     first = epoch * batches.steps_an_epoch
     for step in range(first, first + batches.steps_an_epoch):
@@ -291,7 +227,7 @@ def _collated(
 
 def collate_batch(
     classifier: Classifier, rows: Sequence[ClassifiedRow], size: int
-) -> tuple[Any, Int[np.ndarray, "B ..."]]:
+) -> Batch:
     """Pad rows into tokens and labels of one of few shapes."""
     length = padded_length(max(row.length for row in rows), classifier.longest)
     return (
@@ -300,78 +236,56 @@ def collate_batch(
     )
 
 
-def score_examples(
-    examples: Sequence[Example], predicted: Sequence[Sequence[str]]
-) -> Scores:
-    """Score labels: of words, by the spans they make; of texts, one by one."""
-    if isinstance(examples[0], TaggedSentence):
-        gold = [list(sentence.tags) for sentence in cast(Sequence, examples)]
-        spans = score_spans(gold, predicted)
-        right = score_labels(
-            list(chain.from_iterable(gold)), list(chain.from_iterable(predicted))
-        )
-        return {
-            "f1": spans.f1,
-            "precision": spans.precision,
-            "recall": spans.recall,
-            "accuracy": right["accuracy"],
-        }
-    texts = cast(Sequence[LabelledText], examples)
-    return score_labels(
-        [text.label for text in texts], [label for (label,) in predicted]
-    )
-
-
 class Stepper:
-    """The state, and the step that changes it, compiled for each shape of batch."""
+    """The steps of a run, compiled for each shape of batch."""
 
     def __init__(
         self, config: Finetuning, classifier: Classifier, num_steps: int
     ) -> None:
-        """Begin with the classifier's weights, which stay as they are.
+        """Plan the steps.
 
         Args:
           config: how steps are made.
-          classifier: whose loss falls.
+          classifier: whose loss falls; its weights are the first ones.
           num_steps: after which the learning rate is zero.
         """
-        learnt, self._fixed = dict(classifier.weights), {}
+        self._learnt, self._fixed = dict(classifier.weights), {}
         if config.frozen_steps is None:
-            self._fixed = {"encoder": learnt.pop("encoder")}
-        optimizer = make_optimizer(config)
-        # Copies, for each step gives the state before it up.
-        learnt = jax.tree.map(jnp.array, learnt)
-        self._state = State(
-            jnp.zeros((), jnp.int32), learnt, jax.jit(optimizer.init)(learnt)
-        )
+            self._fixed = {"encoder": self._learnt.pop("encoder")}
         self._frozen_steps = config.frozen_steps or 0
-        self._num_made = 0
         self._key = jax.random.key(config.seed)
         self._rates = learning_rates(config, num_steps)
+        self._optimizer = make_optimizer(config)
         self._thawed, self._frozen = (
-            jax.jit(make_step(classifier, optimizer, frozen=frozen), donate_argnums=0)
+            jax.jit(
+                _make_step(classifier, self._optimizer, frozen=frozen),
+                donate_argnames="state",
+            )
             for frozen in (False, True)
         )
 
-    @property
-    def weights(self) -> Weights:
-        """The present ones; the next step uses their memory."""
-        return {**self._fixed, **self._state.weights}
+    def init(self) -> State:
+        """Begin with the classifier's weights, which stay as they are."""
+        # Copies, for each step gives the state before it up.
+        params = jax.tree.map(jnp.array, self._learnt)
+        return State(params, jax.jit(self._optimizer.init)(params))
 
-    def __call__(self, tokens: Any, labels: Int[Any, "B ..."]) -> Float[Array, ""]:
-        """Make a step; return the loss before it."""
-        is_frozen = self._num_made < self._frozen_steps
-        step = self._frozen if is_frozen else self._thawed
-        rates = {name: each[self._num_made] for name, each in self._rates.items()}
-        settings = Settings(self._key, rates)
-        self._state, loss = step(self._state, self._fixed, tokens, labels, settings)
-        self._num_made += 1
-        return loss
+    def weights(self, params: Weights) -> Weights:
+        """Return those that are learnt, and those that are not."""
+        return {**self._fixed, **params}
+
+    def __call__(
+        self, state: State, batch: Batch, num_steps: int
+    ) -> tuple[State, Float[Array, ""]]:
+        """Make a step, after so many; return the loss before it too."""
+        step = self._frozen if num_steps < self._frozen_steps else self._thawed
+        rates = {name: each[num_steps] for name, each in self._rates.items()}
+        return step(state, self._fixed, *batch, self._key, num_steps, rates)
 
 
-def make_step(
+def _make_step(
     classifier: Classifier, optimizer: optax.GradientTransformation, *, frozen: bool
-) -> Step:
+) -> Callable[..., tuple[State, Float[Array, ""]]]:
     """Make the function that is compiled.
 
     Args:
@@ -393,27 +307,24 @@ def make_step(
         fixed: Weights,
         tokens: Any,
         labels: Int[Any, "B ..."],
-        settings: Settings,
+        key: Array,
+        num_steps: Int[Any, ""] | int,
+        rates: Mapping[str, Any],
     ) -> tuple[State, Float[Array, ""]]:
-        key = jax.random.fold_in(settings.key, state.step)
         loss, gradient = jax.value_and_grad(loss_of)(
-            state.weights, fixed, tokens, jnp.asarray(labels), key
+            state.params,
+            fixed,
+            tokens,
+            jnp.asarray(labels),
+            jax.random.fold_in(key, num_steps),
         )
-        update, moments = optimizer.update(gradient, state.moments, state.weights)
-        direction = cast(Weights, update)
-        weights = {
-            branch: leaves
-            if frozen and branch == "encoder"
-            else _moved(leaves, direction[branch], settings.rates[branch])
-            for branch, leaves in state.weights.items()
+        moved = {
+            branch: None if frozen and branch == "encoder" else rates[branch]
+            for branch in state.params
         }
-        return State(state.step + 1, weights, moments), loss
+        return descend(optimizer, state, gradient, moved), loss
 
     return step
-
-
-def _moved(leaves: Any, direction: Any, rate: Float[Any, ""]) -> Any:
-    return jax.tree.map(lambda leaf, way: leaf - rate * way, leaves, direction)
 
 
 def mean_loss(
@@ -431,8 +342,7 @@ def make_optimizer(config: Finetuning) -> optax.GradientTransformation:
     """Build what gives the direction of a step; the learning rate is not in it."""
     adam = scale_by_bert_adam if config.recipe == "published" else optax.scale_by_adam
     return optax.chain(
-        optax.clip_by_global_norm(config.max_gradient_norm),
-        adam(*BETAS, EPSILONS[config.recipe]),
+        clipped_adam(config.max_gradient_norm, adam(*BETAS, EPSILONS[config.recipe])),
         optax.add_decayed_weights(config.weight_decay, mask=_decay_mask),
     )
 

@@ -13,11 +13,14 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from embed_jax.checks import check_at_least, check_rates
 from embed_jax.layers.layer_spec import LayerSpec
+from train.fit import State, clipped_adam, descend, fit
 from train.tasks.features import Features
 from train.tasks.ner.crf import Transitions, log_likelihood, viterbi
 from train.tasks.ner.tag_batches import PADDING, TagRows, batches, lay_rows
 from train.tasks.ner.tagger import Tagger, needed_layers
+from train.tasks.results import Outcome
 from train.tasks.spans import score_spans
 
 # Rows are a multiple of this long.
@@ -60,7 +63,7 @@ class Tagging:
     batch_words: int = 512
     num_epochs: int = 30
     patience: int = 5
-    context: str = "0"
+    context: int | Literal["document"] = 0
     pool: str = "first"
 
     def __post_init__(self) -> None:
@@ -69,17 +72,13 @@ class Tagging:
         Raises:
           ValueError: names the field.
         """
-        for name in ("num_seeds", "cell_dim", "batch_words", "num_epochs", "patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, not {getattr(self, name)}"
-                )
-        if self.num_layers < 0:
-            raise ValueError(f"num_layers must be at least 0, not {self.num_layers}")
-        if not 0 <= self.dropout_rate < 1:
-            raise ValueError(f"dropout_rate must be in [0, 1), not {self.dropout_rate}")
-        if self.context != "document" and not self.context.isdecimal():
-            raise ValueError(f'context {self.context}: a number, or "document"')
+        check_at_least(
+            self, 1, "num_seeds", "cell_dim", "batch_words", "num_epochs", "patience"
+        )
+        check_at_least(self, 0, "num_layers")
+        check_rates(self, "dropout_rate")
+        if self.context != "document":
+            check_at_least(self, 0, "context")
 
 
 class TaggedFeatures(NamedTuple):
@@ -94,41 +93,12 @@ class TaggedFeatures(NamedTuple):
     tags: Sequence[Sequence[str]]
 
 
-class Outcome(NamedTuple):
-    """What training gave, one value a seed.
-
-    Attributes:
-      dev: the score of the epoch that was kept.
-      test: the score of that epoch's weights.
-      mixes: for each mix term the softmax of its weights `[seeds, layers]`.
-      gammas: for each mix term the scale `[seeds]`.
-      epochs: the epoch that was kept, from 1.
-      num_params: weights of one tagger.
-      seconds: that training took.
-      predictions: the test tags of each seed.
-    """
-
-    dev: tuple[float, ...]
-    test: tuple[float, ...]
-    mixes: tuple[Float[np.ndarray, "seeds _"], ...]
-    gammas: tuple[Float[np.ndarray, " seeds"], ...]
-    epochs: tuple[int, ...]
-    num_params: int
-    seconds: float
-    predictions: list[list[list[str]]]
-
-
 class _Fixed(NamedTuple):
     """What the compiled functions are compiled for."""
 
     tagger: Tagger
     decoder: str
     max_gradient_norm: float
-
-
-class _State(NamedTuple):
-    params: Any
-    moments: Any
 
 
 def tag_names(splits: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
@@ -157,49 +127,42 @@ def train_taggers(
     dev, test = (
         _HeldOut(training, splits[name], row_length) for name in ("dev", "test")
     )
-    best = training.state.params
-    best_scores = np.full(config.num_seeds, -1.0)
-    best_epochs = np.zeros(config.num_seeds, int)
-    for epoch in range(1, config.num_epochs + 1):
-        training.run_epoch(epoch)
-        scores = np.array(dev.score(dev.predict(training.state.params)))
-        better = scores > best_scores
-        # Every seed is better than nothing at first, so that this is a copy: the next
-        # step takes the memory of the state.
-        best = _where(better, training.state.params, best if epoch > 1 else None)
-        best_scores = np.where(better, scores, best_scores)
-        best_epochs = np.where(better, epoch, best_epochs)
+    fitted = fit(
+        training.step,
+        training.init(),
+        map(training.batches, range(1, config.num_epochs + 1)),
+        evaluate=lambda params: {"f1": dev.score(dev.predict(params))},
+        metric="f1",
+        patience=config.patience,
         # Where names are rare, taggers at first say "O" of everything, for epochs.
-        has_begun = best_scores.max() > 0
-        if has_begun and epoch - best_epochs.max() >= config.patience:
-            break
-    predictions = test.predict(best)
-    weights = best["params"]
+        patience_above=0.0,
+    )
+    predictions = test.predict(fitted.params)
+    weights = fitted.params["params"]
     mixes = range(len(training.spec.mix_sizes(training.num_layers - 1)))
     return Outcome(
-        dev=tuple(best_scores.tolist()),
+        dev=tuple(fitted.score.tolist()),
         test=tuple(test.score(predictions)),
         mixes=tuple(
             np.asarray(jax.nn.softmax(weights[f"mix_{number}_weights"], axis=-1))
             for number in mixes
         ),
         gammas=tuple(np.asarray(weights[f"mix_{number}_gamma"]) for number in mixes),
-        epochs=tuple(best_epochs.tolist()),
-        num_params=sum(leaf[0].size for leaf in jax.tree.leaves(best)),
+        epochs=tuple(fitted.epoch.tolist()),
+        num_params=sum(leaf[0].size for leaf in jax.tree.leaves(fitted.params)),
         seconds=time.monotonic() - began,
         predictions=predictions,
     )
 
 
 class TaggerTraining:
-    """The taggers of all seeds, from the first step to the last.
+    """The taggers of all seeds: their first weights, their batches and their steps.
 
     Attributes:
       config: of the taggers.
       names: of the tags.
       layers: of the model, that are read.
       spec: how these are combined.
-      state: weights and moments, each `[seeds, …]`.
     """
 
     def __init__(
@@ -209,7 +172,7 @@ class TaggerTraining:
         split: TaggedFeatures,
         names: list[str],
     ) -> None:
-        """Make the first weights.
+        """Read the features and plan the steps.
 
         Raises:
           ValueError: the features lack a layer.
@@ -235,35 +198,30 @@ class TaggerTraining:
             config.seed + jnp.arange(config.num_seeds)
         )
         # Packing differs by a row or two from epoch to epoch: about so many steps.
-        num_batches = sum(1 for _ in self._batches(0))
+        num_batches = sum(1 for _ in self.batches(0))
         self._last_step = config.num_epochs * num_batches
-        self._num_steps = 0
-        self.state = _init(self.fixed, self._table, self._keys)
 
-    def run_epoch(self, epoch: int) -> None:
-        """Go once through the sentences, in an order of the epoch's and the seed's."""
-        for batch in self._batches(epoch):
-            step = self._num_steps
-            self.state = _step(
-                self.fixed,
-                self.state,
-                self._table,
-                batch,
-                self._keys,
-                step,
-                self._rate_of(step),
-            )
-            self._num_steps += 1
-            # Never many steps ahead: with its queue full XLA:CPU stood still for good,
-            # every thread idle, twice in some forty runs (docs/decisions/taggers.md).
-            jax.block_until_ready(self.state)
+    def init(self) -> State:
+        """Draw the first weights; each leaf of the state is `[seeds, …]`."""
+        return _init(self.fixed, self._table, self._keys)
+
+    def step(self, state: State, batch: TagRows, num_steps: int) -> tuple[State, None]:
+        """Make a step of every seed; the state that is given is used up."""
+        rate = self._rate_of(num_steps)
+        state = _step(
+            self.fixed, state, self._table, batch, self._keys, num_steps, rate
+        )
+        # Never many steps ahead: with its queue full XLA:CPU stood still for good,
+        # every thread idle, twice in some forty runs (docs/decisions/taggers.md).
+        return jax.block_until_ready(state), None
 
     def _rate_of(self, step: int) -> float:
         """Fall to a tenth, in a line."""
         done = min(step / self._last_step, 1.0)
         return self.config.learning_rate * (1 - 0.9 * done)
 
-    def _batches(self, epoch: int) -> Iterator[TagRows]:
+    def batches(self, epoch: int) -> Iterator[TagRows]:
+        """Go once through the sentences, in an order of the epoch's and the seed's."""
         rows = []
         for seed in range(self.config.num_seeds):
             random = np.random.default_rng((self.config.seed + seed, epoch))
@@ -343,12 +301,12 @@ def _longest(*splits: TaggedFeatures) -> int:
 
 
 @partial(jax.jit, static_argnames="fixed")
-def _init(fixed: _Fixed, table: Array, keys: Array) -> _State:
-    def init(key: Array) -> _State:
+def _init(fixed: _Fixed, table: Array, keys: Array) -> State:
+    def init(key: Array) -> State:
         layers = jnp.zeros((1, ROW_STEP, *table.shape[1:]))
         flags = jnp.zeros((1, ROW_STEP), bool)
         params = fixed.tagger.init(key, layers, flags, flags, flags)
-        return _State(params, _optimizer(fixed).init(params))
+        return State(params, clipped_adam(fixed.max_gradient_norm).init(params))
 
     return jax.vmap(init)(keys)
 
@@ -356,24 +314,22 @@ def _init(fixed: _Fixed, table: Array, keys: Array) -> _State:
 @partial(jax.jit, static_argnames="fixed", donate_argnames="state")
 def _step(
     fixed: _Fixed,
-    state: _State,
+    state: State,
     table: Float[Array, "words L D"],
     batch: TagRows,
     keys: Key[Array, " seeds"],
     step: Int[Array, ""] | int,
     rate: Float[Array, ""] | float,
-) -> _State:
+) -> State:
     """Make one step of every seed, each with its own batch."""
 
-    def step_of(state: _State, batch: TagRows, key: Array) -> _State:
+    def step_of(state: State, batch: TagRows, key: Array) -> State:
         gradient = jax.grad(
             lambda params: _loss(
                 fixed, params, table, batch, jax.random.fold_in(key, step)
             )
         )(state.params)
-        update, moments = _optimizer(fixed).update(gradient, state.moments)
-        update = jax.tree.map(lambda leaf: -rate * leaf, update)
-        return _State(optax.apply_updates(state.params, update), moments)
+        return descend(clipped_adam(fixed.max_gradient_norm), state, gradient, rate)
 
     return jax.vmap(step_of)(state, batch, keys)
 
@@ -421,19 +377,3 @@ def _decode(
         return scores.argmax(axis=-1)
 
     return jax.vmap(decode)(params)
-
-
-def _optimizer(fixed: _Fixed) -> optax.GradientTransformation:
-    """Clip and Adam, without the rate, which would be compiled in."""
-    return optax.chain(
-        optax.clip_by_global_norm(fixed.max_gradient_norm), optax.scale_by_adam()
-    )
-
-
-def _where(better: np.ndarray, new: Any, old: Any | None) -> Any:
-    """Take the new weights of the seeds that are better."""
-
-    def choose(new: Array, old: Array) -> Array:
-        return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-
-    return jax.tree.map(choose, new, new if old is None else old)

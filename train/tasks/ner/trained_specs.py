@@ -23,8 +23,8 @@ import numpy as np
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.files.output_file import open_output
 from embed_jax.layers.layer_spec import parse_layer_spec
-from train.tasks.ner.tagging import Outcome, TaggedFeatures, Tagging, train_taggers
-from train.tasks.results import format_score
+from train.tasks.ner.tagging import TaggedFeatures, Tagging, train_taggers
+from train.tasks.results import Outcome, format_score
 
 
 def train_specs(
@@ -112,7 +112,9 @@ def _path_of(
     """Name the file of an outcome by everything that it depends on."""
     identity = {
         "spec": str(parse_layer_spec(spec)),
-        "config": dataclasses.asdict(dataclasses.replace(config, layers=())),
+        # The context as text, as outcomes that are kept already were named.
+        "config": dataclasses.asdict(config)
+        | {"layers": (), "context": str(config.context)},
         "features": {name: split.features.path.name for name, split in splits.items()},
         "tags": {name: list(map(list, split.tags)) for name, split in splits.items()},
         "versions": [importlib.metadata.version(name) for name in ("jax", "optax")],

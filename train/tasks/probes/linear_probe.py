@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A linear softmax probe on frozen vectors: how much of the tags can be read off them.
 
-The layers of a mix are weighted by shares that are learnt with the probe. All seeds run
-in one compiled program, each with its own weights, order of words, and best epoch.
+The layers of a mix are weighted by shares that are learnt with the probe. An epoch of
+all seeds is one compiled program, each with its own weights, order of words, and best
+epoch.
 """
 
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
+from embed_jax.checks import check_above, check_at_least
 from embed_jax.layers.scalar_mix import mix_layers
+from train.fit import State, fit
+from train.tasks.results import Outcome
 
 # Rows that are predicted at once.
 BLOCK = 4096
@@ -51,12 +55,8 @@ class ProbeConfig:
         Raises:
           ValueError: names the field.
         """
-        for name in ("num_seeds", "num_epochs", "batch_words"):
-            value = getattr(self, name)
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
+        check_at_least(self, 1, "num_seeds", "num_epochs", "batch_words")
+        check_above(self, 0, "learning_rate")
 
 
 class Examples(NamedTuple):
@@ -69,26 +69,6 @@ class Examples(NamedTuple):
 
     terms: Terms
     tags: Int[np.ndarray, " rows"]
-
-
-class ProbeOutcome(NamedTuple):
-    """What training gave, one value a seed.
-
-    Attributes:
-      dev: accuracy in percent at the epoch that was kept.
-      test: that of the same weights.
-      epochs: the epoch that was kept, from 1.
-      mixes: for each mix the layers' shares `[seeds, layers]`.
-      seconds: that training took.
-      predictions: the test tags `[seeds, rows]`.
-    """
-
-    dev: tuple[float, ...]
-    test: tuple[float, ...]
-    epochs: tuple[int, ...]
-    mixes: tuple[Float[np.ndarray, "seeds _"], ...]
-    seconds: float
-    predictions: Int[np.ndarray, "seeds rows"]
 
 
 class _Probe(NamedTuple):
@@ -104,7 +84,7 @@ class _Probe(NamedTuple):
 
 def train_probes(
     config: ProbeConfig, num_tags: int, splits: Mapping[str, Examples]
-) -> ProbeOutcome:
+) -> Outcome:
     """Train all seeds of a probe, and measure them.
 
     The objective is the mean negative log-likelihood, with no penalty: what keeps the
@@ -131,26 +111,35 @@ def train_probes(
         for name, split in splits.items()
     }
     keys = jax.vmap(jax.random.key)(config.seed + jnp.arange(config.num_seeds))
-    probes, dev, epochs = _train(
-        config,
-        num_tags,
-        tables["train"],
-        jnp.asarray(splits["train"].tags, jnp.int32),
-        tables["dev"],
-        jnp.asarray(splits["dev"].tags, jnp.int32),
-        keys,
+    tags = {name: jnp.asarray(split.tags, jnp.int32) for name, split in splits.items()}
+
+    def step(state: State, epoch: int, _: int) -> tuple[State, None]:
+        terms, right = tables["train"], tags["train"]
+        return _train_epoch(config, state, terms, right, keys, epoch), None
+
+    fitted = fit(
+        step,
+        _init(config, num_tags, tables["train"], keys),
+        # An epoch is one program, and so one step.
+        ([epoch] for epoch in range(1, config.num_epochs + 1)),
+        evaluate=lambda probes: {
+            "accuracy": _accuracy(probes, tables["dev"], tags["dev"])
+        },
+        metric="accuracy",
     )
+    probes = cast(_Probe, fitted.params)
     predictions = np.asarray(_predict(probes, tables["test"]))
     hits = predictions == splits["test"].tags
-    return ProbeOutcome(
-        dev=tuple((100 * np.asarray(dev, np.float64)).tolist()),
+    return Outcome(
+        dev=tuple((100 * fitted.score).tolist()),
         test=tuple((100 * hits.mean(axis=1)).tolist()),
-        epochs=tuple(np.asarray(epochs).tolist()),
+        epochs=tuple(fitted.epoch.tolist()),
         mixes=tuple(
             np.asarray(jax.nn.softmax(logits, axis=-1))
             for logits in probes.mixes
             if logits.shape[-1] > 1
         ),
+        num_params=sum(leaf[0].size for leaf in jax.tree.leaves(probes)),
         seconds=time.monotonic() - began,
         predictions=predictions,
     )
@@ -183,80 +172,77 @@ def _standardise(
 
 
 @partial(jax.jit, static_argnames=("config", "num_tags"))
-def _train(
-    config: ProbeConfig,
-    num_tags: int,
-    train: list[Array],
-    tags: Int[Array, " rows"],
-    dev: list[Array],
-    dev_tags: Int[Array, " dev_rows"],
-    keys: Array,
-) -> tuple[_Probe, Float[Array, " seeds"], Int[Array, " seeds"]]:
-    """Return the best weights of each seed, their accuracy on dev and their epoch."""
-    num_words = len(tags)
-    batch_words = min(config.batch_words, num_words)
-    # The words of an incomplete batch wait for the next epoch, which has another order.
-    num_batches = num_words // batch_words
-    rate = optax.linear_schedule(
-        config.learning_rate, 0, config.num_epochs * num_batches
-    )
-    optimizer = optax.adam(rate)
+def _init(config: ProbeConfig, num_tags: int, terms: list[Array], keys: Array) -> State:
+    """Draw the first weights of each seed."""
+    optimizer = _optimizer(config, len(terms[0]))
 
-    def init(key: Array) -> _Probe:
-        folded = (jax.random.fold_in(key, number) for number in range(len(train)))
-        return _Probe(
-            mixes=[jnp.zeros(term.shape[1]) for term in train],
+    def init(key: Array) -> State:
+        folded = (jax.random.fold_in(key, number) for number in range(len(terms)))
+        probe = _Probe(
+            mixes=[jnp.zeros(term.shape[1]) for term in terms],
             kernels=[
                 INIT_SCALE * jax.random.normal(own, (num_tags, term.shape[2]))
-                for own, term in zip(folded, train, strict=True)
+                for own, term in zip(folded, terms, strict=True)
             ],
             bias=jnp.zeros(num_tags),
         )
+        return State(probe, optimizer.init(probe))
 
-    def step(state: tuple[_Probe, Any], rows: Array) -> tuple[tuple[_Probe, Any], None]:
+    return jax.vmap(init)(keys)
+
+
+@partial(jax.jit, static_argnames="config")
+def _train_epoch(
+    config: ProbeConfig,
+    state: State,
+    terms: list[Array],
+    tags: Int[Array, " rows"],
+    keys: Array,
+    epoch: Int[Array, ""] | int,
+) -> State:
+    """Go once through the words, in an order of the epoch's and the seed's."""
+    num_words = len(tags)
+    batch_words, num_batches = _batching(config, num_words)
+    optimizer = _optimizer(config, num_words)
+
+    def step(state: State, rows: Array) -> tuple[State, None]:
         def loss(probe: _Probe) -> Array:
-            scores = _score(probe, [term[rows] for term in train])
+            scores = _score(probe, [term[rows] for term in terms])
             each = optax.softmax_cross_entropy_with_integer_labels(scores, tags[rows])
             return each.mean()
 
-        probe, moments = state
-        update, moments = optimizer.update(jax.grad(loss)(probe), moments)
-        return (cast(_Probe, optax.apply_updates(probe, update)), moments), None
+        gradient = jax.grad(loss)(state.params)
+        update, opt_state = optimizer.update(gradient, state.opt_state)
+        return State(optax.apply_updates(state.params, update), opt_state), None
 
-    def epoch(state: tuple, number: Array) -> tuple[tuple, None]:
-        probes, moments, best, best_hits, best_epochs = state
-        orders = jax.vmap(
-            lambda key: jax.random.permutation(
-                jax.random.fold_in(key, number), num_words
-            )
-        )(keys)
-        batches = orders[:, : num_batches * batch_words]
-        batches = batches.reshape(len(keys), num_batches, batch_words).swapaxes(0, 1)
-        (probes, moments), _ = jax.lax.scan(jax.vmap(step), (probes, moments), batches)
-        hits = (_predict(probes, dev) == dev_tags[None]).mean(axis=1)
-        better = hits > best_hits
-        best = jax.tree.map(
-            lambda new, old: jnp.where(
-                better.reshape(-1, *[1] * (new.ndim - 1)), new, old
-            ),
-            probes,
-            best,
-        )
-        best_hits = jnp.where(better, hits, best_hits)
-        best_epochs = jnp.where(better, number, best_epochs)
-        return (probes, moments, best, best_hits, best_epochs), None
+    orders = jax.vmap(
+        lambda key: jax.random.permutation(jax.random.fold_in(key, epoch), num_words)
+    )(keys)
+    batches = orders[:, : num_batches * batch_words]
+    batches = batches.reshape(len(keys), num_batches, batch_words).swapaxes(0, 1)
+    state, _ = jax.lax.scan(jax.vmap(step), state, batches)
+    return state
 
-    probes = jax.vmap(init)(keys)
-    state = (
-        probes,
-        jax.vmap(optimizer.init)(probes),
-        probes,
-        jnp.full(len(keys), -1.0),
-        jnp.zeros(len(keys), jnp.int32),
-    )
-    numbers = jnp.arange(1, config.num_epochs + 1, dtype=jnp.int32)
-    (_, _, best, best_hits, best_epochs), _ = jax.lax.scan(epoch, state, numbers)
-    return best, best_hits, best_epochs
+
+def _batching(config: ProbeConfig, num_words: int) -> tuple[int, int]:
+    """Return the words of a batch, and the batches of an epoch.
+
+    The words of an incomplete batch wait for the next epoch, which has another order.
+    """
+    batch_words = min(config.batch_words, num_words)
+    return batch_words, num_words // batch_words
+
+
+def _optimizer(config: ProbeConfig, num_words: int) -> optax.GradientTransformation:
+    num_steps = config.num_epochs * _batching(config, num_words)[1]
+    return optax.adam(optax.linear_schedule(config.learning_rate, 0, num_steps))
+
+
+@jax.jit
+def _accuracy(
+    probes: _Probe, terms: list[Array], tags: Int[Array, " rows"]
+) -> Float[Array, " seeds"]:
+    return (_predict(probes, terms) == tags[None]).mean(axis=1)
 
 
 def _score(

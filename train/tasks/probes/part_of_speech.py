@@ -1,11 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Words with their parts of speech, and how far the words alone would go."""
+"""Parts of speech by layer: a linear probe on the words' vectors.
 
+Beside it stands how far the words alone would go, without their context.
+"""
+
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from train.tasks.probes.linear_probe import Examples, ProbeConfig, train_probes
+from train.tasks.probes.probing import Measured, Subject, panel_of, say
+from train.tasks.probes.terms import read_terms
+from train.tasks.results import Outcome, Row
+
+SPLITS = ("train", "dev", "test")
 TAG_SETS = ("upos", "xpos")
 """The universal tags, 17 of them, and those of the Penn Treebank, about 50."""
 
@@ -27,6 +39,127 @@ class PosSentence:
     def tags(self, kind: str) -> tuple[str, ...]:
         """Return the tags of one of `TAG_SETS`."""
         return self.xpos if kind == "xpos" else self.upos
+
+
+class PosTask:
+    """Parts of speech by a linear probe on the words' vectors."""
+
+    def __init__(
+        self, data: Path, tag_sets: Sequence[str], config: ProbeConfig
+    ) -> None:
+        """Read train.tsv, dev.tsv and test.tsv.
+
+        Raises:
+          ValueError: a malformed line.
+          OSError: a file cannot be read.
+        """
+        self._name = data.name
+        self._tag_sets = tag_sets
+        self._config = config
+        self._corpus = {
+            split: read_tagged_words(data / f"{split}.tsv") for split in SPLITS
+        }
+
+    def measure(self, subject: Subject) -> Measured:
+        """Train a probe for each layer, spec and set of tags."""
+        began = time.monotonic()
+        features = {
+            split: subject.features(
+                f"{self._name}-{split}", [sentence.words for sentence in sentences]
+            )
+            for split, sentences in self._corpus.items()
+        }
+        caching = time.monotonic() - began
+        outcomes: dict[str, dict[str, Outcome]] = {}
+        for spec in (*subject.layers, *subject.specs):
+            terms = {split: read_terms(held, spec) for split, held in features.items()}
+            outcomes[spec] = {}
+            for tag_set in self._tag_sets:
+                names, tags = self._numbered(tag_set)
+                outcome = train_probes(
+                    self._config,
+                    len(names),
+                    {split: Examples(terms[split], tags[split]) for split in SPLITS},
+                )
+                outcomes[spec][tag_set] = outcome
+                say(subject, f"pos {tag_set}", spec, outcome.test, outcome.seconds)
+        rows = [
+            Row(subject.title_of(spec), self._scores(of_spec), self._note(of_spec))
+            for spec, of_spec in outcomes.items()
+        ]
+        baseline = Row("most frequent tag", self._baseline())
+        metrics = [f"{tag_set.upper()} test" for tag_set in self._tag_sets]
+        every = [one for of_spec in outcomes.values() for one in of_spec.values()]
+        epochs = [epoch for outcome in every for epoch in outcome.epochs]
+        config = self._config
+        sizes = (
+            f"{split} {len(self._corpus[split]):,} sentences, "
+            f"{features[split].offsets[-1]:,} words"
+            for split in SPLITS
+        )
+        facts = {
+            "data": f"{self._name}: {'; '.join(sizes)}",
+            "metric": "accuracy in percent",
+            "probe": "a linear softmax on a word's standardised vector (of its first "
+            f"piece); Adam, {config.batch_words} words a step; {config.num_seeds} "
+            "seeds, each with its own weights and order; ± is their sample deviation",
+            "kept": f"the epoch best on dev, {min(epochs)} to {max(epochs)} of "
+            f"{config.num_epochs}",
+            "most frequent tag": "that of the word in training; of an unknown word the "
+            "most frequent one of all",
+            "seconds": f"{caching:.0f} for all features (few if they were cached), "
+            f"{sum(outcome.seconds for outcome in every):.0f} for all probes",
+        }
+        return Measured(
+            f"Parts of speech by layer of {subject.name}",
+            [baseline, *rows],
+            facts,
+            panel_of(subject, "parts of speech, accuracy", metrics, rows, baseline),
+            metrics,
+        )
+
+    def _flat(self, split: str, tag_set: str) -> list[str]:
+        sentences = self._corpus[split]
+        return [tag for sentence in sentences for tag in sentence.tags(tag_set)]
+
+    def _numbered(self, tag_set: str) -> tuple[list[str], dict[str, np.ndarray]]:
+        names = sorted(set(self._flat("train", tag_set)))
+        index = {name: number for number, name in enumerate(names)}
+        return names, {
+            split: np.array([index.get(tag, -1) for tag in self._flat(split, tag_set)])
+            for split in SPLITS
+        }
+
+    def _scores(self, outcomes: Mapping[str, Outcome]) -> dict[str, tuple[float, ...]]:
+        return {
+            f"{tag_set.upper()} {split}": scores
+            for tag_set, outcome in outcomes.items()
+            for split, scores in (("dev", outcome.dev), ("test", outcome.test))
+        }
+
+    def _note(self, outcomes: Mapping[str, Outcome]) -> str:
+        """Write the layers' shares in each mix, the mean over the seeds."""
+        notes = [
+            f"{tag_set.upper()} shares "
+            + " ".join(f"{share:.2f}"[1:] for share in shares.mean(axis=0))
+            for tag_set, outcome in outcomes.items()
+            for shares in outcome.mixes
+        ]
+        return "; ".join(notes)
+
+    def _baseline(self) -> dict[str, tuple[float, ...]]:
+        words = {
+            split: [word for sentence in sentences for word in sentence.words]
+            for split, sentences in self._corpus.items()
+        }
+        scores = {}
+        for tag_set in self._tag_sets:
+            tags = {split: self._flat(split, tag_set) for split in SPLITS}
+            for split in ("dev", "test"):
+                found = most_frequent_tags(words["train"], tags["train"], words[split])
+                hits = [a == b for a, b in zip(found, tags[split], strict=True)]
+                scores[f"{tag_set.upper()} {split}"] = (100 * sum(hits) / len(hits),)
+        return scores
 
 
 def read_tagged_words(path: Path) -> list[PosSentence]:

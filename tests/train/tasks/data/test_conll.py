@@ -11,8 +11,8 @@ from hypothesis import given
 from train.data import builders
 from train.tasks.data import conll
 from train.tasks.data.conll import find_split, read_conll, read_splits, write_conll
-from train.tasks.data.tag_schemes import to_bio
 from train.tasks.data.tagged_datasets import read_tfds
+from train.tasks.spans import to_bio
 
 BIO = ("B-PER", "I-PER", "O", "B-LOC")
 

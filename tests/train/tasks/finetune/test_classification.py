@@ -16,7 +16,7 @@ from train.tasks.finetune.classification import (
     split_texts,
     write_texts,
 )
-from train.tasks.finetune.label_scores import score_labels
+from train.tasks.finetune.scoring import score_labels
 
 
 def read(tmp_path, content: bytes | str, name: str = "a.tsv"):

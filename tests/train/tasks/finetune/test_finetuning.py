@@ -30,8 +30,8 @@ from train.tasks.finetune.finetuning import (
     learning_rates,
     make_optimizer,
     mean_loss,
-    score_examples,
 )
+from train.tasks.finetune.scoring import score_examples
 
 pytestmark = pytest.mark.usefixtures("compilations")
 
@@ -58,6 +58,15 @@ def classify_bert(bert, task, labels, *, dropout_rate=0.0, **options):
     params, tokenizer = bert
     fresh = fresh_classifier(jax.random.key(0), params, task, labels, dropout_rate)
     return BertClassifier(fresh, tokenizer, **options)
+
+
+def make_steps(stepper, batches):
+    """Make a step of each batch; return the losses and the weights after them."""
+    state, losses = stepper.init(), []
+    for number, batch in enumerate(batches):
+        state, loss = stepper(state, batch, number)
+        losses.append(float(loss))
+    return losses, stepper.weights(state.params)
 
 
 def classify_elmo(elmo, task, labels, *, dropout_rate=0.0):
@@ -108,20 +117,19 @@ def test_ten_steps_are_those_of_transformers(bert, tmp_path, task):
     ours = Stepper(config, classifier, 10)
     rows = classifier.rows(examples)
     batches = EpochBatches([row.length for row in rows], 8, seed=0)
-    losses = []
-    for step in range(10):
-        chosen = [rows[index] for index in batches[step]]
-        batch = collate_batch(classifier, chosen, 8)
-        losses.append((float(ours(*batch)), theirs(*batch)))
-    losses = np.array(losses)
-    np.testing.assert_allclose(losses[:, 0], losses[:, 1], atol=1e-4)
+    given = [
+        collate_batch(classifier, [rows[index] for index in batches[step]], 8)
+        for step in range(10)
+    ]
+    losses, weights = make_steps(ours, given)
+    np.testing.assert_allclose(losses, [theirs(*batch) for batch in given], atol=1e-4)
     # Something was learnt, so that a step that does nothing would be seen.
     before, after = (
-        np.asarray(weights["head"][classifier.task]["dense"]["kernel"])
-        for weights in (classifier.weights, ours.weights)
+        np.asarray(each["head"][classifier.task]["dense"]["kernel"])
+        for each in (classifier.weights, weights)
     )
     assert np.abs(after - before).max() > 2e-3
-    assert np.ptp(losses[:, 0]) > 0.05
+    assert np.ptp(losses) > 0.05
 
 
 def test_an_update_is_that_of_the_published_program():
@@ -139,8 +147,7 @@ def test_an_update_is_that_of_the_published_program():
     gradient = jax.device_get(jax.grad(loss)(classifier.weights))
     norm = np.sqrt(sum(np.sum(g**2) for g in jax.tree.leaves(gradient)))
     stepper = Stepper(config, classifier, 10)
-    stepper(tokens, labels)
-    after = jax.device_get(stepper.weights)
+    after = jax.device_get(make_steps(stepper, [(tokens, labels)])[1])
     assert before["head"]["bias"].all()
     for place, decay in (("kernel", 0.5), ("bias", 0.0)):
         old, new, g = (tree["head"][place] for tree in (before, after, gradient))
@@ -181,15 +188,16 @@ def test_a_tiny_model_learns(encoder, task, request):
     )
     said = []
     outcome = finetune(config, classifier, splits, said.append)
-    assert len(said) == len(outcome.epochs) == 8
-    assert outcome.epochs[-1].loss < outcome.epochs[0].loss / 2
+    epochs = outcome.fitted.history
+    assert len(said) == len(epochs) == 8
+    assert epochs[-1].loss < epochs[0].loss / 2
     assert outcome.scores["test"][config.decisive] > 90
     # What it says of itself is what its weights do.
     found = predict_labels(classifier, splits["test"], outcome.weights)
     assert found == outcome.predictions["test"]
     assert score_examples(splits["test"], found) == outcome.scores["test"]
-    best = outcome.epochs[outcome.best_epoch - 1].dev[config.decisive]
-    assert best == max(epoch.dev[config.decisive] for epoch in outcome.epochs)
+    best = epochs[int(outcome.fitted.epoch) - 1].metrics[config.decisive]
+    assert best == max(epoch.metrics[config.decisive] for epoch in epochs)
     assert outcome.scores["dev"][config.decisive] == best
 
 
@@ -199,20 +207,20 @@ def test_order_and_dropout_are_functions_of_seed_and_step():
     def losses(seed, dropout_rate):
         config = dataclasses.replace(QUICK, task="sequence", seed=seed)
         outcome = finetune(config, WordClassifier(dropout_rate), splits, str)
-        return [epoch.loss for epoch in outcome.epochs]
+        return [epoch.loss for epoch in outcome.fitted.history]
 
     assert losses(3, 0.5) == losses(3, 0.5)
     assert losses(3, 0.0) != losses(3, 0.5) != losses(4, 0.5)
     # Dropout alone: the same batch, twice.
     classifier = WordClassifier(0.5)
     batch = collate_batch(classifier, classifier.rows(splits["train"][:8]), 8)
-    first, second = (
-        Stepper(Finetuning(task="sequence", seed=seed), classifier, 20)
-        for seed in (3, 4)
-    )
-    drawn = [float(stepper(*batch)) for stepper in (first, first, second, second)]
+    config = Finetuning(task="sequence")
+    drawn: set[float] = set()
+    for seed in (3, 4):
+        stepper = Stepper(dataclasses.replace(config, seed=seed), classifier, 20)
+        drawn.update(make_steps(stepper, [batch, batch])[0])
     # The first step's rate is zero, so that the second differs by its masks alone.
-    assert len(set(drawn)) == 4
+    assert len(drawn) == 4
     again, once = EpochBatches([3, 5, 4], 2, 1), EpochBatches([3, 5, 4], 2, 1)
     for step in (5, 0, 3):
         np.testing.assert_array_equal(once[step], again[step])
@@ -228,15 +236,18 @@ def test_early_stopping_and_the_epoch_that_is_kept(monkeypatch):
     config = dataclasses.replace(QUICK, task="sequence", num_epochs=5, patience=2)
     splits = {"train": labelled(16, 1), "dev": labelled(4, 2)}
     outcome = finetune(config, WordClassifier(), splits, str)
-    assert len(outcome.epochs) == 4
-    assert outcome.best_epoch == 2
+    assert len(outcome.fitted.history) == 4
+    assert outcome.fitted.epoch == 2
     # The weights are those after the second epoch, of the same five.
     stepper = Stepper(config, classifier := WordClassifier(), 5 * 2)
     rows = classifier.rows(splits["train"])
     batches = EpochBatches([row.length for row in rows], 8, config.seed)
-    for step in range(4):
-        stepper(*collate_batch(classifier, [rows[i] for i in batches[step]], 8))
-    jax.tree.map(np.testing.assert_array_equal, outcome.weights, stepper.weights)
+    given = (
+        collate_batch(classifier, [rows[i] for i in batches[step]], 8)
+        for step in range(4)
+    )
+    _, weights = make_steps(stepper, given)
+    jax.tree.map(np.testing.assert_array_equal, outcome.weights, weights)
 
 
 def test_a_frozen_encoder_stays_until_it_thaws():
@@ -244,21 +255,21 @@ def test_a_frozen_encoder_stays_until_it_thaws():
     tokens, labels = collate_batch(classifier, classifier.rows(labelled(8, 1)), 8)
     table = np.asarray(classifier.weights["encoder"]["table"])
 
-    def moved(stepper):
-        return np.abs(stepper.weights["encoder"]["table"] - table).max()
+    def moved(weights):
+        return np.abs(weights["encoder"]["table"] - table).max()
+
+    def after(config, num_steps):
+        stepper = Stepper(config, classifier, 10)
+        return make_steps(stepper, [(tokens, labels)] * num_steps)[1]
 
     config = Finetuning(task="sequence", warmup_rate=0.0, frozen_steps=None)
-    stepper = Stepper(config, classifier, 10)
-    stepper(tokens, labels)
-    assert moved(stepper) == 0
+    weights = after(config, 1)
+    assert moved(weights) == 0
     kernel = classifier.weights["head"]["kernel"]
-    assert np.abs(stepper.weights["head"]["kernel"] - kernel).max() > 0
+    assert np.abs(weights["head"]["kernel"] - kernel).max() > 0
     thawing = dataclasses.replace(config, frozen_steps=1, encoder_learning_rate=1e-5)
-    stepper = Stepper(thawing, classifier, 10)
-    stepper(tokens, labels)
-    assert moved(stepper) == 0
-    stepper(tokens, labels)
-    assert 0 < moved(stepper) < 5e-5
+    assert moved(after(thawing, 1)) == 0
+    assert 0 < moved(after(thawing, 2)) < 5e-5
 
 
 def test_every_epoch_reads_every_row_once_in_batches_of_like_length():
@@ -298,11 +309,11 @@ def test_padding_changes_neither_loss_nor_gradient(bert):
     [
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"max_length": 2}, "max_length must be at least 3"),
-        ({"frozen_steps": -1}, "frozen_steps is 0 or more"),
-        ({"warmup_rate": 1.0}, "warmup_rate must be in"),
-        ({"dropout_rate": -0.1}, "dropout_rate must be in"),
+        ({"frozen_steps": -1}, "frozen_steps must be at least 0"),
+        ({"warmup_rate": 1.0}, "warmup_rate must be at least 0 and below 1"),
+        ({"dropout_rate": -0.1}, "dropout_rate must be at least 0 and below 1"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
-        ({"context": "all"}, "context all"),
+        ({"context": -1}, "context must be at least 0, not -1"),
         ({"metric": "macro_f1"}, "metric macro_f1 is not one of token labels"),
         ({"task": "sequence", "metric": "f1"}, "metric f1 is not one of sequence"),
     ],

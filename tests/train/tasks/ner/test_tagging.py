@@ -113,7 +113,7 @@ def test_equal_work_is_one_program():
         ("cell_dim", 0),
         ("dropout_rate", 1.0),
         ("num_layers", -1),
-        ("context", "some"),
+        ("context", -1),
     ],
 )
 def test_what_no_tagger_can_have(field: str, value: object):
