@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """BERT encoders (Devlin et al. 2019): load, embed, save.
 
+For example::
+
     params, tokenizer = bert_jax.load("models/all-MiniLM-L6-v2")
     tokens = tokenizer(["The bank of the river."])
     vectors = bert_jax.embed(params, tokens, "concat(last4)")  # [B T D], jitted

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The biLM of ELMo (Peters et al. 2018): load, embed, score, save.
 
+For example::
+
     params, tokenizer = elmo_jax.load("models/elmo-original")
     tokens = tokenizer([["The", "bank", "of", "the", "river", "."]])
     vectors = elmo_jax.embed(params, tokens, "mix(all)")  # [B T D], jitted

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every encoder shares once it is asked for vectors: arrays, text and files.
 
+For example::
+
     params, tokenizer = embed_jax.load("models/all-MiniLM-L6-v2")  # of any family
     with embed_jax.VectorStore("vectors.h5") as store: …
 
-Letters for shapes, in annotations and in einsum alike:
+Letters for shapes, in annotations and in einsum alike::
 
     B batch · T tokens · S tokens as keys · W words · L layers · D layer width
     N heads · K width of a head · F feed-forward width · V vocabulary
     M masked positions · U distinct word types · C characters a word
     E character embedding · H LSTM cell · P LSTM projection · Y tags
 
-NumPy arrays live on the host, `jax.Array`s on the device: the type says where it is.
+A NumPy array lives on the host, a `jax.Array` on the device: the type says where.
 """
 
 import importlib

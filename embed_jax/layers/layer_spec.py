@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The small language in which a user says which layers to take and how to combine them.
 
+The grammar::
+
     spec      := term ("," term)*           concatenated, in the order written
     term      := selection | fn "(" selection ("," selection)* ")"
     selection := INT | INT ".." INT | name
