@@ -193,7 +193,7 @@ TABLE7 = {
     "batch_words": 512,
     "num_epochs": 30,
     "patience": 5,
-    "context": "0",
+    "context": 0,
 }
 # Points of the grid of section A.3 (batch 16 or 32; 5e-5, 3e-5, 2e-5; 2 to 4 epochs).
 # Warm-up, decay, length and clip are defaults of google-research/bert.
@@ -210,7 +210,7 @@ FINETUNING = {
     "max_gradient_norm": 1.0,
     "dropout_rate": None,
     "max_length": 128,
-    "context": "0",
+    "context": 0,
     "patience": 0,
     "seed": 0,
 }
