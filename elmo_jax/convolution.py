@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from elmo_jax.gates import materialise
+from embed_jax.materialise import materialise
 from embed_jax.precision import precision
 from embed_jax.target import target_platform
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import bert_jax
 import elmo_jax
-from elmo_jax.lstm import LstmState
+from embed_jax.recurrence import LstmState
 from tests.elmo_jax.published_model import (
     KINDS,
     OPTIONS,
