@@ -10,6 +10,7 @@ For example::
 Text at scale goes through `embed_words`, `embed_sentences` and their streaming forms.
 """
 
+from elmo_jax.bilm import zero_carry
 from elmo_jax.config import TINY, CharCnnConfig, ElmoConfig
 from elmo_jax.corpus import (
     embed_sentences,
@@ -18,7 +19,7 @@ from elmo_jax.corpus import (
     stream_words,
     vector_width,
 )
-from elmo_jax.embed import apply_bilm, embed, encode, zero_carry
+from elmo_jax.embed import apply_bilm, embed, encode
 from elmo_jax.family import ENCODER
 from elmo_jax.load import load, save
 from elmo_jax.params import ElmoParams, init_params

@@ -4,17 +4,19 @@
 The two directions are stacks of their own; all they share is what they read.
 """
 
-from typing import NamedTuple, cast, no_type_check
+from typing import Any, NamedTuple, cast, no_type_check
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import export
 from jaxtyping import Array, Float, Int
 
-from elmo_jax.char_cnn import CharCnn, WordTable
+from elmo_jax.char_cnn import word_reader
 from elmo_jax.config import ElmoConfig
-from elmo_jax.lstm import LstmLayer, LstmState, TypeInputs, zero_state
+from elmo_jax.lstm import LstmLayer, TypeInputs, zero_state
+from elmo_jax.stack import run_stack
 from elmo_jax.tokens import BEGIN, END, ElmoTokens
+from embed_jax.recurrence import LstmState
 
 Carry = tuple[tuple[LstmState, ...], ...]
 """The states of all rows: a tuple of directions, each a tuple of layers."""
@@ -114,12 +116,7 @@ class BiLm(nn.Module):
         """Compute layer 0 for every distinct word, unless it is given."""
         if jnp.issubdtype(tokens.types.dtype, jnp.floating):
             return tokens.types
-        width = self.config.projection_dim
-        if self.config.char_cnn:
-            cnn = CharCnn(self.config.char_cnn, width, self.dtype, name="char_cnn")
-            vectors = cnn(tokens.types)
-        else:
-            vectors = WordTable(self.config, self.dtype, name="words")(tokens.types)
+        vectors = word_reader(self.config, self.dtype)(tokens.types)
         return vectors.astype(jnp.float32)
 
     def _run_direction(
@@ -134,44 +131,38 @@ class BiLm(nn.Module):
         dropout: nn.Dropout,
     ) -> "_Direction":
         """Run one stack of LSTMs over all positions, time first."""
+        name = "backward" if backward else "forward"
         stack = [
             LstmLayer(
                 self.config,
                 self.dtype,
                 reverse=bool(backward),
                 hoist=self.hoist,
-                name=f"{'backward' if backward else 'forward'}_{index}",
+                name=f"{name}_{index}",
             )
             for index in range(num_blocks)
         ]
         words = tokens.words.swapaxes(0, 1)
-        restart = (tokens.ends if backward else tokens.starts).swapaxes(0, 1)
-        real = None if carry is None else tokens.mask.swapaxes(0, 1)
-        boundary = vectors[None, None, END if backward else BEGIN]
+        num_rows = words.shape[1]
+        boundary = vectors[END if backward else BEGIN]
+        boundaries, after_boundary = run_stack(
+            stack, boundary[None, None], start or self._nothing_read(1)
+        )
         by_type = dropout.deterministic and _has_no_more(vectors, words)
-        inputs = vectors[words]
-        layers, states, boundaries = [], [], [vectors[END if backward else BEGIN]]
-        for index, layer in enumerate(stack):
-            before = zero_state(self.config, 1) if start is None else start[index]
-            boundary_output, after_boundary = layer(boundary, before)
-            first = zero_state(self.config, words.shape[1])
-            inputs = dropout(inputs)
-            outputs, state = layer(
-                TypeInputs(vectors, words) if by_type and not index else inputs,
-                first if carry is None else carry[index],
-                restart,
-                after_boundary,
-                real,
-            )
-            if self.config.skip_connections and index:
-                # The states are what came before the addition.
-                outputs = outputs + inputs
-                boundary_output = boundary_output + boundary
-            inputs, boundary = outputs, boundary_output
-            layers.append(outputs)
-            states.append(state)
-            boundaries.append(boundary[0, 0])
-        return _Direction(layers, tuple(states), boundaries)
+        layers, states = run_stack(
+            stack,
+            TypeInputs(vectors, words) if by_type else vectors[words],
+            carry or self._nothing_read(num_rows),
+            (tokens.ends if backward else tokens.starts).swapaxes(0, 1),
+            after_boundary,
+            None if carry is None else tokens.mask.swapaxes(0, 1),
+            dropout,
+        )
+        boundaries = [boundary, *(layer[0, 0] for layer in boundaries)]
+        return _Direction(layers, states, boundaries)
+
+    def _nothing_read(self, num_rows: Any) -> tuple[LstmState, ...]:
+        return (zero_state(self.config, num_rows),) * self.config.num_blocks
 
 
 def _has_no_more(types: Float[Array, "U P"], words: Int[Array, "T B"]) -> bool:
@@ -202,10 +193,18 @@ def word_vectors(
     Returns:
       Float32 vectors, which may take the place of the types.
     """
-    if config.char_cnn:
-        reader = CharCnn(config.char_cnn, config.projection_dim, dtype)
-        weights = encoder["char_cnn"]
-    else:
-        reader, weights = WordTable(config, dtype), encoder["words"]
+    reader = word_reader(config, dtype)
+    weights = encoder[reader.name]
     vectors = cast(Array, reader.apply({"params": weights}, types))
     return vectors.astype(jnp.float32)
+
+
+def zero_carry(config: ElmoConfig, num_rows: int) -> Carry:
+    """Return the states of rows that have read nothing: bilm-tf's at start.
+
+    No two share their memory, so that a step may be given all of them up.
+    """
+    return tuple(
+        tuple(zero_state(config, num_rows) for _ in range(config.num_blocks))
+        for _ in range(config.num_directions)
+    )

@@ -124,6 +124,14 @@ class WordTable(nn.Module):
         return table[rows].astype(self.dtype)
 
 
+def word_reader(config: ElmoConfig, dtype: jnp.dtype) -> CharCnn | WordTable:
+    """Return what computes layer 0 of distinct words, under the name of its weights."""
+    if config.char_cnn:
+        width = config.projection_dim
+        return CharCnn(config.char_cnn, width, dtype, name="char_cnn")
+    return WordTable(config, dtype, name="words")
+
+
 def symmetric_uniform(bound: float) -> nn.initializers.Initializer:
     """Return an initialiser that draws between -bound and bound."""
 

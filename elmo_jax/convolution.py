@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from elmo_jax.gates import materialise
+from embed_jax.devices.materialise import materialise
 from embed_jax.devices.platform import target_platform
 from embed_jax.devices.precision import precision
 

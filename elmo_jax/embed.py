@@ -10,9 +10,8 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from elmo_jax.bilm import BiLm, BiLmOutput, Carry
+from elmo_jax.bilm import BiLm, BiLmOutput, Carry, zero_carry
 from elmo_jax.config import NUM_CHARACTERS, ElmoConfig
-from elmo_jax.lstm import zero_state
 from elmo_jax.params import ElmoParams
 from elmo_jax.tokens import BEGIN, END, ElmoTokens
 from embed_jax.devices.platform import target_platform
@@ -207,12 +206,6 @@ def insert_boundaries(tokens: ElmoTokens) -> ElmoTokens:
         starts=nowhere,
         ends=nowhere,
     )
-
-
-def zero_carry(config: ElmoConfig, num_rows: int) -> Carry:
-    """Return the states of rows that have read nothing: bilm-tf's at start."""
-    state = zero_state(config, num_rows)
-    return ((state,) * config.num_blocks,) * config.num_directions
 
 
 def check_tokens(params: ElmoParams, tokens: ElmoTokens) -> None:

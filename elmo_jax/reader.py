@@ -12,9 +12,9 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from elmo_jax.bilm import Carry
+from elmo_jax.bilm import Carry, zero_carry
 from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN
-from elmo_jax.embed import apply_bilm, zero_carry
+from elmo_jax.embed import apply_bilm
 from elmo_jax.packing import PackedBatch
 from elmo_jax.params import ElmoParams
 from elmo_jax.tokenizer import ElmoTokenizer

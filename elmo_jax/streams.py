@@ -7,20 +7,18 @@ parameters are those of `elmo_jax.bilm`, which serves them.
 """
 
 from collections.abc import Callable
-from typing import cast
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from elmo_jax.bilm import Carry
-from elmo_jax.char_cnn import CharCnn, WordTable
+from elmo_jax.char_cnn import word_reader
 from elmo_jax.config import ElmoConfig
-from elmo_jax.lstm import LstmState, lstm_weights, zero_state
-from elmo_jax.lstm_gradient import Clips, read_in_order
+from elmo_jax.lstm import LstmLayer
+from elmo_jax.stack import run_stack
 from elmo_jax.tokens import END
-from embed_jax.devices.precision import precision
+from embed_jax.recurrence import LstmState
 
 
 class StreamedBiLm(nn.Module):
@@ -60,7 +58,7 @@ class StreamedBiLm(nn.Module):
         Returns:
           What the top layer says after each position, and the states after the window.
         """
-        vectors = self._word_vectors(types)
+        vectors = word_reader(self.config, self.dtype)(types)
         if self.gather:
             vectors = self.gather(vectors)
         tops, states = [], []
@@ -72,13 +70,6 @@ class StreamedBiLm(nn.Module):
             states.append(state)
         return jnp.stack(tops, axis=1), tuple(states)
 
-    def _word_vectors(self, types: Int[Array, "U ..."]) -> Float[Array, "U P"]:
-        width = self.config.projection_dim
-        if self.config.char_cnn:
-            cnn = CharCnn(self.config.char_cnn, width, self.dtype, name="char_cnn")
-            return cnn(types)
-        return WordTable(self.config, self.dtype, name="words")(types)
-
     def _read(
         self,
         name: str,
@@ -88,67 +79,23 @@ class StreamedBiLm(nn.Module):
         deterministic: bool,
     ) -> tuple[Float[Array, "T B P"], tuple[LstmState, ...]]:
         """Run one direction's stack, time first."""
+        layer_class = nn.remat(LstmLayer) if self.remat else LstmLayer
+        stack = [
+            layer_class(
+                self.config,
+                self.dtype,
+                reverse=False,
+                hoist=True,
+                name=f"{name}_{index}",
+            )
+            for index in range(self.config.num_blocks)
+        ]
         dropout = nn.Dropout(self.config.dropout_rate, deterministic=deterministic)
-        kept = jnp.ones(words.shape, jnp.float32)
-        if self.restarts:
-            kept = (words > END).astype(jnp.float32)
-        layer_class = nn.remat(StreamLstm) if self.remat else StreamLstm
-        inputs = vectors[words].astype(jnp.float32)
-        states = []
-        for index in range(self.config.num_blocks):
-            layer = layer_class(self.config, self.dtype, name=f"{name}_{index}")
-            # differs from the usual: the skip connection carries the dropped input on,
-            # as bilm-tf's does.
-            inputs = dropout(inputs)
-            outputs, state = layer(inputs, carry[index], kept)
-            if self.config.skip_connections and index:
-                outputs = outputs + inputs
-            inputs = outputs
-            states.append(state)
-        return dropout(inputs), tuple(states)
-
-
-class StreamLstm(nn.Module):
-    """The layer of `elmo_jax.lstm`, read left to right, with a gradient made for it.
-
-    Attributes:
-      config: sizes and clips.
-      dtype: of the products; state and gates stay float32.
-    """
-
-    config: ElmoConfig
-    dtype: jnp.dtype
-
-    @nn.compact
-    def __call__(
-        self,
-        inputs: Float[Array, "T B P"],
-        state: LstmState,
-        kept: Float[Array, "T B"],
-    ) -> tuple[Float[Array, "T B P"], LstmState]:
-        """Read all positions; where `kept` is 0 they are read from zeros."""
-        kernel, bias, projection = lstm_weights(self, self.config, self.dtype)
-        from_input, from_hidden = jnp.split(kernel, 2)
-        given = jnp.dot(
-            inputs.astype(self.dtype),
-            from_input,
-            precision=precision(self.dtype),
-            preferred_element_type=jnp.float32,
+        outputs, states = run_stack(
+            stack,
+            vectors[words].astype(jnp.float32),
+            carry,
+            restart=words <= END if self.restarts else None,
+            dropout=dropout,
         )
-        read = read_in_order(
-            given + bias[None, None],
-            state.cell,
-            state.hidden,
-            kept,
-            from_hidden,
-            projection,
-            Clips(self.config.cell_clip, self.config.projection_clip),
-        )
-        outputs, cell, hidden = cast(tuple[Array, Array, Array], read)
-        return outputs, LstmState(cell, hidden)
-
-
-def zero_streams(config: ElmoConfig, num_rows: int) -> Carry:
-    """Return the states before anything was read, of both directions."""
-    layers = tuple(zero_state(config, num_rows) for _ in range(config.num_blocks))
-    return (layers, jax.tree.map(jnp.copy, layers))
+        return dropout(outputs[-1]), states

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from elmo_jax.bilm import Carry
+from elmo_jax.bilm import Carry, zero_carry
 from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN
-from elmo_jax.embed import apply_bilm, check_tokens, zero_carry
+from elmo_jax.embed import apply_bilm, check_tokens
 from elmo_jax.params import ElmoParams
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens

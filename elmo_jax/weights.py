@@ -17,10 +17,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from elmo_jax.bilm import Carry
 from elmo_jax.config import NUM_CHARACTERS, ElmoConfig
-from elmo_jax.lstm import LstmState
 from elmo_jax.params import ElmoParams
 from embed_jax.files.finite import check_finite
 from embed_jax.messages import list_first
+from embed_jax.recurrence import LstmState
 
 Path = tuple[str, ...]
 

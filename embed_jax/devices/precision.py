@@ -3,6 +3,7 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 
 def precision(dtype: jnp.dtype) -> jax.lax.Precision:
@@ -14,3 +15,15 @@ def precision(dtype: jnp.dtype) -> jax.lax.Precision:
     if dtype == jnp.float32:
         return jax.lax.Precision.HIGHEST
     return jax.lax.Precision.DEFAULT
+
+
+def dot(
+    left: Float[Array, "*rows X"], right: Float[Array, "X Y"]
+) -> Float[Array, "*rows Y"]:
+    """Multiply in the type of the right, which is a weight's; sum in float32."""
+    return jnp.dot(
+        left.astype(right.dtype),
+        right,
+        precision=precision(right.dtype),
+        preferred_element_type=jnp.float32,
+    )

@@ -19,7 +19,6 @@ import numpy as np
 
 from embed_jax.files.finite import check_finite
 from embed_jax.messages import first_line
-from embed_jax.tree import nest
 
 EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, FIGURES = (
     "experiment.json",
@@ -91,6 +90,9 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
     Raises:
       ValueError: there is no such checkpoint, it is damaged, or a weight is no number.
     """
+    # Late: text is prepared by processes that do not load jax.
+    from embed_jax.tree import nest
+
     for attempt in range(_TRIES):
         steps = saved_steps(path)
         if not steps:

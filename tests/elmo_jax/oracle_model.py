@@ -12,7 +12,7 @@ import elmo_jax
 from elmo_jax import ElmoConfig, ElmoParams, ElmoTokens, Vocabulary
 from elmo_jax.bilm import Carry
 from elmo_jax.characters import PADDING
-from elmo_jax.lstm import LstmState
+from embed_jax.recurrence import LstmState
 from tests.oracles import bilm
 
 DIRECTIONS = ("forward", "backward")

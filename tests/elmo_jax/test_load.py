@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import elmo_jax
-from elmo_jax.lstm import LstmState
 from embed_jax.encoder import find_encoder
+from embed_jax.recurrence import LstmState
 from tests.elmo_jax.published_model import (
     KINDS,
     OPTIONS,

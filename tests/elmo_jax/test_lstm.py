@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from elmo_jax import ElmoConfig
-from elmo_jax.lstm import LstmLayer, LstmState, TypeInputs, zero_state
+from elmo_jax.lstm import LstmLayer, TypeInputs, zero_state
+from embed_jax.recurrence import LstmState
 from tests.elmo_jax.oracle_model import jit
 
 FREE = ElmoConfig(

@@ -7,10 +7,10 @@ SLIPS = [
     Slip(
         behaviour="Backwards, a row's states begin anew where a sentence ends",
         before="""
-            restart = (tokens.ends if backward else tokens.starts).swapaxes(0, 1)
+            (tokens.ends if backward else tokens.starts).swapaxes(0, 1),
         """,
         after="""
-            restart = tokens.starts.swapaxes(0, 1)
+            tokens.starts.swapaxes(0, 1),
         """,
         tests=(
             "tests/elmo_jax/test_embed.py",
@@ -88,19 +88,16 @@ SLIPS = [
     ),
     Slip(
         behaviour="In bfloat16 the products of an LSTM read the kernel in bfloat16",
-        before="return kernel.astype(dtype), bias, projection",
+        before="return kernel.astype(self.dtype), bias, projection",
         after="return kernel, bias, projection",
         tests=("tests/elmo_jax/test_lstm.py", "tests/elmo_jax/test_embed.py"),
     ),
     Slip(
         behaviour="What is differentiated returns cell and output in their order",
-        before="""
-            return (outputs, cell, hidden), (saved, kept, from_hidden, projection)
-        """,
-        after="""
-            return (outputs, hidden, cell), (saved, kept, from_hidden, projection)
-        """,
+        before="state = LstmState(memory, hidden)",
+        after="state = LstmState(hidden, memory)",
         tests=(
+            "tests/embed_jax/test_recurrence.py",
             "tests/elmo_jax/test_lstm.py",
             "tests/train/families/elmo/test_objective.py",
         ),
@@ -119,6 +116,7 @@ SLIPS = [
         ).astype(dtype)
         """,
         tests=(
+            "tests/embed_jax/test_recurrence.py",
             "tests/elmo_jax/test_lstm.py",
             "tests/train/families/elmo/test_objective.py",
         ),

@@ -22,8 +22,6 @@ from train.families.registry import (
 
 ROOT = Path(train.__file__ or "").parent
 FAMILIES = ROOT / "families"
-# Its gates are to come from a place that both share.
-EXCEPTIONS = {("tasks/ner/bilstm.py", "elmo_jax")}
 
 
 def shared_files() -> list[Path]:
@@ -74,7 +72,7 @@ def test_no_shared_file_names_a_family():
         for path in shared_files()
         for name in named_by(path.read_text(encoding="utf-8"))
     }
-    assert found <= EXCEPTIONS
+    assert not found
 
 
 def test_the_import_contract_lists_every_shared_module():

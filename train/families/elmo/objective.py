@@ -15,11 +15,11 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from elmo_jax.bilm import Carry
+from elmo_jax.bilm import Carry, zero_carry
 from elmo_jax.config import ElmoConfig
 from elmo_jax.params import ElmoParams
 from elmo_jax.softmax import log_normaliser, scores_of
-from elmo_jax.streams import StreamedBiLm, zero_streams
+from elmo_jax.streams import StreamedBiLm
 from train.families.elmo.batches import BilmBatch, BilmBatches, BilmRows
 from train.loop.placement import place_batch
 from train.loop.sharding import gather, gather_weights, shardings_of_batch
@@ -78,7 +78,7 @@ class BilmObjective:
 
     def init_carry(self) -> Carry:
         """Return zeros: nothing was read."""
-        return zero_streams(self.config, self.batch_size)
+        return zero_carry(self.config, self.batch_size)
 
     def weights_of(self, batch: BilmBatch) -> Mapping[str, Array]:
         """Return the positions of a direction, padding included.

@@ -10,9 +10,7 @@ import pytest
 
 import elmo_jax
 from elmo_jax.config import CharCnnConfig, ElmoConfig
-from elmo_jax.lstm import LstmLayer, LstmState
 from elmo_jax.options import format_options
-from elmo_jax.streams import StreamLstm, zero_streams
 from elmo_jax.weights import disassemble
 from tests.train.stores import draw_words, word_store
 from train.families.elmo.batches import BilmBatches, lay_out
@@ -194,81 +192,10 @@ def test_positions_of_a_step_are_an_epochs_words_and_boundaries_shared_out():
     assert objective.tokens_per_batch == pytest.approx(positions / steps)
 
 
-LSTM = ElmoConfig(cell_dim=12, projection_dim=6, cell_clip=0.35, projection_clip=0.2)
-
-
-@pytest.mark.parametrize(
-    ("changes", "acts"),
-    [
-        ({}, ("cell", "projection")),
-        ({"cell_clip": None}, ("projection",)),
-        ({"cell_clip": None, "projection_clip": None}, ()),
-        ({"projection_dim": 12}, ("cell",)),
-    ],
-    ids=["clips", "projection_clip", "no_clips", "no_projection"],
-)
-def test_the_written_gradient_is_the_derived_one(changes, acts):
-    config = dataclasses.replace(LSTM, **changes)
-    num_rows, length, width = 16, 7, config.projection_dim
-    rng = np.random.default_rng(0)
-
-    def normal(*shape):
-        return jnp.asarray(rng.normal(size=shape), jnp.float32)
-
-    weights = {
-        "kernel": 0.6 * normal(2 * width, 4 * config.cell_dim),
-        "bias": 0.3 * normal(4 * config.cell_dim),
-    }
-    if config.has_projection:
-        weights["projection"] = 0.4 * normal(config.cell_dim, width)
-    inputs = normal(length, num_rows, width)
-    state = LstmState(
-        0.2 * normal(num_rows, config.cell_dim), 0.2 * normal(num_rows, width)
-    )
-    restart = jnp.asarray(rng.random((length, num_rows)) < 0.3)
-    slopes = normal(length, num_rows, width), *(normal(*part.shape) for part in state)
-    dtype = jnp.dtype(jnp.float32)
-
-    def written(weights, inputs, state):
-        layer = StreamLstm(config, dtype)
-        kept = 1.0 - restart.astype(jnp.float32)
-        return layer.apply({"params": weights}, inputs, state, kept)
-
-    def derived(weights, inputs, state):
-        layer = LstmLayer(config, dtype, reverse=False, hoist=True)
-        zeros = jax.tree.map(lambda part: jnp.zeros((1, part.shape[1])), state)
-        return layer.apply({"params": weights}, inputs, state, restart, zeros)
-
-    def gradients(run):
-        def total(*arguments):
-            outputs, (cell, hidden) = run(*arguments)
-            parts = zip((outputs, cell, hidden), slopes, strict=True)
-            return sum(jnp.sum(a * b) for a, b in parts), (outputs, cell)
-
-        both = jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True)
-        return jax.jit(both)(weights, inputs, state)
-
-    (ours, (outputs, cells)), our_slopes = gradients(written)
-    (theirs, _), their_slopes = gradients(derived)
-    for name, values, clip in (
-        ("cell", cells, config.cell_clip),
-        ("projection", outputs, config.projection_clip),
-    ):
-        if name in acts:
-            assert 0.2 < np.mean(np.abs(values) >= clip) < 0.8, name
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
-    leaves = zip(
-        jax.tree.leaves(our_slopes), jax.tree.leaves(their_slopes), strict=True
-    )
-    for one, other in leaves:
-        scale = np.abs(other).max()
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * scale)
-
-
 def loss_and_gradient(**changes):
     objective = make_objective(**changes)
     batch = jax.tree.map(jnp.asarray, objective.batches[1])
-    carry = jax.tree.map(lambda part: part + 0.1, zero_streams(CONFIG, B))
+    carry = jax.tree.map(lambda part: part + 0.1, elmo_jax.zero_carry(CONFIG, B))
 
     @jax.jit
     def run(params):
