@@ -165,7 +165,7 @@ def test_a_corpus_on_several_tpu_chips_has_the_kernel(monkeypatch):
 
         return stream_vectors(items, lower, assemble, plan, **options)
 
-    monkeypatch.setattr(corpus, "stream_vectors", lower_only)
+    monkeypatch.setattr("embed_jax.corpus.embedder.stream_vectors", lower_only)
     half = jnp.dtype("bfloat16")
     words = ["the"] * (T - 2)
     corpus.embed_words(

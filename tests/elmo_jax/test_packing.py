@@ -121,7 +121,7 @@ def plan_in_chunks(
 def check_efficiency(lengths: list[int]) -> None:
     """Hardly any padding, hardly any shapes; the last, partial batches included."""
     for budget in (
-        corpus.TOKEN_BUDGETS["cpu"],
+        corpus.CORPUS.token_budgets["cpu"],
         scoring.TOKEN_BUDGETS["cpu"],
         scoring.ACCELERATOR_TOKEN_BUDGET,
         corpus.ACCELERATOR_TOKEN_BUDGET,

@@ -15,6 +15,9 @@ from embed_jax.store import StoreWriter
 # `None` where the documentation names what is taken then, tested with the families.
 STREAM = {
     "layer_spec": "last",
+    "options": None,
+    "pool": None,
+    "specials": True,
     "mix": None,
     "long": "window",
     "context": 0,
@@ -27,14 +30,14 @@ STREAM = {
 }
 EMBED = {"layer_spec": "last", "mix": None, "dtype": "float32"}
 DEFAULTS = [
-    (bert_jax.stream_words, STREAM | {"pool": "first"}),
-    (elmo_jax.stream_words, STREAM | {"pool": "first"}),
-    (bert_jax.stream_sentences, STREAM | {"pool": "mean", "specials": True}),
-    (elmo_jax.stream_sentences, STREAM | {"pool": "mean"}),
-    (bert_jax.embed_words, {"layer_spec": "last"}),
-    (elmo_jax.embed_words, {"layer_spec": "last"}),
-    (bert_jax.embed_sentences, {"layer_spec": "last"}),
-    (elmo_jax.embed_sentences, {"layer_spec": "last"}),
+    (bert_jax.stream_words, STREAM),
+    (elmo_jax.stream_words, STREAM),
+    (bert_jax.stream_sentences, STREAM),
+    (elmo_jax.stream_sentences, STREAM),
+    (bert_jax.embed_words, STREAM),
+    (elmo_jax.embed_words, STREAM),
+    (bert_jax.embed_sentences, STREAM),
+    (elmo_jax.embed_sentences, STREAM),
     (bert_jax.embed, EMBED),
     (elmo_jax.embed, EMBED | {"carry": None}),
     (

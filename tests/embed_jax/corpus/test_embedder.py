@@ -149,6 +149,18 @@ def test_options_may_be_given_as_a_record(family: Family):
     assert (recorded.dtype, changed.dtype) == (np.float16, np.float32)
 
 
+def test_a_word_is_its_first_piece_and_a_sentence_the_mean_unless_told(family: Family):
+    given = family.params, family.tokenizer, [SENTENCE]
+    np.testing.assert_array_equal(
+        family.corpus.embed_words(*given)[0],
+        family.corpus.embed_words(*given, pool="first")[0],
+    )
+    np.testing.assert_array_equal(
+        family.corpus.embed_sentences(*given),
+        family.corpus.embed_sentences(*given, pool="mean"),
+    )
+
+
 def test_help_lists_every_option(family: Family):
     for function in (
         family.corpus.embed_words,

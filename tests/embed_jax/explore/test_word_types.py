@@ -707,7 +707,7 @@ def test_a_stopped_run_says_what_can_be_resumed(tmp_path, monkeypatch, capsys):
         (["--words", "cls"], "pools: first, last"),
         (["--min-count", "0"], "--min-count 0: 1 or more"),
         (["--sum"], "add --word2vec FILE"),
-        (["--context", "-1"], '--context -1: a number, or "document"'),
+        (["--context", "-1"], "context is a number of pieces, 0 or more"),
         (["--devices", "9"], "here are 8"),
         (["--word2vec", "no/such/dir/types.txt"], "no/such/dir: no such directory"),
     ],

@@ -15,7 +15,10 @@ from embed_jax.explore.contexts.occurrences import WordForms
 from embed_jax.layers.layer_spec import parse_layer_spec
 from tests.embed_jax.explore.contexts.models import LINES, save_bert, save_elmo
 
-MODELS = {"bert": (bert_jax, save_bert), "elmo": (elmo_jax, save_elmo)}
+MODELS = {
+    "bert": (bert_jax.ENCODER, save_bert),
+    "elmo": (elmo_jax.ENCODER, save_elmo),
+}
 
 
 @pytest.fixture(scope="module", params=list(MODELS))
@@ -165,7 +168,7 @@ def test_so_many_contexts_may_be_asked_for(bert, corpus, capsys):
 def test_unknown_models_and_missing_files_are_one_line(tmp_path, corpus, capsys):
     (tmp_path / "config.json").write_text('{"model_type": "roberta"}')
     assert run(tmp_path, corpus, "--word", "bank") == 2
-    assert "not a model that is known here" in capsys.readouterr().err
+    assert "no installed encoder reads model type" in capsys.readouterr().err
     assert run(tmp_path, tmp_path / "absent.txt", "--word", "bank") == 2
     assert capsys.readouterr().err.count("\n") == 1
 
