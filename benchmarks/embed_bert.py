@@ -206,7 +206,7 @@ def ours(directory: Path) -> tuple[Callable, Callable, Callable]:
     import jax
 
     import bert_jax
-    from bert_jax.corpus import TOKEN_BUDGETS
+    from bert_jax.corpus import CORPUS
     from bert_jax.rows import collate, cut_row
     from embed_jax.corpus.batching import BatchShapes
 
@@ -220,7 +220,7 @@ def ours(directory: Path) -> tuple[Callable, Callable, Callable]:
         rows = [
             cut_row(p.ids, p.word_ids, *specials) for p in tokenizer.encode(sentences)
         ]
-        shapes = BatchShapes(TOKEN_BUDGETS["cpu"], tokenizer.max_length)
+        shapes = BatchShapes(CORPUS.token_budgets["cpu"], tokenizer.max_length)
         batches = [
             collate([rows[i] for i in b.indices], 0, length=b.length, size=b.num_rows)
             for b in shapes.plan(list(map(len, rows)))

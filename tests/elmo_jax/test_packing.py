@@ -123,8 +123,8 @@ def check_efficiency(lengths: list[int]) -> None:
     for budget in (
         corpus.CORPUS.token_budgets["cpu"],
         scoring.TOKEN_BUDGETS["cpu"],
-        scoring.ACCELERATOR_TOKEN_BUDGET,
-        corpus.ACCELERATOR_TOKEN_BUDGET,
+        scoring.TOKEN_BUDGETS["default"],
+        corpus.CORPUS.token_budgets["default"],
     ):
         batches = plan_in_chunks(shapes_of(budget), lengths, 8 * budget)
         assert sum(len(batch.indices) for batch in batches) == len(lengths)
