@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from embed_jax.corpus import embedder
 from embed_jax.corpus.stream import stream_vectors
 
 
@@ -14,7 +15,7 @@ def program_and_plan(module: ModuleType, run: Callable[[], Any]) -> tuple[Any, A
     """Return what is compiled for a batch, and what makes batches of lengths.
 
     Args:
-      module: where `run` finds `Reader` and `stream_vectors`.
+      module: where `run` finds `Reader`.
       run: calls a function over a corpus.
     """
     seen: dict[str, Any] = {}
@@ -30,6 +31,8 @@ def program_and_plan(module: ModuleType, run: Callable[[], Any]) -> tuple[Any, A
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "Reader", SeenReader)
-        patch.setattr(module, "stream_vectors", seen_stream)
+        # Scores are streamed by the module itself, vectors by what all families share.
+        for place in (embedder, module):
+            patch.setattr(place, "stream_vectors", seen_stream, raising=False)
         run()
     return seen["compute"], seen["plan"]
