@@ -47,7 +47,7 @@ def test_the_training_fixture_of_bilm_tf_falls_below_a_perplexity_of_20(
     prepare(experiment.data, lambda _: None)
     pretrain(experiment, tmp_path / "run", mesh=one_device())
     command = evaluate.Command(
-        tmp_path / "run", tmp_path / "words", part="train", batch_size=1
+        model=tmp_path / "run", data=tmp_path / "words", part="train", batch_size=1
     )
     figures = evaluate.evaluate(command)
     assert figures["forward_perplexity"] < 20
