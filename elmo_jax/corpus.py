@@ -55,8 +55,6 @@ def open_pipeline(
         )
     check_tokenizer(params, tokenizer)
     longest = MAX_LENGTH if options.max_length is None else options.max_length
-    if longest < 1:
-        raise ValueError(f"max_length must be at least 1, not {longest}")
     assemble = _word_assembler(request)
     out_dtype = jnp.dtype(options.out_dtype)
     if request.level == "sentences":

@@ -27,6 +27,7 @@ from elmo_jax.softmax import log_normaliser, scores_of
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
 from embed_jax.corpus.embedder import batch_budget
+from embed_jax.corpus.options import TextOptions
 from embed_jax.corpus.sentences import Sentence, check_sentences
 from embed_jax.corpus.stream import Item, stream_vectors
 from embed_jax.devices.mesh import replicate
@@ -182,14 +183,11 @@ def score_sentences(
     """
     if isinstance(sentences, Sequence):
         check_sentences(sentences)
+    TextOptions(max_length=max_length, token_budget=token_budget).check()
     check_tokenizer(params, tokenizer)
     _check_softmax(params, tokenizer)
     longest = MAX_LENGTH if max_length is None else max_length
     budget = batch_budget(token_budget, TOKEN_BUDGETS, mesh)
-    if longest < 1 or budget < 1:
-        raise ValueError(
-            f"max_length and token_budget must be at least 1, not {longest}, {budget}"
-        )
     placed = replicate(params, mesh) if mesh else jax.device_put(params)
     reader = Reader(
         placed,

@@ -125,8 +125,8 @@ def _check(name: str, value: Any) -> None:
                 'context is a number of pieces, 0 or more, or "document", '
                 f"not {value!r}"
             )
-        case "token_budget" if isinstance(value, int) and value < 1:
-            raise ValueError(f"token_budget must be at least 1, not {value}")
+        case "max_length" | "token_budget" if isinstance(value, int) and value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
 
 
 def _is_number(value: Any) -> bool:

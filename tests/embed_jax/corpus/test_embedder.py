@@ -117,7 +117,7 @@ def test_truncation_warns(family: Family, caplog: pytest.LogCaptureFixture):
         ({"context": -1}, "context is a number of pieces"),
         ({"token_budget": 0}, "token_budget must be at least 1, not 0"),
         ({"pool": "frist"}, "pool 'frist'"),
-        ({"max_length": 0}, "max_length"),
+        ({"max_length": 0}, "max_length must be at least 1, not 0"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_read(
@@ -128,8 +128,6 @@ def test_wrong_options_are_refused_before_anything_is_read(
         yield
 
     for stream in (family.corpus.stream_words, family.corpus.stream_sentences):
-        if family.corpus is toy_family.CORPUS and "max_length" in wrong:
-            continue
         with pytest.raises(ValueError, match=message):
             stream(family.params, family.tokenizer, unread(), **wrong)
 
