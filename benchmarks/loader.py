@@ -53,7 +53,7 @@ def _kinds(
 ) -> list[tuple[str, Callable[[], Any], int]]:
     def bilm(negatives: int) -> Callable[[], Any]:
         return lambda: BilmBatches(
-            words, batch_size=128, window=20, num_negatives=negatives
+            words, batch_size=128, unroll_steps=20, num_negatives=negatives
         )
 
     def masked(**settings: Any) -> Callable[[], Any]:

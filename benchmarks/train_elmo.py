@@ -38,7 +38,7 @@ class Command:
 
     batch_size: int = 128
     """Rows of a batch."""
-    window: int = 20
+    unroll_steps: int = 20
     """Positions of a row."""
     negatives: int = 8192
     """Words of the sampled softmax."""
@@ -59,13 +59,13 @@ def main() -> None:
     batches = BilmBatches(
         random_word_store(1_000_000, VOCAB_SIZE),
         batch_size=command.batch_size,
-        window=command.window,
+        unroll_steps=command.unroll_steps,
         num_negatives=command.negatives,
     )
     chosen = [batches[number] for number in range(2 + command.steps)]
     measure = _measure_ours if command.only == "ours" else _measure_torch
     seconds = measure(command, chosen)
-    tokens = command.batch_size * command.window * command.steps
+    tokens = command.batch_size * command.unroll_steps * command.steps
     print(json.dumps({"tokens_per_second": tokens / seconds}))
 
 
@@ -84,14 +84,14 @@ def _measure_ours(command: Command, batches: list[BilmBatch]) -> float:
         held_out=None,
         num_words=VOCAB_SIZE,
         batch_size=command.batch_size,
-        window=command.window,
-        restarts=False,
+        unroll_steps=command.unroll_steps,
+        reset_state=False,
         dtype=jnp.dtype(jnp.float32),
     )
     params = elmo_jax.init_params(jax.random.key(0), MODEL, VOCAB_SIZE)
     optimizer, _ = make_optimizer(Adagrad(), 1000)
     state = init_state(objective, params, optimizer)
-    step = make_step(objective, optimizer, seed=0, by_rows=True)
+    step = make_step(objective, optimizer, seed=0, sparse_update=True)
     step = jax.jit(step, donate_argnums=0)
     shapes = {tuple(leaf.shape for leaf in jax.tree.leaves(b)): b for b in batches}
     for batch in [*shapes.values(), *batches[:2]]:
@@ -153,7 +153,7 @@ def _measure_torch(command: Command, batches: list[BilmBatch]) -> float:
                 for ids, tries in zip(*batch.negatives, strict=True)
             ),
         )
-        (total_loss(forward, backward) * command.window).backward()
+        (total_loss(forward, backward) * command.unroll_steps).backward()
         torch.nn.utils.clip_grad_norm_(dense, 10.0)
         optimizer.step()
 

@@ -21,14 +21,14 @@ ATTENDED = "attended"
 """The name by which `jax.checkpoint` knows what attention gives."""
 
 
-class Seen(flax.struct.PyTreeNode):
-    """Which tokens see which.
+class AttentionMask(flax.struct.PyTreeNode):
+    """Which tokens attend to which.
 
     Attributes:
       sequences: 0 at padding; in packed rows the number of each token's text.
-      bias: 0 where a query sees a key and `MASKED` elsewhere, float32. One row for all
-        queries, or one for each where they do not see the same keys.
-      packed: whether tokens see those of their own text only.
+      bias: 0 where a query attends to a key and `MASKED` elsewhere, float32. One row
+        for all queries, or one for each where they do not attend to the same keys.
+      packed: whether tokens attend to those of their own text only.
     """
 
     sequences: Int[Array, "B T"]
@@ -36,8 +36,10 @@ class Seen(flax.struct.PyTreeNode):
     packed: bool = flax.struct.field(pytree_node=False)
 
 
-def who_sees(mask: Bool[Array, "B T"], sequences: Int[Array, "B T"] | None) -> Seen:
-    """Let tokens see the real ones of their row, or of their own text in it."""
+def attention_mask(
+    mask: Bool[Array, "B T"], sequences: Int[Array, "B T"] | None
+) -> AttentionMask:
+    """Let tokens attend to the real ones of their row, or of their own text in it."""
     seen = mask[:, None, None]
     if sequences is None:
         numbers = mask.astype(jnp.int32)
@@ -46,7 +48,7 @@ def who_sees(mask: Bool[Array, "B T"], sequences: Int[Array, "B T"] | None) -> S
         alike = sequences[:, :, None] == sequences[:, None, :]
         seen = seen & alike[:, None]
     bias = jnp.where(seen, jnp.float32(0), jnp.float32(fused.MASKED))
-    return Seen(numbers, bias, sequences is not None)
+    return AttentionMask(numbers, bias, sequences is not None)
 
 
 class SelfAttention(nn.Module):
@@ -63,14 +65,14 @@ class SelfAttention(nn.Module):
     def __call__(
         self,
         states: Float[Array, "B T D"],
-        seen: Seen,
+        attended: AttentionMask,
         deterministic: bool = True,
     ) -> Float[Array, "B T D"]:
         """Attend.
 
         Args:
           states: the layer below.
-          seen: which tokens see which.
+          attended: which tokens attend to which.
           deterministic: False draws dropout from the "dropout" stream.
 
         Returns:
@@ -81,15 +83,15 @@ class SelfAttention(nn.Module):
             for name in ("query", "key", "value")
         )
         if self._has_kernel(states):
-            merged = self._attend_fused(query, key, value, seen, deterministic)
+            merged = self._attend_fused(query, key, value, attended, deterministic)
         elif self._has_cudnn(states, deterministic):
-            sees = seen.bias == 0
+            sees = attended.bias == 0
             merged = cudnn.cudnn_attention(
                 query, key, value, sees, self.config.head_dim
             )
         else:
             query, key, value = map(self._split_heads, (query, key, value))
-            context = self.attend(query, key, value, seen.bias, deterministic)
+            context = self.attend(query, key, value, attended.bias, deterministic)
             merged = context.transpose(0, 2, 1, 3).reshape(states.shape)
         merged = checkpoint_name(merged, ATTENDED)
         return Dense(self.config, name="out", dtype=self.dtype)(merged)
@@ -115,14 +117,19 @@ class SelfAttention(nn.Module):
         )
 
     def _attend_fused(
-        self, query: Array, key: Array, value: Array, seen: Seen, deterministic: bool
+        self,
+        query: Array,
+        key: Array,
+        value: Array,
+        attended: AttentionMask,
+        deterministic: bool,
     ) -> Float[Array, "B T D"]:
         rate = 0.0 if deterministic else self.config.attention_dropout_rate
         seeds = jnp.zeros((len(query), 2), jnp.uint32)
         if rate:
             seeds = row_seeds(self.make_rng("dropout"), len(query))
-        form = fused.Form(self.config.head_dim, seen.packed, rate)
-        return fused.fused_attention(query, key, value, seen.sequences, seeds, form)
+        form = fused.Form(self.config.head_dim, attended.packed, rate)
+        return fused.fused_attention(query, key, value, attended.sequences, seeds, form)
 
     def attend(
         self,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from bert_jax.attention import ATTENDED, Seen, SelfAttention, who_sees
+from bert_jax.attention import ATTENDED, AttentionMask, SelfAttention, attention_mask
 from bert_jax.config import BertConfig
 from bert_jax.dense import ACTIVATIONS, Dense, LayerNorm, published_init
 from bert_jax.dropout import Dropout
@@ -87,13 +87,13 @@ class Block(nn.Module):
     def __call__(
         self,
         states: Float[Array, "B T D"],
-        seen: Seen,
+        attended: AttentionMask,
         deterministic: bool = True,
     ) -> Float[Array, "B T D"]:
         """Attend and add; feed forward and add."""
         dropout = Dropout(self.config.dropout_rate)
         attention = SelfAttention(self.config, self.dtype, name="attention")
-        update = dropout(attention(states, seen, deterministic), deterministic)
+        update = dropout(attention(states, attended, deterministic), deterministic)
         states = self._normalise(states + update, "attention_norm")
         update = Mlp(self.config, self.dtype, name="mlp")(states)
         update = dropout(update, deterministic)
@@ -152,7 +152,7 @@ class Encoder(nn.Module):
         """
         embeddings = Embeddings(self.config, self.dtype, name="embeddings")
         states = embeddings(ids, segment_ids, positions, deterministic)
-        seen = who_sees(mask, sequences)
+        attended = attention_mask(mask, sequences)
         layers = [states]
         block_class = Block
         if self.remat != "none":
@@ -162,5 +162,5 @@ class Encoder(nn.Module):
         last = self.config.num_blocks if highest_layer is None else highest_layer
         for index in range(self.config.num_blocks if self.is_initializing() else last):
             block = block_class(self.config, self.dtype, name=f"layer_{index}")
-            layers.append(block(layers[-1], seen, deterministic))
+            layers.append(block(layers[-1], attended, deterministic))
         return tuple(layers)

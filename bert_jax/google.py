@@ -8,7 +8,7 @@ from bert_jax.huggingface import heads_of, read_config
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer, WordPieceTokenizer
 from bert_jax.tokenizer_files import check_vocabulary, read_json
-from bert_jax.weights import Reader, assemble, published_tensors
+from bert_jax.weights import TensorReader, assemble, published_tensors
 from embed_jax.files.tensorflow_checkpoint import (
     TensorFlowCheckpoint,
     is_tensorflow_checkpoint,
@@ -59,7 +59,7 @@ def load_google(
     except FileNotFoundError as error:
         raise ValueError(str(error)) from error
     known = {tensor.name for tensor in published_tensors(config, HEADS)}
-    tensors: dict[str, Reader] = {}
+    tensors: dict[str, TensorReader] = {}
     for variable in variables:
         if TRAINING_ONLY.fullmatch(variable):
             continue
@@ -73,7 +73,7 @@ def load_google(
     return assemble(tensors, config, heads, str(variables.prefix)), tokenizer
 
 
-def _reader(variables: TensorFlowCheckpoint, name: str) -> Reader:
+def _reader(variables: TensorFlowCheckpoint, name: str) -> TensorReader:
     """PyTorch keeps the matrix of a product as [out, in]; so does our table."""
     if name.endswith("/kernel"):
         return lambda: variables[name].T

@@ -18,7 +18,7 @@ from bert_jax.config import BertConfig, HiddenAct
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer
 from bert_jax.tokenizer_files import check_vocabulary, load_tokenizer, read_json
-from bert_jax.weights import NEED_POOLER, Reader, assemble, disassemble
+from bert_jax.weights import NEED_POOLER, TensorReader, assemble, disassemble
 
 # Our field, their key, their default. Google's bert_config.json uses the same keys.
 CONFIG_KEYS: tuple[tuple[str, str, Any], ...] = (
@@ -192,14 +192,14 @@ def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None
     shutil.copymode(config_path, weights_path)
 
 
-def _open_weights(path: Path) -> tuple[dict[str, Reader], str]:
+def _open_weights(path: Path) -> tuple[dict[str, TensorReader], str]:
     """Open the weight files of a directory; also return what to call them."""
     file = path / "model.safetensors"
     if file.exists():
         return _open_safetensors(file), str(file)
     index = path / "model.safetensors.index.json"
     if index.exists():
-        tensors: dict[str, Reader] = {}
+        tensors: dict[str, TensorReader] = {}
         for shard in _shards(index):
             opened = _open_safetensors(path / shard)
             for name in tensors.keys() & opened.keys():
@@ -222,7 +222,7 @@ def _shards(index: Path) -> list[str]:
     return sorted({str(file) for file in weight_map.values()})
 
 
-def _open_safetensors(path: Path) -> dict[str, Reader]:
+def _open_safetensors(path: Path) -> dict[str, TensorReader]:
     try:
         file = safetensors.safe_open(path, framework="numpy")
     except FileNotFoundError as error:
@@ -234,7 +234,7 @@ def _open_safetensors(path: Path) -> dict[str, Reader]:
     return {name: partial(file.get_tensor, name) for name in file.keys()}  # noqa: SIM118
 
 
-def _open_torch(path: Path) -> dict[str, Reader]:
+def _open_torch(path: Path) -> dict[str, TensorReader]:
     try:
         import torch
     except ImportError as error:
@@ -262,8 +262,8 @@ def _open_torch(path: Path) -> dict[str, Reader]:
 
 
 def _with_plain_names(
-    tensors: Mapping[str, Reader], source: str, *, encoder_only: bool
-) -> dict[str, Reader]:
+    tensors: Mapping[str, TensorReader], source: str, *, encoder_only: bool
+) -> dict[str, TensorReader]:
     """Undo prefixes and the names of TensorFlow that old files kept."""
     plain = {}
     for published, read in tensors.items():
@@ -284,7 +284,7 @@ def _with_plain_names(
 
 
 def heads_of(
-    tensors: Mapping[str, Reader], settings: Mapping[str, Any]
+    tensors: Mapping[str, TensorReader], settings: Mapping[str, Any]
 ) -> tuple[str, ...]:
     """Tell from names, and for classifiers from the architecture, which heads exist.
 
@@ -311,7 +311,7 @@ def heads_of(
 
 def _with_labels(
     config: BertConfig,
-    tensors: Mapping[str, Reader],
+    tensors: Mapping[str, TensorReader],
     heads: tuple[str, ...],
     source: str,
 ) -> BertConfig:
@@ -328,7 +328,7 @@ def _with_labels(
 
 
 def _settle_decoder(
-    tensors: dict[str, Reader], config: BertConfig, source: str
+    tensors: dict[str, TensorReader], config: BertConfig, source: str
 ) -> None:
     """Remove the copies that some files keep of the MLM head's tied tensors."""
     bias, kept_bias = "cls.predictions.decoder.bias", "cls.predictions.bias"

@@ -21,7 +21,7 @@ from embed_jax.messages import list_first
 
 Path = tuple[str, ...]
 
-Reader = Callable[[], np.ndarray]
+TensorReader = Callable[[], np.ndarray]
 """Reads one published tensor, so that one at a time is in memory."""
 
 FLOATS = ("float32", "float16", "bfloat16", "float64")
@@ -131,7 +131,7 @@ def _norm(path: Path, name: str, dim: int) -> Iterator[Tensor]:
 
 
 def assemble(
-    tensors: Mapping[str, Reader],
+    tensors: Mapping[str, TensorReader],
     config: BertConfig,
     heads: Sequence[str],
     source: str,

@@ -14,7 +14,7 @@ from pathlib import Path
 from bert_jax.config import BertConfig
 from train.data.sources import TfdsSource
 from train.families.bert.batches import MaskedLmConfig
-from train.families.bert.config import LongerRows, MaskedLmPretraining
+from train.families.bert.config import LongPhase, MaskedLmPretraining
 from train.families.bert.data import PieceData
 from train.loop.optimizer import BertAdam
 
@@ -36,7 +36,7 @@ def config() -> MaskedLmPretraining:
         optimizer=BertAdam(learning_rate=1e-4, warmup_steps=10_000),
         batch_size=256,
         num_steps=1_000_000,
-        longer_rows=LongerRows(num_steps=100_000),
+        long_phase=LongPhase(num_steps=100_000),
         eval_every=10_000,
         eval_batches=100,
         save_every=5000,

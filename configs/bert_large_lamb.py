@@ -3,8 +3,8 @@
 
 Command: python -m train.prepare bert_large_lamb && python -m train.pretrain
   bert_large_lamb --workdir runs/bert_large_lamb (needs a TFDS data set wikipedia)
-Hardware: published, 1024 TPUv3 chips. Not run by us; with fewer devices give num-parts
-  and longer-rows.num-parts, which change nothing but the time.
+Hardware: published, 1024 TPUv3 chips. Not run by us; with fewer devices give
+  grad-accum-steps and long-phase.grad-accum-steps, which change nothing but the time.
 Time: published, 76 minutes; 8,599 steps.
 Score: published, with the books that are missing here, 90.58 F1 on SQuAD 1.1 after
   fine-tuning.
@@ -13,7 +13,7 @@ Score: published, with the books that are missing here, 90.58 F1 on SQuAD 1.1 af
 import dataclasses
 
 from configs import bert_large
-from train.families.bert.config import LongerRows, MaskedLmPretraining
+from train.families.bert.config import LongPhase, MaskedLmPretraining
 from train.loop.optimizer import Lamb
 
 
@@ -28,7 +28,7 @@ def config() -> MaskedLmPretraining:
         optimizer=Lamb(learning_rate=6e-3, warmup_steps=2000),
         batch_size=65_536,
         num_steps=8599,
-        longer_rows=LongerRows(
+        long_phase=LongPhase(
             num_steps=1561,
             length=512,
             batch_size=32_768,

@@ -37,7 +37,7 @@ def config() -> BilmPretraining:
         ),
         batch_size=384,
         num_steps=1_000_840,
-        window=20,
+        unroll_steps=20,
         num_negatives=8192,
         optimizer=Adagrad(),
         eval_every=5000,

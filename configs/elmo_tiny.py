@@ -36,9 +36,9 @@ def config() -> BilmPretraining:
         ),
         batch_size=32,
         num_steps=800,
-        window=20,
+        unroll_steps=20,
         num_negatives=1024,
-        restarts=True,
+        reset_state=True,
         optimizer=BertAdam(
             learning_rate=4e-3, warmup_steps=50, weight_decay=0.0, corrects_bias=True
         ),

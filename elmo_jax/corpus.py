@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 
 from elmo_jax.bilm import Carry
 from elmo_jax.embed import compute_vectors
+from elmo_jax.packed_runner import PackedRunner, check_tokenizer
 from elmo_jax.packing import PackShapes, plan_alone
 from elmo_jax.params import ElmoParams
-from elmo_jax.reader import Reader, check_tokenizer
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
 from embed_jax.corpus.embedder import CorpusEmbedder, Pipeline, Request
@@ -60,7 +60,7 @@ def open_pipeline(
     if request.level == "sentences":
         # Words are pooled here, in full precision.
         assemble, out_dtype = _sentence_assembler(request), jnp.dtype(jnp.float32)
-    reader = Reader(
+    reader = PackedRunner(
         replicate(params, mesh) if mesh else jax.device_put(params),
         tokenizer,
         partial(_select, mix=options.mix, spec=request.spec, out_dtype=out_dtype),

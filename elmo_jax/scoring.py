@@ -21,8 +21,8 @@ from jaxtyping import Array, Bool, Float, Int
 from elmo_jax.bilm import Carry
 from elmo_jax.corpus import MAX_LENGTH, pack_shapes
 from elmo_jax.embed import apply_bilm
+from elmo_jax.packed_runner import PackedRunner, check_tokenizer
 from elmo_jax.params import ElmoParams
-from elmo_jax.reader import Reader, check_tokenizer
 from elmo_jax.softmax import log_normaliser, scores_of
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
@@ -189,7 +189,7 @@ def score_sentences(
     longest = MAX_LENGTH if max_length is None else max_length
     budget = batch_budget(token_budget, TOKEN_BUDGETS, mesh)
     placed = replicate(params, mesh) if mesh else jax.device_put(params)
-    reader = Reader(
+    reader = PackedRunner(
         placed,
         tokenizer,
         _log_probs,

@@ -27,15 +27,15 @@ class StreamedBiLm(nn.Module):
     Attributes:
       config: the shape of the model.
       dtype: of products; parameters and states are float32.
-      restarts: whether a boundary is read from zeros, as `elmo_jax.embed` does, or from
-        the state that the sentence before it left, as bilm-tf does.
+      reset_state: whether a boundary is read from zeros, as `elmo_jax.embed` does, or
+        from the state that the sentence before it left, as bilm-tf does.
       remat: whether the gates are computed again in the backward pass.
       gather: brings the words' vectors together, where each device spells some words.
     """
 
     config: ElmoConfig
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
-    restarts: bool = False
+    reset_state: bool = False
     remat: bool = False
     gather: Callable[[Array], Array] | None = None
 
@@ -95,7 +95,7 @@ class StreamedBiLm(nn.Module):
             stack,
             vectors[words].astype(jnp.float32),
             carry,
-            restart=words <= END if self.restarts else None,
+            restart=words <= END if self.reset_state else None,
             dropout=dropout,
         )
         return dropout(outputs[-1]), states

@@ -15,6 +15,7 @@ import tyro
 from embed_jax.checks import check_at_least
 from embed_jax.suggest import suggest
 from train.data.config import DataConfig
+from train.former_names import with_current_names
 from train.loop.optimizer import Optimizer
 from train.plain import to_plain
 
@@ -31,13 +32,13 @@ class Pretraining:
       batch_size: rows of a batch, over all devices.
       num_steps: steps of the run.
       seed: of weights, order, masks, negatives and dropout.
-      num_parts: parts of a batch that are run one after the other, for want of memory.
+      grad_accum_steps: parts of a batch, run one after the other for want of memory.
       dtype: of products; auto is bfloat16 on accelerators and float32 on CPU. Weights
         are float32.
       remat: what is computed again in the backward pass, for want of memory: nothing,
         what lies between the products (BERT alone), or whole blocks.
       init_from: a model or a run whose weights are the first ones.
-      log_every: steps between two lines of figures.
+      log_every: steps between two lines of metrics.
       eval_every: steps between two measurements of held-out text; 0 for none.
       eval_batches: held-out batches that are measured; None for all.
       save_every: steps between two checkpoints; the measured steps are saved too.
@@ -52,7 +53,7 @@ class Pretraining:
     batch_size: int = 256
     num_steps: int = 1_000_000
     seed: int = 0
-    num_parts: int = 1
+    grad_accum_steps: int = 1
     dtype: DType = "auto"
     remat: Remat = "none"
     init_from: Path | None = None
@@ -75,13 +76,15 @@ class Pretraining:
         Raises:
           ValueError: names the field.
         """
-        check_at_least(self, 1, "batch_size", "num_steps", "num_parts", "log_every")
+        check_at_least(
+            self, 1, "batch_size", "num_steps", "grad_accum_steps", "log_every"
+        )
         check_at_least(self, 1, "save_every", "keep_last", "num_threads")
         check_at_least(self, 0, "eval_every")
-        if self.batch_size % self.num_parts:
+        if self.batch_size % self.grad_accum_steps:
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of "
-                f"num_parts {self.num_parts}"
+                f"grad_accum_steps {self.grad_accum_steps}"
             )
 
 
@@ -249,7 +252,7 @@ def check_same(experiment: Pretraining, path: Path) -> None:
     Raises:
       ValueError: names the fields that differ and both values.
     """
-    held = _flatten(json.loads(path.read_text(encoding="utf-8")))
+    held = _flatten(with_current_names(json.loads(path.read_text(encoding="utf-8"))))
     asked = _flatten(json.loads(json.dumps(to_json(experiment))))
     different = [
         f"{name} is {asked.get(name)!r} and was {held.get(name)!r}"

@@ -120,8 +120,8 @@ def run(config: Finetuning, options: Options, command: str = "") -> Finetuned:
         text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
         (directory / RESULTS).write_text(text, encoding="utf-8")
     for name, scores in finetuned.scores.items():
-        figures = ", ".join(f"{metric} {value:.2f}" for metric, value in scores.items())
-        sys.stdout.write(f"{name}: {figures}\n")
+        shown = ", ".join(f"{metric} {value:.2f}" for metric, value in scores.items())
+        sys.stdout.write(f"{name}: {shown}\n")
     sys.stdout.write(f"{options.output / MODEL}\n")
     return finetuned
 

@@ -177,9 +177,9 @@ class _Loop:
                 objective,
                 self._optimizer,
                 seed=experiment.seed,
-                num_parts=experiment.num_parts,
+                grad_accum_steps=experiment.grad_accum_steps,
                 mesh=mesh,
-                by_rows=experiment.optimizer.keeps_unread_rows,
+                sparse_update=experiment.optimizer.sparse_update,
             ),
             state,
         )
@@ -201,12 +201,12 @@ class _Loop:
             if measures or stopping or is_due(step, experiment.save_every):
                 # Only a state whose loss is a number is worth keeping.
                 self._progress.settle()
-                figures = None
+                metrics = None
                 if measures and experiment.eval_every:
-                    figures = objective.measure(state.params)
-                    if figures:  # none where no text is held out
-                        self._progress.measured(step, figures)
-                self._checkpoints.save(state, self._progress.position(step), figures)
+                    metrics = objective.measure(state.params)
+                    if metrics:  # none where no text is held out
+                        self._progress.measured(step, metrics)
+                self._checkpoints.save(state, self._progress.position(step), metrics)
                 self._progress.pause()
             if stopping and not is_last:
                 self._checkpoints.wait()
@@ -252,7 +252,7 @@ class Options:
     """What the command takes besides the configuration."""
 
     workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
-    """The directory of the run: checkpoints, figures, curves."""
+    """The directory of the run: checkpoints, metrics, curves."""
     processes: Annotated[Processes, tyro.conf.arg(name="")]
     fsdp: int = 1
     """Devices that share one copy of the weights; may change when a run goes on."""

@@ -4,7 +4,7 @@
     RUN/experiment.json         the configuration of the run
     RUN/model/                  the model's configuration and tokeniser, published form
     RUN/checkpoints/STEP/params the weights, an Orbax item
-    RUN/metrics.jsonl           its figures
+    RUN/metrics.jsonl           its metrics, a line each
 
 The run may go on while its weights are read.
 """
@@ -20,7 +20,7 @@ import numpy as np
 from embed_jax.files.finite import check_finite
 from embed_jax.messages import first_line
 
-EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, FIGURES = (
+EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, METRICS_ITEM = (
     "experiment.json",
     "model",
     "checkpoints",
@@ -70,9 +70,9 @@ def best_step(path: Path) -> int | None:
     """
     losses: dict[int, float] = {}
     for step in saved_steps(path):
-        figures = path / CHECKPOINTS / str(step) / FIGURES / "metrics"
+        metrics = path / CHECKPOINTS / str(step) / METRICS_ITEM / "metrics"
         with contextlib.suppress(OSError, json.JSONDecodeError, KeyError):
-            losses[step] = json.loads(figures.read_text(encoding="utf-8"))["loss"]
+            losses[step] = json.loads(metrics.read_text(encoding="utf-8"))["loss"]
     numbers = [step for step, loss in losses.items() if math.isfinite(loss)]
     return min(numbers, key=losses.__getitem__, default=None)
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bert_jax.attention import SelfAttention, who_sees
+from bert_jax.attention import SelfAttention, attention_mask
 
 KEY = jax.random.key(5)
 """Of the coins of dropout."""
@@ -35,7 +35,7 @@ def written_out(config, sequences, *, packed, rate=0.0):
         class Probe(SelfAttention):
             @nn.compact
             def __call__(self):
-                seen = who_sees(sequences > 0, sequences if packed else None)
+                seen = attention_mask(sequences > 0, sequences if packed else None)
                 split = map(split_heads, (query, key, value))
                 context = self.attend(*split, seen.bias, deterministic=not rate)
                 return context.transpose(0, 2, 1, 3).reshape(query.shape)

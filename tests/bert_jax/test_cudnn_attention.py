@@ -12,7 +12,7 @@ import pytest
 from jax._src.cudnn import fused_attention_stablehlo  # noqa: TID251
 
 from bert_jax import cudnn_attention as cudnn
-from bert_jax.attention import SelfAttention, who_sees
+from bert_jax.attention import SelfAttention, attention_mask
 from bert_jax.config import BertConfig
 from embed_jax.devices.platform import tracing_for
 from tests.bert_jax.attention_forms import make_sequences, written_out
@@ -39,7 +39,7 @@ def test_it_is_the_written_out_form(packed, implementation, dtype, tolerance):
     if implementation == "cudnn" and not cudnn.is_there():
         pytest.skip("no NVIDIA GPU")
     sequences = make_sequences(T, (T, 30, 1, 40), packed=packed)
-    seen = who_sees(sequences > 0, sequences if packed else None)
+    seen = attention_mask(sequences > 0, sequences if packed else None)
     # No gradient comes from what padding gives.
     *operands, change = (x.astype(dtype) for x in make_operands())
     change = change * (sequences > 0)[..., None].astype(dtype)
@@ -75,7 +75,7 @@ def lowered_for_a_gpu(monkeypatch, *, dtype=HALF, length=T, rate=0.1, training=F
     config = dataclasses.replace(CONFIG, attention_dropout_rate=rate)
     module = SelfAttention(config, dtype)
     states = jnp.zeros((B, length, CONFIG.layer_dim), dtype)
-    seen = who_sees(jnp.ones((B, length), bool), None)
+    seen = attention_mask(jnp.ones((B, length), bool), None)
     rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
 
     def loss(params, states):

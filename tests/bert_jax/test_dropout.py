@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import bert_jax
-from bert_jax.attention import who_sees
+from bert_jax.attention import attention_mask
 from bert_jax.dropout import Dropout, drop, row_seeds
 from bert_jax.encoder import Block
 from embed_jax.devices.mesh import data_mesh, shard_rows
@@ -90,7 +90,7 @@ def test_dropout_falls_on_what_each_half_of_a_block_adds(half):
         bert_jax.TINY, dropout_rate=0.5, attention_dropout_rate=0.0, num_blocks=1
     )
     states = jax.random.normal(jax.random.key(0), (4, 6, config.layer_dim))
-    seen = who_sees(jnp.ones((4, 6), bool), None)
+    seen = attention_mask(jnp.ones((4, 6), bool), None)
     block = Block(config, jnp.dtype(jnp.float32))
     weights = block.init(jax.random.key(1), states, seen)["params"]
     silent = {"attention": "mlp", "mlp": "attention"}[half]

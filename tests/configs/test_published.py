@@ -20,7 +20,7 @@ from bert_jax.config import BertConfig
 from elmo_jax.config import CharCnnConfig, ElmoConfig
 from train.config import config_names
 from train.families.bert.batches import EVALUATION_RATE, MaskedLmConfig
-from train.families.bert.config import LongerRows
+from train.families.bert.config import LongPhase
 from train.families.bert.setup import heads_of
 from train.families.elmo.config import BilmPretraining
 from train.families.elmo.finetuned import DROPOUT_RATE
@@ -77,9 +77,9 @@ ELMO = {
     "data.source.form": "sentences",
     # 128 rows on each of three cards, in windows of 20 positions.
     "batch_size": 3 * 128,
-    "window": 20,
+    "unroll_steps": 20,
     "num_negatives": 8192,
-    "restarts": False,
+    "reset_state": False,
     # Ten times the whole batches in 768,648,884 words.
     "num_steps": 10 * (768_648_884 // (3 * 128 * 20)),
     "save_every": 1250,
@@ -130,7 +130,7 @@ LONGER = {
     "num_steps": 100_000,
     "length": 512,
     "batch_size": 256,
-    "num_parts": 1,
+    "grad_accum_steps": 1,
     "learning_rate": None,
     "warmup_steps": 0,
 }
@@ -138,7 +138,7 @@ BERT = {
     **under("model", BERT_MODEL),
     **under("objective", MASKED_LM),
     **under("optimizer", BERT_ADAM),
-    **under("longer_rows", LONGER),
+    **under("long_phase", LONGER),
     "data.vocab_size": 30_522,
     "data.cased": False,
     "data.kind": "wordpiece",
@@ -170,11 +170,11 @@ BERT_LARGE_LAMB = {
     **under("optimizer", LAMB),
     "batch_size": 65_536,
     "num_steps": 8599,
-    "longer_rows.num_steps": 8599 - 7038,
-    "longer_rows.length": 512,
-    "longer_rows.batch_size": 32_768,
-    "longer_rows.learning_rate": 4e-3,
-    "longer_rows.warmup_steps": 200,
+    "long_phase.num_steps": 8599 - 7038,
+    "long_phase.length": 512,
+    "long_phase.batch_size": 32_768,
+    "long_phase.learning_rate": 4e-3,
+    "long_phase.warmup_steps": 200,
 }
 
 # Section 5.3: two layers of 768, both directions together, no CRF, the first piece of a
@@ -271,9 +271,9 @@ TINY_ELMO = {
     "data.split": "moses",
     "batch_size": 32,
     "num_steps": 800,
-    "window": 20,
+    "unroll_steps": 20,
     "num_negatives": 1024,
-    "restarts": True,
+    "reset_state": True,
     "optimizer.learning_rate": 4e-3,
     "optimizer.warmup_steps": 50,
     "optimizer.weight_decay": 0.0,
@@ -300,7 +300,7 @@ TINY_BERT = {
     "optimizer.warmup_steps": 100,
     "optimizer.weight_decay": 0.01,
     "optimizer.corrects_bias": True,
-    "longer_rows": None,
+    "long_phase": None,
     "batch_size": 32,
     "num_steps": 1200,
     "eval_every": 600,
@@ -392,7 +392,7 @@ DEFAULTS = [
     (BertAdam(), BERT_ADAM),
     (Lamb(), LAMB),
     (Adagrad(), ADAGRAD),
-    (LongerRows(num_steps=100_000), LONGER),
+    (LongPhase(num_steps=100_000), LONGER),
 ]
 
 
@@ -504,7 +504,7 @@ def test_adagrads_rate_does_not_change():
         ("bert_large_lamb", [(0, 7038, 65_536, 128), (7038, 8599, 32_768, 512)]),
     ],
 )
-def test_a_tenth_or_so_of_the_steps_reads_longer_rows(name: str, rows: list[tuple]):
+def test_a_tenth_or_so_of_the_steps_reads_long_phase(name: str, rows: list[tuple]):
     found = [
         (
             phase.first,

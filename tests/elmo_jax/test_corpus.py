@@ -22,8 +22,8 @@ from elmo_jax import (
     Vocabulary,
     corpus,
 )
+from elmo_jax.packed_runner import PackedRunner
 from elmo_jax.packing import PackedBatch
-from elmo_jax.reader import Reader
 from embed_jax.devices.mesh import data_mesh
 from embed_jax.layers.scalar_mix import ScalarMix
 from tests.compilations import compiling_quickly, counting_compilations
@@ -138,8 +138,8 @@ def every_layer(params, tokens, targets, carry, *, dtype):
 
 
 @pytest.fixture(scope="module")
-def read() -> Reader:
-    return Reader(
+def read() -> PackedRunner:
+    return PackedRunner(
         PARAMS,
         TOKENIZER,
         every_layer,
@@ -296,7 +296,7 @@ def test_vectors_are_the_callers_own():
 
 def test_a_batch_may_hold_no_word_twice(alone, monkeypatch):
     """More distinct words than are kept otherwise are kept for its sake."""
-    monkeypatch.setattr("elmo_jax.reader.NUM_TYPES", 4)
+    monkeypatch.setattr("elmo_jax.packed_runner.NUM_TYPES", 4)
     assert len({word for words in POOL[:4] for word in words}) > 4
     vectors = elmo_jax.embed_words(PARAMS, TOKENIZER, POOL[:4], ALL, token_budget=64)
     assert_all_close(vectors, alone[:4])

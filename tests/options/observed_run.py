@@ -54,7 +54,7 @@ _OF_KINDS = {
     "elmo": """
         --model.char-cnn.embedding-dim 4 --model.char-cnn.filters 1 4 2 4
         --model.char-cnn.max-characters 12 --model.cell-dim 8 --model.projection-dim 4
-        --window 6 --num-negatives 5 --data.directory text --data.vocab-size 40
+        --unroll-steps 6 --num-negatives 5 --data.directory text --data.vocab-size 40
         --data.max-characters 12 --data.held-out-every 3
     """,
     "bert": """
@@ -64,8 +64,8 @@ _OF_KINDS = {
     """,
 }
 _LONGER = """
-    --longer-rows.num-steps 2 --longer-rows.length 32 --longer-rows.batch-size 8
-    --longer-rows.learning-rate 0.25 --longer-rows.warmup-steps 0
+    --long-phase.num-steps 2 --long-phase.length 32 --long-phase.batch-size 8
+    --long-phase.learning-rate 0.25 --long-phase.warmup-steps 0
 """
 # A warm-up is longer than a short run, and Adagrad has none.
 _OF_CONFIGS = {"elmo_original": "--optimizer.learning-rate 0.5"}

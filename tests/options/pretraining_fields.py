@@ -79,7 +79,7 @@ EVERY = {
     "--seed": Option(
         "--seed 1", ("weights", "batches", "step"), "--model.dropout-rate 0.1"
     ),
-    "--num-parts": Option("--num-parts 2", "step"),
+    "--grad-accum-steps": Option("--grad-accum-steps 2", "step"),
     "--dtype": Option("--dtype bfloat16", "step"),
     "--remat": Option("--remat blocks", "step"),
     "--init-from": Option("--init-from model", "values", to=[0.25]),
@@ -124,9 +124,9 @@ OF_ELMO = {
     "--data.max-characters": Option(
         "--data.max-characters 20", "refused", to=["max_characters"]
     ),
-    "--window": Option("--window 8", "batches"),
+    "--unroll-steps": Option("--unroll-steps 8", "batches"),
     "--num-negatives": Option("--num-negatives 7", "batches"),
-    "--restarts": Option("--no-restarts", "step"),
+    "--reset-state": Option("--no-reset-state", "step"),
 }
 OF_BERT = {
     "--model.num-blocks": Option("--model.num-blocks 2", "weights"),
@@ -168,17 +168,15 @@ IGNORED_BY_BERT = {
     "--model.pad-id": Ignored("--model.pad-id 3", BY_THE_TEXT),
 }
 LONGER_ROWS = {
-    "--longer-rows.num-steps": Option(
-        "--longer-rows.num-steps 1", ("batches", "rates")
+    "--long-phase.num-steps": Option("--long-phase.num-steps 1", ("batches", "rates")),
+    "--long-phase.length": Option("--long-phase.length 28", "batches"),
+    "--long-phase.batch-size": Option("--long-phase.batch-size 16", "batches"),
+    "--long-phase.grad-accum-steps": Option("--long-phase.grad-accum-steps 2", "step"),
+    "--long-phase.learning-rate": Option(
+        "--long-phase.learning-rate 0.125", "rates", to=[0.5, 0.25, 0.125, 0.0625]
     ),
-    "--longer-rows.length": Option("--longer-rows.length 28", "batches"),
-    "--longer-rows.batch-size": Option("--longer-rows.batch-size 16", "batches"),
-    "--longer-rows.num-parts": Option("--longer-rows.num-parts 2", "step"),
-    "--longer-rows.learning-rate": Option(
-        "--longer-rows.learning-rate 0.125", "rates", to=[0.5, 0.25, 0.125, 0.0625]
-    ),
-    "--longer-rows.warmup-steps": Option(
-        "--longer-rows.warmup-steps 1", "rates", to=[0.5, 0.25, 0.0, 0.125]
+    "--long-phase.warmup-steps": Option(
+        "--long-phase.warmup-steps 1", "rates", to=[0.5, 0.25, 0.0, 0.125]
     ),
 }
 

@@ -23,7 +23,7 @@ EVERY = {
     "--batches": Option("--batches 1", "num_batches", "--batch-size 4", 1),
 }
 STEP = {"--step": Option("--step 1", "values", to=[1.0])}
-OF_ELMO = {"--restarts": Option("--no-restarts", "program")}
+OF_ELMO = {"--reset-state": Option("--no-reset-state", "program")}
 OF_BERT = {
     "--length": Option("--length 16", "length", to=16),
     "--pairs": Option("--pairs nsp", ("program", "batches")),
@@ -38,7 +38,7 @@ TRIED = {
 CASES = [(*model, name) for model, table in TRIED.items() for name in table]
 AS_TRAINED = "a run is measured as it was trained"
 IGNORED = {
-    ("elmo", "--no-restarts"): AS_TRAINED,
+    ("elmo", "--no-reset-state"): AS_TRAINED,
     ("bert", "--length 16"): AS_TRAINED,
     ("bert", "--pairs none"): AS_TRAINED,
     ("bert", "--no-packed"): AS_TRAINED,

@@ -36,7 +36,7 @@ EVERY = {
     "--batch-size": Option("--batch-size 16", ("shapes", "text")),
     "--num-steps": Option("--num-steps 5", "text"),
     "--seed": Option("--seed 1", "step"),
-    "--num-parts": Option("--num-parts 2", "step"),
+    "--grad-accum-steps": Option("--grad-accum-steps 2", "step"),
     "--dtype": Option("--dtype bfloat16", ("step", "text")),
     "--remat": Option("--remat blocks", "step"),
     "--data.vocab-size": Option("--data.vocab-size 41", "shapes"),
@@ -55,9 +55,9 @@ def model_of(table: dict[str, Option]) -> dict[str, Option]:
 OF_KIND = {
     "elmo": model_of(OF_ELMO)
     | {
-        "--window": Option("--window 8", ("shapes", "text")),
+        "--unroll-steps": Option("--unroll-steps 8", ("shapes", "text")),
         "--num-negatives": Option("--num-negatives 7", "shapes"),
-        "--restarts": Option("--no-restarts", "step"),
+        "--reset-state": Option("--no-reset-state", "step"),
     },
     "bert": model_of(OF_BERT)
     | {
@@ -70,10 +70,10 @@ OF_KIND = {
     },
 }
 LONGER = {
-    "--longer-rows.num-steps": Option("--longer-rows.num-steps 1", "text"),
-    "--longer-rows.length": Option("--longer-rows.length 28", ("shapes", "text")),
-    "--longer-rows.batch-size": Option("--longer-rows.batch-size 16", "shapes"),
-    "--longer-rows.num-parts": Option("--longer-rows.num-parts 2", "step"),
+    "--long-phase.num-steps": Option("--long-phase.num-steps 1", "text"),
+    "--long-phase.length": Option("--long-phase.length 28", ("shapes", "text")),
+    "--long-phase.batch-size": Option("--long-phase.batch-size 16", "shapes"),
+    "--long-phase.grad-accum-steps": Option("--long-phase.grad-accum-steps 2", "step"),
 }
 # How far a correction is, is one number more to remember.
 ADAM = {

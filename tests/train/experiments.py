@@ -85,7 +85,7 @@ def make_experiment(kind: str, folder: Path, **changes: Any) -> Pretraining:
                 num_workers=1,
                 max_characters=12,
             ),
-            window=6,
+            unroll_steps=6,
             num_negatives=12,
             optimizer=Adagrad(),
             **shared | changes,

@@ -52,7 +52,7 @@ def test_every_experiment_can_be_built_and_says_what_came_of_it(name):
 def test_fields_are_changed_on_the_command_line():
     _, experiment = read(
         "elmo_tiny",
-        *("--num-steps", "9", "--model.cell-dim", "64", "--no-restarts"),
+        *("--num-steps", "9", "--model.cell-dim", "64", "--no-reset-state"),
         *("--model.char-cnn.max-characters", "20", "--data.directory", "some/where"),
         *("--optimizer.warmup-steps", "3", "--init-from", "models/x"),
     )
@@ -60,7 +60,7 @@ def test_fields_are_changed_on_the_command_line():
     assert experiment == dataclasses.replace(
         before,
         num_steps=9,
-        restarts=False,
+        reset_state=False,
         init_from=Path("models/x"),
         model=dataclasses.replace(
             before.model,
@@ -154,7 +154,10 @@ def test_a_wrong_experiment_is_one_line(capsys):
     [
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"num_steps": 0}, "num_steps"),
-        ({"num_parts": 3}, "batch_size 8 is not a multiple of num_parts 3"),
+        (
+            {"grad_accum_steps": 3},
+            "batch_size 8 is not a multiple of grad_accum_steps 3",
+        ),
         ({"save_every": 0}, "save_every"),
         ({"log_every": 0}, "log_every"),
         ({"eval_every": -1}, "eval_every must be at least 0"),
@@ -217,16 +220,16 @@ def test_going_on_with_another_value_is_refused_but_of_eight_fields(tmp_path, ki
 def test_going_on_without_a_field_that_the_run_had_is_refused(tmp_path):
     experiment = make_experiment("bert", tmp_path)
     path = tmp_path / "experiment.json"
-    written = to_json(experiment) | {"longer_rows": {"num_steps": 3}}
+    written = to_json(experiment) | {"long_phase": {"num_steps": 3}}
     path.write_text(json.dumps(written))
-    with pytest.raises(ValueError, match=r"longer_rows.num_steps is None and was 3"):
+    with pytest.raises(ValueError, match=r"long_phase.num_steps is None and was 3"):
         check_same(experiment, path)
 
 
 COMMANDS = {
     prepare: ["CONFIG is one of", "elmo_tiny", "--help"],
     pretrain: ["CONFIG is one of", "bert_base", "goes on when the same command"],
-    evaluate: ["RUN_OR_MODEL", "--data", "--restarts", "perplexity"],
+    evaluate: ["RUN_OR_MODEL", "--data", "--reset-state", "perplexity"],
     export: ["RUN", "MODEL", "--step", "--overwrite"],
     quickstart: ["--directory", "--steps", "tiny ELMo"],
 }

@@ -152,7 +152,7 @@ def test_figures_of_an_elmo(folder, runs, models, capsys):
     data = folder / "words"
     command = evaluate.Command(model=runs["elmo"], data=data, batch_size=8)
     of_run = evaluate.evaluate(command)
-    carried = dataclasses.replace(command, model=models["elmo"], restarts=False)
+    carried = dataclasses.replace(command, model=models["elmo"], reset_state=False)
     assert evaluate.evaluate(carried) == of_run
 
     line = [str(models["elmo"]), "--data", str(data), "--batch-size", "8"]

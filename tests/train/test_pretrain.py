@@ -255,8 +255,8 @@ def test_nothing_is_held_out(folder, tmp_path):
 def test_a_batch_is_spread_evenly_or_not_at_all(experiment, tmp_path):
     with pytest.raises(ValueError, match="batch_size 8 is not a multiple of 3 devices"):
         pretrain(experiment, tmp_path / "run", mesh=data_mesh(jax.devices()[:3]))
-    parts = dataclasses.replace(experiment, num_parts=4)
-    with pytest.raises(ValueError, match="4 devices times num_parts 4"):
+    parts = dataclasses.replace(experiment, grad_accum_steps=4)
+    with pytest.raises(ValueError, match="4 devices times grad_accum_steps 4"):
         pretrain(parts, tmp_path / "run", mesh=data_mesh(jax.devices()[:4]))
     assert not (tmp_path / "run").exists()
 

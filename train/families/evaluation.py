@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from embed_jax.files.run_directory import EXPERIMENT, is_run
+from train.former_names import with_current_names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,7 @@ class Evaluation:
     """Rows at a time. An ELMo that carries its state has other figures with another."""
     batches: int | None = None
     """At most so many batches; by default all of them."""
-    restarts: bool = True
+    reset_state: bool = True
     """ELMo: whether sentences start from zeros, as they are served, or from the state
     that the one before left. Of a run, what it was trained with."""
     length: int = 128
@@ -36,4 +37,5 @@ def settings_of(model: Path) -> dict[str, Any]:
     """Return what experiment.json says of a run; nothing of a model that is none."""
     if not is_run(model):
         return {}
-    return json.loads((model / EXPERIMENT).read_text(encoding="utf-8"))
+    text = (model / EXPERIMENT).read_text(encoding="utf-8")
+    return with_current_names(json.loads(text))

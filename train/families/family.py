@@ -155,7 +155,7 @@ class Family(Protocol[ExperimentT]):
         Raises:
           ValueError: model and text do not belong together.
         """
-        raise self.lacks("no held-out figures")
+        raise self.lacks("no held-out metrics")
 
     def step_shapes(
         self, experiment: ExperimentT, dtype: jnp.dtype, mesh: Mesh

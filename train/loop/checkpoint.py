@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run's states on disk, written while it goes on, each whole or not there at all.
 
-A checkpoint is four Orbax items: `params`, which serving reads; `moments` and `carry`,
-which only training reads; and `position`, the data position and what was not yet
-logged, as JSON. A measured one has `metrics` besides, its held-out figures.
+A checkpoint is four Orbax items: `params`, which serving reads; `opt_state` and
+`carry`, which only training reads; and `position`, the data position and what was not
+yet logged, as JSON. An evaluated one has `metrics` besides, its held-out metrics.
 """
 
 import math
@@ -18,7 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
-from embed_jax.files.run_directory import CHECKPOINTS, FIGURES, PARAMS
+from embed_jax.files.run_directory import CHECKPOINTS, METRICS_ITEM, PARAMS
 from embed_jax.hosts.consensus import from_first
 from embed_jax.messages import first_line
 from embed_jax.tree import map_named, name_leaves
@@ -27,6 +27,8 @@ from train.loop.step import TrainState
 
 # A checkpoint takes this many bytes of disk for each of the state's, at most.
 _ROOM = 1.1
+# What earlier versions called an item.
+_FORMER_NAMES = {"opt_state": "moments"}
 
 
 class Checkpoints:
@@ -58,7 +60,7 @@ class Checkpoints:
                 cleanup_tmp_directories=True,
                 enable_async_checkpointing=True,
             ),
-            item_names=(PARAMS, "moments", "carry", "position"),
+            item_names=(PARAMS, "opt_state", "carry", "position"),
         )
 
     def latest(self) -> int | None:
@@ -69,14 +71,14 @@ class Checkpoints:
         self,
         state: TrainState,
         position: Mapping[str, Any],
-        figures: Mapping[str, float] | None,
+        metrics: Mapping[str, float] | None,
     ) -> None:
         """Begin to write a checkpoint; returns when the state may change.
 
         Args:
           state: after `position["step"]` steps.
           position: what JSON can hold.
-          figures: held-out figures of this step, whose "loss" decides which is best.
+          metrics: held-out metrics of this step, whose "loss" decides which is best.
 
         Raises:
           OSError: the disk has no room for it; nothing is written.
@@ -87,18 +89,20 @@ class Checkpoints:
         self.wait()
         self._check_room(state)
         # Given as an item too: without a `best_fn`, which would warn at every save
-        # without figures, Orbax only remembers them while the process lives.
-        measured = {} if not figures else {FIGURES: ocp.args.JsonSave(dict(figures))}
+        # without metrics, Orbax only remembers them while the process lives.
+        measured = (
+            {} if not metrics else {METRICS_ITEM: ocp.args.JsonSave(dict(metrics))}
+        )
         self._manager.save(
             step,
             args=ocp.args.Composite(
                 params=ocp.args.StandardSave(_stored(state.params)),
-                moments=ocp.args.StandardSave(_stored(state.moments)),
+                opt_state=ocp.args.StandardSave(_stored(state.opt_state)),
                 carry=ocp.args.StandardSave(_stored(state.carry)),
                 position=ocp.args.JsonSave(dict(position)),
                 **measured,
             ),
-            metrics=dict(figures) if figures else None,
+            metrics=dict(metrics) if metrics else None,
         )
 
     def restore(self, state: TrainState) -> tuple[TrainState, dict[str, Any]]:
@@ -110,7 +114,7 @@ class Checkpoints:
         step = self._manager.latest_step()
         parts = {
             name: _stored(getattr(state, name))
-            for name in ("params", "moments", "carry")
+            for name in ("params", "opt_state", "carry")
         }
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, parts)
         try:
@@ -118,7 +122,7 @@ class Checkpoints:
                 step,
                 args=ocp.args.Composite(
                     **{
-                        name: ocp.args.StandardRestore(tree)
+                        self._item(step, name): ocp.args.StandardRestore(tree)
                         for name, tree in abstract.items()
                     },
                     position=ocp.args.JsonRestore(),
@@ -131,8 +135,8 @@ class Checkpoints:
             ) from error
         position = dict(restored["position"])
         fields = {
-            name: _like(getattr(state, name), restored[name])
-            for name in ("params", "moments", "carry")
+            name: _like(getattr(state, name), restored[self._item(step, name)])
+            for name in ("params", "opt_state", "carry")
         }
         count = place_whole(
             np.asarray(position["step"], state.step.dtype), state.step.sharding
@@ -170,6 +174,11 @@ class Checkpoints:
         if error is None or jax.process_count() == 1:
             self._manager.close()
 
+    def _item(self, step: int | None, name: str) -> str:
+        """Return what a checkpoint calls one of its items."""
+        former = _FORMER_NAMES.get(name, name)
+        return former if (self._directory / str(step) / former).is_dir() else name
+
     def _check_room(self, state: TrainState) -> None:
         needed = _ROOM * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         free = shutil.disk_usage(self._directory).free
@@ -181,12 +190,12 @@ class Checkpoints:
             )
 
 
-def _goodness(figures: Mapping[str, float]) -> float:
-    """Rank held-out figures: the least loss is best, what is no number the worst.
+def _goodness(metrics: Mapping[str, float]) -> float:
+    """Rank held-out metrics: the least loss is best, what is no number the worst.
 
     Nothing is above or below NaN, so that it could be taken for the best.
     """
-    return -figures["loss"] if math.isfinite(figures["loss"]) else -math.inf
+    return -metrics["loss"] if math.isfinite(metrics["loss"]) else -math.inf
 
 
 def _stored(tree: Any) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Interval:
 
 
 class RunLog:
-    """Writes a run's figures; lines of steps that are made again are taken back."""
+    """Writes a run's metrics; lines of steps that are made again are taken back."""
 
     def __init__(self, directory: Path, step: int) -> None:
         """Open the log at a step.
@@ -56,13 +56,13 @@ class RunLog:
         self._file = self._path.open("a", encoding="utf-8")
         self._curves = Curves(directory / CURVES, step)
 
-    def write(self, step: int, figures: Mapping[str, float], *, kind: str) -> None:
+    def write(self, step: int, metrics: Mapping[str, float], *, kind: str) -> None:
         """Write one line, `{"step": …, "kind": …, …}`, and the curves."""
-        line = {"step": step, "kind": kind, **figures}
+        line = {"step": step, "kind": kind, **metrics}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         was_whole = self._curves.is_whole
-        points = {f"{kind}/{name}": value for name, value in figures.items()}
+        points = {f"{kind}/{name}": value for name, value in metrics.items()}
         self._curves.write(step, points)
         if was_whole and not self._curves.is_whole:
             self.say(
@@ -101,7 +101,7 @@ class SilentLog(RunLog):
     def __init__(self) -> None:
         """Open nothing."""
 
-    def write(self, step: int, figures: Mapping[str, float], *, kind: str) -> None:
+    def write(self, step: int, metrics: Mapping[str, float], *, kind: str) -> None:
         """Write nothing."""
 
     def say(self, text: str) -> None:

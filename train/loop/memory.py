@@ -18,7 +18,7 @@ def describe_memory(program: Any, state: TrainState) -> str:
     """
     parts = [
         f"{name} {_mb(_bytes_a_device(getattr(state, field)))}"
-        for name, field in (("weights", "params"), ("optimiser", "moments"))
+        for name, field in (("weights", "params"), ("optimiser", "opt_state"))
     ]
     analysis = program.memory_analysis()
     if analysis is not None:

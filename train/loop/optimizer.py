@@ -28,7 +28,7 @@ class Adagrad:
       decays: whether the learning rate falls linearly to zero; not published.
     """
 
-    keeps_unread_rows: ClassVar[bool] = True
+    sparse_update: ClassVar[bool] = True
     """What has no gradient stays as it is, and what is remembered of it too."""
 
     learning_rate: float = 0.2
@@ -55,7 +55,7 @@ class BertAdam:
         published program does not.
     """
 
-    keeps_unread_rows: ClassVar[bool] = False
+    sparse_update: ClassVar[bool] = False
 
     learning_rate: float = 1e-4
     warmup_steps: int = 10_000
@@ -81,7 +81,7 @@ class Lamb:
       max_norm: of the whole gradient; it is shortened to this.
     """
 
-    keeps_unread_rows: ClassVar[bool] = False
+    sparse_update: ClassVar[bool] = False
 
     learning_rate: float = 6e-3
     warmup_steps: int = 2000

@@ -19,10 +19,10 @@ def check_shared(experiment: Pretraining, mesh: Mesh) -> None:
     Raises:
       ValueError: says what the batch must be a multiple of.
     """
-    if experiment.batch_size % (mesh.size * experiment.num_parts):
+    if experiment.batch_size % (mesh.size * experiment.grad_accum_steps):
         raise ValueError(
             f"batch_size {experiment.batch_size} is not a multiple of {mesh.size} "
-            f"devices times num_parts {experiment.num_parts}"
+            f"devices times grad_accum_steps {experiment.grad_accum_steps}"
         )
 
 

@@ -15,13 +15,13 @@ from train.loop.step import TrainState
 from train.objectives.objective import Batch
 
 
-def share_of_host() -> tuple[int, int]:
+def host_slice() -> tuple[int, int]:
     """Return this host's index and the number of hosts, as batches take them."""
     return jax.process_index(), jax.process_count()
 
 
 def place_state(state: TrainState, mesh: Mesh) -> TrainState:
-    """Divide weights and moments as the rules say; spread what rows carry.
+    """Divide weights and optimiser state as the rules say; spread what rows carry.
 
     Args:
       state: the whole of it, the same on every host.
@@ -39,7 +39,7 @@ def place_batch(batch: Batch, mesh: Mesh | None) -> Batch:
     """Spread a batch's rows and its types; repeat what all rows share.
 
     Args:
-      batch: this host's share of the rows, see `share_of_host`, and all of the rest.
+      batch: this host's share of the rows, see `host_slice`, and all of the rest.
       mesh: the devices of all hosts; None leaves the batch as it is.
     """
     if mesh is None:

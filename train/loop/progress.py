@@ -16,7 +16,7 @@ from train.planning.hardware import peak_flops
 
 
 class Progress:
-    """Reads a step's figures one step late, so that the device never waits."""
+    """Reads a step's metrics one step late, so that the device never waits."""
 
     def __init__(
         self,
@@ -40,12 +40,12 @@ class Progress:
         self._objective, self._first = objective, first
 
     def note(self, step: int, means: Means, rate: float) -> None:
-        """Take a step's figures, still to be computed, and read the last one's."""
+        """Take a step's metrics, still to be computed, and read the last one's."""
         self.settle()
         self._pending = step, means, rate
 
     def settle(self) -> None:
-        """Read the figures of the last step.
+        """Read the metrics of the last step.
 
         Raises:
           FloatingPointError: one is not a number; says which, and of which step.
@@ -61,14 +61,14 @@ class Progress:
         self._clock.tick()
         self._interval.add(means)
         if is_due(step, self._every):
-            figures = {**self._interval.take(), "learning_rate": rate}
-            self._log.write(step, figures, kind="train")
-            self._say(step, figures)
+            metrics = {**self._interval.take(), "learning_rate": rate}
+            self._log.write(step, metrics, kind="train")
+            self._say(step, metrics)
 
-    def measured(self, step: int, figures: Mapping[str, float]) -> None:
-        """Write down held-out figures."""
-        self._log.write(step, figures, kind="held_out")
-        shown = ", ".join(_shown(name, value) for name, value in figures.items())
+    def measured(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Write down held-out metrics."""
+        self._log.write(step, metrics, kind="held_out")
+        shown = ", ".join(_shown(name, value) for name, value in metrics.items())
         self._log.say(f"step {step}, held out: {shown}")
 
     def position(self, step: int) -> dict[str, Any]:
@@ -79,11 +79,11 @@ class Progress:
         """Leave what comes now out of the time a step takes."""
         self._clock.pause()
 
-    def _say(self, step: int, figures: Mapping[str, float]) -> None:
+    def _say(self, step: int, metrics: Mapping[str, float]) -> None:
         parts = [f"step {step} of {self._num_steps}"]
         parts += [
             _shown(name, value)
-            for name, value in figures.items()
+            for name, value in metrics.items()
             if name not in ("learning_rate", "gradient_norm")
         ]
         seconds = self._clock.seconds_a_step()

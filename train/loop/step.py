@@ -23,13 +23,13 @@ class TrainState(flax.struct.PyTreeNode):
     Attributes:
       step: steps that were made, int32.
       params: the weights.
-      moments: what the optimiser remembers.
+      opt_state: what the optimiser remembers.
       carry: what the rows of the next batch start from.
     """
 
     step: Int[Any, ""]
     params: Params
-    moments: Any
+    opt_state: Any
     carry: Carry
 
 
@@ -43,7 +43,7 @@ def init_state(
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        moments=optimizer.init(params),
+        opt_state=optimizer.init(params),
         carry=objective.init_carry(),
     )
 
@@ -53,20 +53,20 @@ def make_step(
     optimizer: optax.GradientTransformation,
     *,
     seed: int,
-    num_parts: int = 1,
+    grad_accum_steps: int = 1,
     mesh: Mesh | None = None,
-    by_rows: bool = False,
+    sparse_update: bool = False,
 ) -> StepFunction:
     """Make the function that is compiled.
 
     Args:
-      objective: whose loss falls.
-      optimizer: how.
+      objective: the loss, and what its batches hold.
+      optimizer: an optax transformation.
       seed: of dropout, which is a function of the seed and the step.
-      num_parts: parts of a batch that are run one after the other, for want of memory;
+      grad_accum_steps: parts of a batch, run one after the other for want of memory;
         the step is that of the whole batch.
       mesh: over which the weights are divided; by default they are whole.
-      by_rows: whether tables of which a batch reads few rows are updated there alone;
+      sparse_update: whether only those rows of a table that a batch reads are updated;
         the same for an optimiser that keeps what has no gradient as it is.
     """
 
@@ -86,31 +86,33 @@ def make_step(
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         weights = objective.weights_of(batch)
         whole, rows = state, {}
-        if by_rows:
+        if sparse_update:
             with jax.named_scope("rows_read"):
                 batch, rows = objective.rows_read(batch)
                 state = state.replace(
                     params=take_rows(state.params, rows),
-                    moments=take_rows(state.moments, rows),
+                    opt_state=take_rows(state.opt_state, rows),
                 )
-        if num_parts == 1:
+        if grad_accum_steps == 1:
             gradient, carry, means = gradient_of(
                 state, state.carry, batch, weights, key
             )
         else:
             gradient, carry, means = _in_parts(
-                gradient_of, state, batch, weights, key, num_parts
+                gradient_of, state, batch, weights, key, grad_accum_steps
             )
         # Named for whoever reads the compiled program, such as `train.plan`.
         with jax.named_scope("optimiser"):
-            update, moments = optimizer.update(gradient, state.moments, state.params)
+            update, opt_state = optimizer.update(
+                gradient, state.opt_state, state.params
+            )
             params = optax.apply_updates(state.params, update)
             norm = optax.tree.norm(gradient)
         means = {**means, "gradient_norm": Mean(norm, jnp.ones_like(norm))}
         with jax.named_scope("rows_read"):
             params = put_rows(whole.params, rows, params)
-            moments = put_rows(whole.moments, rows, moments)
-        return TrainState(state.step + 1, params, moments, carry), means
+            opt_state = put_rows(whole.opt_state, rows, opt_state)
+        return TrainState(state.step + 1, params, opt_state, carry), means
 
     return step
 
@@ -121,13 +123,13 @@ def _in_parts(
     batch: Batch,
     weights: Any,
     key: Array,
-    num_parts: int,
+    grad_accum_steps: int,
 ) -> tuple[Params, Carry, Means]:
     """Add up the gradients of parts of the batch's rows."""
 
     def split(leaf: Array) -> Array:
         # Every part has rows of every device, so that none of them moves.
-        parts = leaf.reshape(-1, num_parts, *leaf.shape[1:])
+        parts = leaf.reshape(-1, grad_accum_steps, *leaf.shape[1:])
         return parts.swapaxes(0, 1)
 
     def join(leaf: Array) -> Array:
@@ -149,7 +151,7 @@ def _in_parts(
 
     zeros = jax.tree.map(jnp.zeros_like, state.params)
     gradient, (carries, means) = jax.lax.scan(
-        add, zeros, (rows, carries, jnp.arange(num_parts))
+        add, zeros, (rows, carries, jnp.arange(grad_accum_steps))
     )
     means = jax.tree.map(lambda leaf: leaf.sum(axis=0), means)
     return gradient, jax.tree.map(join, carries), means

@@ -97,7 +97,7 @@ class Objective(Protocol):
         ...
 
     def measure(self, params: Params) -> dict[str, float]:
-        """Return figures of the held-out text; "loss" is what the best run has least.
+        """Return metrics of the held-out text; "loss" is what the best run has least.
 
         The names say what they are: a sampled loss is no perplexity.
         """

@@ -69,9 +69,9 @@ def abstract_step(experiment: Pretraining, mesh: Mesh, dtype: jnp.dtype) -> Abst
         objective,
         optimizer,
         seed=experiment.seed,
-        num_parts=experiment.num_parts,
+        grad_accum_steps=experiment.grad_accum_steps,
         mesh=mesh,
-        by_rows=experiment.optimizer.keeps_unread_rows,
+        sparse_update=experiment.optimizer.sparse_update,
     )
     places = shardings_of_batch(shapes.batch, mesh)
     batch = jax.tree.map(_placed, shapes.batch, places)
@@ -79,7 +79,7 @@ def abstract_step(experiment: Pretraining, mesh: Mesh, dtype: jnp.dtype) -> Abst
         compile=lambda: CompiledStep(step, state).compile(state, batch),
         held={
             "weights": state.params,
-            "optimiser": state.moments,
+            "optimiser": state.opt_state,
             "batch": (batch, state.carry),
         },
         kept_bytes=lambda: kept_bytes_of(objective, state, batch, mesh),

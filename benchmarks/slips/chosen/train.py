@@ -33,14 +33,14 @@ SLIPS = [
     ),
     Slip(
         behaviour="Beside the latest checkpoints the one with the lowest loss is kept",
-        before='-figures["loss"]',
-        after='figures["loss"]',
+        before='-metrics["loss"]',
+        after='metrics["loss"]',
         tests=PRETRAIN,
     ),
     Slip(
         behaviour="A run is measured as it was trained, with states carried or not",
-        before='restarts=settings_of(model).get("restarts", asked.restarts),',
-        after="restarts=asked.restarts,",
+        before='reset_state=settings_of(model).get("reset_state", asked.reset_state),',
+        after="reset_state=asked.reset_state,",
         tests=EVALUATE,
     ),
     Slip(
@@ -160,12 +160,12 @@ SLIPS = [
         before="""
             step=jnp.zeros((), jnp.int32),
             params=params,
-            moments=optimizer.init(params),
+            opt_state=optimizer.init(params),
         """,
         after="""
             step=jnp.ones((), jnp.int32),
             params=params,
-            moments=optimizer.init(params),
+            opt_state=optimizer.init(params),
         """,
         tests=("tests/train/loop/test_step.py", *PRETRAIN),
     ),

@@ -24,7 +24,7 @@ from embed_jax.explore.contexts.embedding import (
     plan_layers,
     query_lacks,
 )
-from embed_jax.explore.contexts.keywords import telling_words
+from embed_jax.explore.contexts.keywords import distinctive_words
 from embed_jax.explore.contexts.layout import lay_out
 from embed_jax.explore.contexts.neighbours import find_neighbours, unit_vectors
 from embed_jax.explore.contexts.occurrences import (
@@ -124,7 +124,7 @@ def show_contexts(command: Command) -> None:
     clusters = find_clusters(
         units[embedded.chosen][:number], command.clusters, seed=command.seed
     )
-    words = telling_words(embedded.contexts, clusters.labels)
+    words = distinctive_words(embedded.contexts, clusters.labels)
     caption = Caption(
         word=str(word),
         model=Path(command.model).name or command.model,

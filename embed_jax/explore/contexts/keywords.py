@@ -19,7 +19,7 @@ LEAST = 3
 ERRORS = 2.5
 
 
-def telling_words(
+def distinctive_words(
     contexts: Sequence[Context], labels: Int[np.ndarray, " N"], count: int = 5
 ) -> list[list[str]]:
     """Name for each cluster the words that stand in its contexts more than elsewhere.

@@ -15,7 +15,7 @@ from elmo_jax.config import CharCnnConfig, ElmoConfig
 from train.config import experiment_named
 from train.data.sources import DocstringSource
 from train.families.bert.batches import MaskedLmConfig
-from train.families.bert.config import LongerRows, MaskedLmPretraining
+from train.families.bert.config import LongPhase, MaskedLmPretraining
 from train.families.bert.data import PieceData
 from train.families.bert.setup import masked_lm_objective
 from train.families.elmo.config import BilmPretraining
@@ -48,7 +48,7 @@ def test_bert_scores_the_vocabulary_at_the_hidden_tokens_alone():
         objective=MaskedLmConfig(length=8),
         batch_size=3,
         num_steps=10,
-        longer_rows=LongerRows(num_steps=4, length=16, batch_size=2),
+        long_phase=LongPhase(num_steps=4, length=16, batch_size=2),
     )
     short, long = masked_lm(experiment)
     # Query, key, value and output are 4 by 4, the two products of the MLP 4 by 8.
@@ -90,7 +90,7 @@ def bilm(num_negatives: int, projection_dim: int = 4):
         ),
         data=WordData(source=DocstringSource(), directory=NOWHERE),
         batch_size=3,
-        window=5,
+        unroll_steps=5,
         num_negatives=num_negatives,
     )
     return bilm_objective(experiment, FLOAT32, 11)

@@ -15,17 +15,17 @@ from tests.train.experiments import (
     stop_after,
 )
 from train.data.loader import load_batches
-from train.families.bert.config import LongerRows
+from train.families.bert.config import LongPhase
 from train.loop.optimizer import Adagrad, BertAdam, Lamb, warm_up_and_decay
 from train.loop.phases import check_shared, make_phased_optimizer
 from train.loop.sharding import training_mesh
 from train.pretrain import pretrain
 
-LONGER = LongerRows(num_steps=5, length=30, batch_size=4, num_parts=2)
+LONGER = LongPhase(num_steps=5, length=30, batch_size=4, grad_accum_steps=2)
 
 
 def make(folder, longer=LONGER, optimizer=None):
-    experiment = make_experiment("bert", folder, longer_rows=longer)
+    experiment = make_experiment("bert", folder, long_phase=longer)
     if optimizer is None:
         return experiment
     return dataclasses.replace(experiment, optimizer=optimizer)
@@ -37,7 +37,7 @@ def test_a_run_is_divided(tmp_path):
     assert (short.first, short.last, long.first, long.last) == (0, 7, 7, 12)
     assert short.experiment.objective.length == 24
     assert long.experiment.objective.length == 30
-    assert (long.experiment.batch_size, long.experiment.num_parts) == (4, 2)
+    assert (long.experiment.batch_size, long.experiment.grad_accum_steps) == (4, 2)
     assert long.experiment.model == experiment.model
     alone = make_experiment("elmo", tmp_path)
     assert alone.phases() == [(0, 12, alone, None)]
@@ -66,9 +66,9 @@ def test_with_a_rate_of_their_own_they_warm_up_again(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_steps": 12}, "longer_rows.num_steps 12"),
-        ({"num_steps": 0}, "longer_rows.num_steps 0"),
-        ({"length": 33}, "longer_rows.length 33 is above model.max_positions 32"),
+        ({"num_steps": 12}, "long_phase.num_steps 12"),
+        ({"num_steps": 0}, "long_phase.num_steps 0"),
+        ({"length": 33}, "long_phase.length 33 is above model.max_positions 32"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path, changes, message):
@@ -83,17 +83,21 @@ def test_the_longest_rows_and_phases_that_can_be(tmp_path):
     assert long.experiment.objective.length == 32
 
 
-def test_adagrad_has_no_rate_for_the_longer_rows(tmp_path):
+def test_adagrad_has_no_rate_for_the_long_phase(tmp_path):
     longer = dataclasses.replace(LONGER, learning_rate=1e-3)
     with pytest.raises(ValueError, match="Adagrad has none"):
         make(tmp_path, longer, Adagrad())
     make(tmp_path, LONGER, Adagrad())
 
 
-@pytest.mark.parametrize(("num_parts", "shared"), [(1, True), (2, True), (4, False)])
-def test_every_device_has_a_row_of_every_part(tmp_path, num_parts, shared):
+@pytest.mark.parametrize(
+    ("grad_accum_steps", "shared"), [(1, True), (2, True), (4, False)]
+)
+def test_every_device_has_a_row_of_every_part(tmp_path, grad_accum_steps, shared):
     """Eight rows on four devices are two parts at most."""
-    experiment = make_experiment("elmo", tmp_path, batch_size=8, num_parts=num_parts)
+    experiment = make_experiment(
+        "elmo", tmp_path, batch_size=8, grad_accum_steps=grad_accum_steps
+    )
     mesh = training_mesh(1, jax.devices()[:4])
     if shared:
         check_shared(experiment, mesh)
@@ -141,7 +145,7 @@ def test_it_goes_on_within_and_between_phases(folder, tmp_path, capsys, monkeypa
         *[(short, 0, 7), (short, 4, 7), (long, 0, 5), (long, 2, 5)],
     ]
     written = json.loads((whole / "experiment.json").read_text())
-    assert written["longer_rows"]["length"] == 30
+    assert written["long_phase"]["length"] == 30
 
 
 def test_published_configurations_have_both_phases():

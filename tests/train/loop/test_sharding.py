@@ -78,7 +78,7 @@ def test_weights_are_divided_by_the_table_of_rules(leaf, expected):
     assert spec_of(*leaf, mesh) == PartitionSpec(*expected)
     # And what an optimiser remembers of them by the same.
     name, shape = leaf
-    assert spec_of(f"moments.1.{name}", shape, mesh) == PartitionSpec(*expected)
+    assert spec_of(f"opt_state.1.{name}", shape, mesh) == PartitionSpec(*expected)
     assert spec_of(name, shape, training_mesh(1, jax.devices())) == PartitionSpec()
 
 

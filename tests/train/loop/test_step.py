@@ -49,7 +49,7 @@ def make(
             dropout_rate=dropout_rate,
         )
         batches = BilmBatches(
-            WORDS, batch_size=B, window=20, num_negatives=5, widest_filter=None
+            WORDS, batch_size=B, unroll_steps=20, num_negatives=5, widest_filter=None
         )
         objective = BilmObjective(
             config=config,
@@ -57,8 +57,8 @@ def make(
             held_out=None,
             num_words=num_words,
             batch_size=B,
-            window=20,
-            restarts=False,
+            unroll_steps=20,
+            reset_state=False,
             dtype=dtype,
         )
         return objective, elmo_jax.init_params(key, config, num_words)
@@ -112,16 +112,18 @@ def test_a_batch_in_parts_makes_the_same_step(kind):
         )
         state = state.replace(carry=carry)
 
-    def run(num_parts: int):
-        step = make_step(objective, optimizer, seed=0, num_parts=num_parts)
+    def run(grad_accum_steps: int):
+        step = make_step(
+            objective, optimizer, seed=0, grad_accum_steps=grad_accum_steps
+        )
         after, means = jax.jit(step)(state, batch)
         moved = jax.tree.map(lambda a, b: np.subtract(a, b), after.params, state.params)
         return moved, after.carry, means
 
     whole = run(1)
     assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(whole[0])) > 1e-3
-    for num_parts in (2, 4):
-        parts = run(num_parts)
+    for grad_accum_steps in (2, 4):
+        parts = run(grad_accum_steps)
         largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(whole[0]))
         for one, other in zip(*map(jax.tree.leaves, (parts[0], whole[0])), strict=True):
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-6 * largest)
@@ -183,8 +185,8 @@ def batch_of_many_words(objective: BilmObjective, number: int) -> Any:
     return batch._replace(rows=rows, negatives=draw_negatives(rng, 5, 2000))
 
 
-@pytest.mark.parametrize("num_parts", [1, 2])
-def test_rows_that_are_read_are_all_that_changes(num_parts: int):
+@pytest.mark.parametrize("grad_accum_steps", [1, 2])
+def test_rows_that_are_read_are_all_that_changes(grad_accum_steps: int):
     """Of 2,000 words a batch reads 2 x 8 x 20 targets and 2 x 5 negatives at most."""
     objective, params = make("elmo", num_words=2000)
     optimizer, _ = make_optimizer(Adagrad(), 10)
@@ -195,9 +197,13 @@ def test_rows_that_are_read_are_all_that_changes(num_parts: int):
         "heads.softmax.bias": 330,
     }
     courses = []
-    for by_rows in (False, True):
+    for sparse_update in (False, True):
         step = make_step(
-            objective, optimizer, seed=0, num_parts=num_parts, by_rows=by_rows
+            objective,
+            optimizer,
+            seed=0,
+            grad_accum_steps=grad_accum_steps,
+            sparse_update=sparse_update,
         )
         step, state = jax.jit(step), init_state(objective, params, optimizer)
         for batch in batches:
@@ -234,7 +240,7 @@ def test_parts_of_a_batch_have_masks_of_their_own():
     batch = jax.tree.map(jnp.asarray, objective.batches[0])
     # Rows 0, 2, … are the first part and rows 1, 3, … the second.
     twins = jax.tree.map(lambda leaf: jnp.repeat(leaf[::2], 2, axis=0), batch.rows)
-    step = make_step(objective, optax.sgd(0.1), seed=0, num_parts=2)
+    step = make_step(objective, optax.sgd(0.1), seed=0, grad_accum_steps=2)
     after, _ = jax.jit(step)(state, batch._replace(rows=twins))
     for leaf in jax.tree.leaves(after.carry):
         assert np.abs(leaf).max() > 0

@@ -42,17 +42,17 @@ def make_elmo(num_words: int = NUM_WORDS) -> tuple[Any, Any, Any]:
         projection_dim=64,
     )
     store = word_store([draw_words(num_sentences=400)], vocab_size=14)
-    batches = BilmBatches(store, batch_size=B, window=T, num_negatives=K)
+    batches = BilmBatches(store, batch_size=B, unroll_steps=T, num_negatives=K)
     objective = BilmObjective(
         config=config,
         batches=batches,
-        held_out=BilmBatches(store, batch_size=B, window=T, shuffled=False),
+        held_out=BilmBatches(store, batch_size=B, unroll_steps=T, shuffled=False),
         num_words=num_words,
         batch_size=B,
-        window=T,
-        restarts=False,
+        unroll_steps=T,
+        reset_state=False,
         dtype=jnp.dtype(jnp.float32),
-        held_out_batches=2,
+        eval_batches=2,
     )
     params = elmo_jax.init_params(jax.random.key(0), config, num_words)
     return objective, params, Adagrad()
@@ -90,7 +90,7 @@ def compile_step(kind: str, num_devices: int, fsdp: int) -> tuple[Any, Any, Any]
     state = place_state(init_state(objective, params, optimizer), mesh)
     batch = place_batch(objective.batches[0], mesh)
     step = make_step(
-        objective, optimizer, seed=0, mesh=mesh, by_rows=config.keeps_unread_rows
+        objective, optimizer, seed=0, mesh=mesh, sparse_update=config.sparse_update
     )
     return CompiledStep(step, state).compile(state, batch), state, batch
 

@@ -94,7 +94,7 @@ def test_tokens_a_second_and_what_the_model_makes_of_the_peak(planned):
 
 
 def test_each_phase_is_planned_with_its_own_rows_and_steps(planned):
-    short, long = planned("bert_base", "--longer-rows.batch-size", "64", held=10)
+    short, long = planned("bert_base", "--long-phase.batch-size", "64", held=10)
     assert (short["phase"], short["batch_size"], short["row_length"]) == (1, 256, 128)
     assert (long["phase"], long["batch_size"], long["row_length"]) == (2, 64, 512)
     # 900,000 and 100,000 steps, 0.04 chip-hours each.

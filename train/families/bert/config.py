@@ -12,7 +12,7 @@ from train.loop.optimizer import Adagrad, BertAdam, Optimizer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LongerRows:
+class LongPhase:
     """The last steps of a run, on longer rows than those before.
 
     Positions that short rows lack are learnt there; most of a run is cheaper without
@@ -22,7 +22,7 @@ class LongerRows:
       num_steps: how many of the run's last steps.
       length: tokens of a row.
       batch_size: rows of a batch, over all devices.
-      num_parts: parts of a batch that are run one after the other.
+      grad_accum_steps: parts of a batch that are run one after the other.
       learning_rate: the highest of these steps, which warm up and decay for themselves;
         None goes on with the run's own schedule.
       warmup_steps: of these steps, where they have a learning rate of their own.
@@ -31,7 +31,7 @@ class LongerRows:
     num_steps: int
     length: int = 512
     batch_size: int = 256
-    num_parts: int = 1
+    grad_accum_steps: int = 1
     learning_rate: float | None = None
     warmup_steps: int = 0
 
@@ -45,7 +45,7 @@ class MaskedLmPretraining(Pretraining):
       data: its corpus.
       objective: what is predicted, from what rows.
       optimizer: how weights change.
-      longer_rows: the last steps, where they are not like those before.
+      long_phase: the last steps, where they are not like those before.
     """
 
     kind: ClassVar[str] = "bert"
@@ -54,18 +54,18 @@ class MaskedLmPretraining(Pretraining):
     data: PieceData
     objective: MaskedLmConfig = dataclasses.field(default_factory=MaskedLmConfig)
     optimizer: Optimizer = dataclasses.field(default_factory=BertAdam)
-    longer_rows: LongerRows | None = None
+    long_phase: LongPhase | None = None
 
     def phases(self) -> list[Phase]:
         """Divide the run; one that has no longer rows is one phase."""
-        longer = self.longer_rows
+        longer = self.long_phase
         if longer is None:
             return super().phases()
-        short = dataclasses.replace(self, longer_rows=None)
+        short = dataclasses.replace(self, long_phase=None)
         long = dataclasses.replace(
             short,
             batch_size=longer.batch_size,
-            num_parts=longer.num_parts,
+            grad_accum_steps=longer.grad_accum_steps,
             objective=dataclasses.replace(self.objective, length=longer.length),
         )
         schedule = None
@@ -90,16 +90,16 @@ class MaskedLmPretraining(Pretraining):
         """
         super().__post_init__()
         lengths = {"objective.length": self.objective.length}
-        if self.longer_rows is not None:
-            lengths["longer_rows.length"] = self.longer_rows.length
-            if not 0 < self.longer_rows.num_steps < self.num_steps:
+        if self.long_phase is not None:
+            lengths["long_phase.length"] = self.long_phase.length
+            if not 0 < self.long_phase.num_steps < self.num_steps:
                 raise ValueError(
-                    f"longer_rows.num_steps {self.longer_rows.num_steps} must be some "
+                    f"long_phase.num_steps {self.long_phase.num_steps} must be some "
                     f"of the run's num_steps {self.num_steps}, and not all"
                 )
-            if isinstance(self.optimizer, Adagrad) and self.longer_rows.learning_rate:
+            if isinstance(self.optimizer, Adagrad) and self.long_phase.learning_rate:
                 raise ValueError(
-                    "longer_rows.learning_rate is for an optimizer with a warm-up; "
+                    "long_phase.learning_rate is for an optimizer with a warm-up; "
                     "Adagrad has none"
                 )
         for name, length in lengths.items():

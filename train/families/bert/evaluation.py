@@ -60,6 +60,6 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
         held_out=batches,
         batch_size=asked.batch_size,
         dtype=jnp.dtype(jnp.float32),
-        held_out_batches=asked.batches,
+        eval_batches=asked.batches,
     )
     return objective.measure(params)

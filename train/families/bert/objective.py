@@ -43,7 +43,7 @@ class MaskedLmObjective:
       batch_size: rows of a batch, over all devices.
       dtype: of the computation.
       remat: what is computed again in the backward pass.
-      held_out_batches: at most so many are measured; all where None.
+      eval_batches: at most so many are measured; all where None.
       mesh: over whose devices a batch and the weights are spread, see
         `train.loop.sharding`; None where they are on one.
     """
@@ -55,7 +55,7 @@ class MaskedLmObjective:
     batch_size: int
     dtype: jnp.dtype
     remat: Remat = "none"
-    held_out_batches: int | None = None
+    eval_batches: int | None = None
     mesh: Mesh | None = None
 
     @property
@@ -147,8 +147,8 @@ class MaskedLmObjective:
         if self.held_out is None:
             return {}
         number = self.held_out.epoch_end(0)
-        if self.held_out_batches is not None:
-            number = min(number, self.held_out_batches)
+        if self.eval_batches is not None:
+            number = min(number, self.eval_batches)
         totals = np.zeros((4, 2))
         for index in range(number):
             batch = place_batch(self.held_out[index], self.mesh)
@@ -157,7 +157,7 @@ class MaskedLmObjective:
         token_loss, token_accuracy, pair_loss, pair_accuracy = (
             float(total / max(weight, _AT_LEAST)) for total, weight in totals
         )
-        figures = {
+        metrics = {
             "loss": token_loss,
             "masked_loss": token_loss,
             "masked_perplexity": perplexity_of(token_loss),
@@ -165,9 +165,9 @@ class MaskedLmObjective:
             "held_out_predictions": float(totals[0, 1]),
         }
         if self.data.pairs != "none":
-            figures["loss"] = token_loss + pair_loss
-            figures |= {"pair_loss": pair_loss, "pair_accuracy": pair_accuracy}
-        return figures
+            metrics["loss"] = token_loss + pair_loss
+            metrics |= {"pair_loss": pair_loss, "pair_accuracy": pair_accuracy}
+        return metrics
 
     @property
     def encoder_flops_per_batch(self) -> float:

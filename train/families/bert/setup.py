@@ -17,7 +17,7 @@ from train.families.bert.continuation import continue_bert
 from train.families.bert.objective import MaskedLmObjective
 from train.families.bert.pieces import PieceStore
 from train.families.family import Setup
-from train.loop.placement import share_of_host
+from train.loop.placement import host_slice
 
 HEADS = ("pooler", "mlm", "nsp")
 HELD_OUT_SEED = 0
@@ -68,7 +68,7 @@ def _objective_of(
         experiment.objective,
         batch_size=experiment.batch_size,
         seed=experiment.seed,
-        share=share_of_host(),
+        share=host_slice(),
     )
     measured = held_out and MaskedLmBatches(
         held_out,
@@ -77,7 +77,7 @@ def _objective_of(
         seed=HELD_OUT_SEED,
         shuffled=False,
         masking_rate=EVALUATION_RATE,
-        share=share_of_host(),
+        share=host_slice(),
     )
     return masked_lm_objective(
         experiment,
@@ -116,7 +116,7 @@ def masked_lm_objective(
         batch_size=experiment.batch_size,
         dtype=dtype,
         remat=experiment.remat,
-        held_out_batches=experiment.eval_batches,
+        eval_batches=experiment.eval_batches,
         mesh=mesh,
     )
 

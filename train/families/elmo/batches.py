@@ -101,7 +101,7 @@ def lay_out(
     order: Int[np.ndarray, " S"],
     lengths: Int[np.ndarray, " S"],
     num_rows: int,
-    window: int,
+    unroll_steps: int,
 ) -> Layout:
     """Give each row its sentences, as bilm-tf's reader does.
 
@@ -112,7 +112,7 @@ def lay_out(
       order: sentences in the order in which they are taken.
       lengths: positions of each sentence, its boundary included.
       num_rows: rows of a batch.
-      window: positions that a row gives to a batch.
+      unroll_steps: positions that a row gives to a batch.
 
     Example:
       >>> layout = lay_out(np.arange(3), np.array([5, 2, 2]), 2, 4)
@@ -128,13 +128,13 @@ def lay_out(
         row_of[index] = row
         begins[index] = filled[row]
         filled[row] += length
-        heapq.heapreplace(free, (filled[row] // window, row))
+        heapq.heapreplace(free, (filled[row] // unroll_steps, row))
     by_row = np.argsort(row_of, kind="stable")
     return Layout(
         sentences=np.asarray(order, np.int64)[by_row],
         rows=row_of[by_row],
         begins=begins[by_row],
-        num_batches=-(-max(filled) // window),
+        num_batches=-(-max(filled) // unroll_steps),
     )
 
 
@@ -151,7 +151,7 @@ class BilmBatches:
         store: WordStore,
         *,
         batch_size: int,
-        window: int,
+        unroll_steps: int,
         seed: int = 0,
         num_negatives: int = 0,
         shuffled: bool = True,
@@ -163,7 +163,7 @@ class BilmBatches:
         Args:
           store: sentences as word types.
           batch_size: rows of the whole batch, over all hosts.
-          window: positions that a row gives to a batch.
+          unroll_steps: positions that a row gives to a batch.
           seed: of the order of sentences and of the negatives.
           num_negatives: words drawn for each direction; 0 for none.
           shuffled: whether sentences come in another order in every epoch.
@@ -176,7 +176,7 @@ class BilmBatches:
         """
         self._share = rows_of_host(store, batch_size, share)
         self._store, self._widest_filter = store, widest_filter
-        self._batch_size, self._window = batch_size, window
+        self._batch_size, self._unroll_steps = batch_size, unroll_steps
         self._seed, self._shuffled = seed, shuffled
         self.num_negatives = num_negatives
         self._rows = np.arange(batch_size)
@@ -218,7 +218,7 @@ class BilmBatches:
         order = np.arange(len(self._lengths))
         if self._shuffled:
             order = random_stream(self._seed, _SHUFFLE, epoch).permutation(order)
-        return lay_out(order, self._lengths, self._batch_size, self._window)
+        return lay_out(order, self._lengths, self._batch_size, self._unroll_steps)
 
     def _windows(
         self, layout: Layout, step: int
@@ -230,7 +230,7 @@ class BilmBatches:
         row, column, sentence, place = self._places(layout, step)
         first = store.sentence_starts[sentence]
         length = self._lengths[sentence] - 1  # in words
-        shape = len(self._rows), 2, self._window
+        shape = len(self._rows), 2, self._unroll_steps
         read = np.full(shape, -2, np.int64)
         read[:, 1] = -1
         targets = np.zeros(shape, np.int32)
@@ -264,7 +264,7 @@ class BilmBatches:
         Int[np.ndarray, " N"],
     ]:
         """Say for each real position its row, column, sentence and place in that."""
-        begin, end = step * self._window, (step + 1) * self._window
+        begin, end = step * self._unroll_steps, (step + 1) * self._unroll_steps
         keys, stride = layout.keys, layout.stride
         row_starts = np.searchsorted(layout.rows, [self._rows, self._rows + 1])
         # A row that has run out has no beginning after `begin`; its last sentence is

@@ -17,10 +17,10 @@ class BilmPretraining(Pretraining):
     Attributes:
       model: its shape.
       data: its corpus.
-      window: positions that a row gives to a batch; bilm-tf's unroll_steps.
+      unroll_steps: positions that a row gives to a batch, as in bilm-tf.
       num_negatives: words of the sampled softmax for each direction; 0 scores the whole
         vocabulary.
-      restarts: whether sentences start from zeros, as they are served, or from the
+      reset_state: whether sentences start from zeros, as they are served, or from the
         state that the one before left, as published.
       optimizer: how weights change.
     """
@@ -39,7 +39,7 @@ class BilmPretraining(Pretraining):
 
     model: ElmoConfig
     data: WordData
-    window: int = 20
+    unroll_steps: int = 20
     num_negatives: int = 8192
-    restarts: bool = False
+    reset_state: bool = False
     optimizer: Optimizer = dataclasses.field(default_factory=Adagrad)

@@ -39,7 +39,7 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
     batches = BilmBatches(
         store,
         batch_size=asked.batch_size,
-        window=WINDOW,
+        unroll_steps=WINDOW,
         shuffled=False,
         widest_filter=config.char_cnn.max_width if config.char_cnn else None,
     )
@@ -49,9 +49,9 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
         held_out=batches,
         num_words=len(words),
         batch_size=asked.batch_size,
-        window=WINDOW,
-        restarts=settings_of(model).get("restarts", asked.restarts),
+        unroll_steps=WINDOW,
+        reset_state=settings_of(model).get("reset_state", asked.reset_state),
         dtype=jnp.dtype(jnp.float32),
-        held_out_batches=asked.batches,
+        eval_batches=asked.batches,
     )
     return objective.measure(params)

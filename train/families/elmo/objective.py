@@ -41,11 +41,11 @@ class BilmObjective:
       held_out: of the text that is measured, unshuffled; None for none.
       num_words: of the vocabulary.
       batch_size: rows of a batch, over all devices.
-      window: positions of a row.
-      restarts: whether sentences start from zeros, see `elmo_jax.streams`.
+      unroll_steps: positions of a row.
+      reset_state: whether sentences start from zeros, see `elmo_jax.streams`.
       dtype: of the products.
       remat: whether gates are computed again in the backward pass.
-      held_out_batches: at most so many are measured; all where None.
+      eval_batches: at most so many are measured; all where None.
       num_negatives: words that stand for the vocabulary, of each direction; 0 for none.
       mesh: over whose devices a batch and the weights are spread, see
         `train.loop.sharding`; None where they are on one.
@@ -56,11 +56,11 @@ class BilmObjective:
     held_out: BilmBatches | None
     num_words: int
     batch_size: int
-    window: int
-    restarts: bool
+    unroll_steps: int
+    reset_state: bool
     dtype: jnp.dtype
     remat: bool = False
-    held_out_batches: int | None = None
+    eval_batches: int | None = None
     num_negatives: int = 0
     mesh: Mesh | None = None
 
@@ -134,7 +134,7 @@ class BilmObjective:
         model = StreamedBiLm(
             self.config,
             self.dtype,
-            self.restarts,
+            self.reset_state,
             self.remat,
             gather=self._gather_vectors(batch),
         )
@@ -199,8 +199,8 @@ class BilmObjective:
         carry = None
         totals = np.zeros((2, 2))
         number = self.held_out.epoch_end(0)
-        if self.held_out_batches is not None:
-            number = min(number, self.held_out_batches)
+        if self.eval_batches is not None:
+            number = min(number, self.eval_batches)
         for index in range(number):
             batch = place_batch(self.held_out[index], self.mesh)
             sums, carry = measure_batch(self, params, carry, batch)
@@ -232,7 +232,7 @@ class BilmObjective:
 
     def _flops(self, a_position: int) -> float:
         """Multiply and add, forward once, backward twice, in both directions."""
-        return float(3 * 2 * 2 * a_position * self.batch_size * self.window)
+        return float(3 * 2 * 2 * a_position * self.batch_size * self.unroll_steps)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -13,7 +13,7 @@ from train.families.elmo.continuation import continue_elmo
 from train.families.elmo.objective import BilmObjective
 from train.families.elmo.words import WordStore
 from train.families.family import Setup
-from train.loop.placement import share_of_host
+from train.loop.placement import host_slice
 
 
 def set_up(experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh | None) -> Setup:
@@ -35,21 +35,21 @@ def set_up(experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh | None) -> 
     batches = BilmBatches(
         train,
         batch_size=experiment.batch_size,
-        window=experiment.window,
+        unroll_steps=experiment.unroll_steps,
         seed=experiment.seed,
         num_negatives=experiment.num_negatives,
         widest_filter=widest_filter,
-        share=share_of_host(),
+        share=host_slice(),
     )
     held_out = None
     if data.held_out_every and experiment.eval_every:
         held_out = BilmBatches(
             WordStore.open(data.directory / HELD_OUT),
             batch_size=experiment.batch_size,
-            window=experiment.window,
+            unroll_steps=experiment.unroll_steps,
             shuffled=False,
             widest_filter=widest_filter,
-            share=share_of_host(),
+            share=host_slice(),
         )
     objective = bilm_objective(
         experiment,
@@ -91,11 +91,11 @@ def bilm_objective(
         held_out=held_out,
         num_words=num_words,
         batch_size=experiment.batch_size,
-        window=experiment.window,
-        restarts=experiment.restarts,
+        unroll_steps=experiment.unroll_steps,
+        reset_state=experiment.reset_state,
         dtype=dtype,
         remat=experiment.remat != "none",
-        held_out_batches=experiment.eval_batches,
+        eval_batches=experiment.eval_batches,
         num_negatives=experiment.num_negatives,
         mesh=mesh,
     )

@@ -22,7 +22,7 @@ def step_shapes(
     experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh
 ) -> StepShapes:
     """Make a training step out of shapes; a batch has as many types as a novel's."""
-    B, T = experiment.batch_size, experiment.window
+    B, T = experiment.batch_size, experiment.unroll_steps
     num_words = experiment.data.vocab_size
     objective = bilm_objective(experiment, dtype, num_words, mesh=mesh)
     positions = jax.ShapeDtypeStruct((B, 2, T), jnp.int32)
@@ -51,7 +51,7 @@ def embedding(
     whole: NamedSharding,
 ) -> Embedding:
     """Make the function that embeds as many rows; every device spells all types."""
-    B, T = experiment.batch_size, experiment.window
+    B, T = experiment.batch_size, experiment.unroll_steps
     types = _types_of(experiment, whole)
     ids = jax.ShapeDtypeStruct((B, T), jnp.int32, sharding=rows)
     flags = jax.ShapeDtypeStruct((B, T), jnp.bool_, sharding=rows)
@@ -70,7 +70,10 @@ def _types_of(
     experiment: BilmPretraining, place: NamedSharding | None = None
 ) -> jax.ShapeDtypeStruct:
     """Return the shape of a batch's types: characters, or numbers of words."""
-    config, positions = experiment.model, experiment.batch_size * 2 * experiment.window
+    config, positions = (
+        experiment.model,
+        experiment.batch_size * 2 * experiment.unroll_steps,
+    )
     shape: tuple[int, ...] = (round_up(2 + distinct_words(positions)),)
     if config.char_cnn:
         shape = (*shape, config.char_cnn.max_characters)

@@ -178,11 +178,11 @@ def finetune(
         )
 
     def report(number: int, epoch: Epoch) -> None:
-        figures = ", ".join(
+        metrics = ", ".join(
             f"{name} {value:.2f}" for name, value in epoch.metrics.items()
         )
         loss, seconds = epoch.loss, epoch.seconds
-        say(f"epoch {number}: loss {loss:.4f}, dev {figures}, {seconds:.0f} s")
+        say(f"epoch {number}: loss {loss:.4f}, dev {metrics}, {seconds:.0f} s")
 
     fitted = fit(
         stepper,

@@ -147,7 +147,7 @@ def test_held_out_figures_are_sums_over_all_batches_divided_once():
     held_out = MaskedLmBatches(piece_store(texts), data, batch_size=4, shuffled=False)
     number = held_out.epoch_end(0)
     objective = dataclasses.replace(
-        make_objective(pairs="sop"), held_out=held_out, held_out_batches=number - 1
+        make_objective(pairs="sop"), held_out=held_out, eval_batches=number - 1
     )
     params, loss = draw_params(), jax.jit(objective.loss)
     parts = []

@@ -52,7 +52,9 @@ def same(one: BilmBatch, other: BilmBatch) -> None:
 
 def check_against_the_oracle(sentences, vocabulary, num_rows: int, window: int) -> None:
     store = word_store([sentences], vocabulary, max_characters=50)
-    batches = BilmBatches(store, batch_size=num_rows, window=window, shuffled=False)
+    batches = BilmBatches(
+        store, batch_size=num_rows, unroll_steps=window, shuffled=False
+    )
     steps = list(training_stream(sentences, sentences, num_rows, window))
     assert batches.epoch_end(0) == len(steps)
     for number, step in enumerate(steps):
@@ -110,7 +112,7 @@ def test_every_word_is_a_target_once_an_epoch_and_direction(
     num_rows, window = shape
     sentences = distinct(lengths)
     store = word_store([sentences])
-    batches = BilmBatches(store, batch_size=num_rows, window=window, seed=seed)
+    batches = BilmBatches(store, batch_size=num_rows, unroll_steps=window, seed=seed)
     assert batches.num_targets == sum(lengths) + len(lengths)
     begin = batches.epoch_end(epoch - 1) if epoch else 0
     end = batches.epoch_end(epoch)
@@ -152,7 +154,7 @@ STORE = word_store([SENTENCES], vocab_size=12)
 
 
 def make_batches(**changes) -> BilmBatches:
-    settings = {"batch_size": 4, "window": 5, "seed": 7, "num_negatives": 5}
+    settings = {"batch_size": 4, "unroll_steps": 5, "seed": 7, "num_negatives": 5}
     return BilmBatches(STORE, **settings | changes)
 
 
@@ -216,10 +218,10 @@ def test_words_are_spelled_once_as_the_served_model_reads_them():
 def test_rows_of_characters_are_as_long_as_words_and_filters_need():
     sentences = [["a", "b" * 40]]
     store = word_store([sentences], max_characters=50)
-    batches = BilmBatches(store, batch_size=1, window=3, widest_filter=7)
+    batches = BilmBatches(store, batch_size=1, unroll_steps=3, widest_filter=7)
     assert batches[0].types.shape[1] == 50
     store = word_store([[["a", "bcd"]]], max_characters=50)
-    batches = BilmBatches(store, batch_size=1, window=3, widest_filter=7)
+    batches = BilmBatches(store, batch_size=1, unroll_steps=3, widest_filter=7)
     # Three letters and two marks, then a window of padding alone.
     assert batches[0].types.shape[1] == 3 * CHARACTER_STEP == 5 + 7
 
@@ -240,4 +242,4 @@ def test_what_cannot_be_laid_out_is_refused():
     with pytest.raises(ValueError, match="batch_size 4 is not a multiple of the 3"):
         make_batches(share=(0, 3))
     with pytest.raises(ValueError, match="nowhere holds no text"):
-        BilmBatches(word_store([]), batch_size=2, window=3)
+        BilmBatches(word_store([]), batch_size=2, unroll_steps=3)

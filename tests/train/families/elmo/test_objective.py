@@ -42,7 +42,11 @@ def make_objective(**changes) -> BilmObjective:
     num_negatives = changes.pop("num_negatives", 0)
     shuffled = changes.pop("shuffled", True)
     batches = BilmBatches(
-        STORE, batch_size=B, window=T, num_negatives=num_negatives, shuffled=shuffled
+        STORE,
+        batch_size=B,
+        unroll_steps=T,
+        num_negatives=num_negatives,
+        shuffled=shuffled,
     )
     settings = {
         "config": CONFIG,
@@ -50,8 +54,8 @@ def make_objective(**changes) -> BilmObjective:
         "held_out": None,
         "num_words": NUM_WORDS,
         "batch_size": B,
-        "window": T,
-        "restarts": False,
+        "unroll_steps": T,
+        "reset_state": False,
         "dtype": jnp.dtype(jnp.float32),
     }
     return BilmObjective(**settings | changes)
@@ -133,9 +137,9 @@ def test_restarted_sentences_are_scored_as_they_are_served(kind):
         config = dataclasses.replace(CONFIG, char_cnn=None, vocab_size=NUM_WORDS)
         widest_filter = None
     batches = BilmBatches(
-        STORE, batch_size=B, window=T, shuffled=False, widest_filter=widest_filter
+        STORE, batch_size=B, unroll_steps=T, shuffled=False, widest_filter=widest_filter
     )
-    objective = make_objective(config=config, batches=batches, restarts=True)
+    objective = make_objective(config=config, batches=batches, reset_state=True)
     params, carry = draw_params(config), objective.init_carry()
     params = jax.tree.map(lambda leaf: 2 * leaf, params)
     run = jax.jit(objective.losses)
@@ -163,8 +167,8 @@ def test_restarted_sentences_are_scored_as_they_are_served(kind):
 
 def test_the_held_out_perplexity_is_that_of_the_served_model():
     """Every word and boundary counts, whatever the weights of the last windows."""
-    batches = BilmBatches(STORE, batch_size=B, window=T, shuffled=False)
-    objective = make_objective(held_out=batches, restarts=True)
+    batches = BilmBatches(STORE, batch_size=B, unroll_steps=T, shuffled=False)
+    objective = make_objective(held_out=batches, reset_state=True)
     params = draw_params()
     figures = objective.measure(params)
     tokenizer = elmo_jax.ElmoTokenizer(CONFIG, STORE.vocabulary)
@@ -178,9 +182,9 @@ def test_the_held_out_perplexity_is_that_of_the_served_model():
 
 def test_as_many_held_out_batches_are_measured_as_are_asked_for():
     """Their windows are full: of both, every position is a word or a boundary."""
-    batches = BilmBatches(STORE, batch_size=B, window=T, shuffled=False)
+    batches = BilmBatches(STORE, batch_size=B, unroll_steps=T, shuffled=False)
     assert batches.epoch_end(0) > 3
-    objective = make_objective(held_out=batches, held_out_batches=2, restarts=True)
+    objective = make_objective(held_out=batches, eval_batches=2, reset_state=True)
     assert objective.measure(draw_params())["held_out_words"] == 2 * B * T
 
 

@@ -27,7 +27,7 @@ from embed_jax.devices.mesh import replicate, shard_rows
 NUM_TYPES = 2**16
 
 
-class Reader:
+class PackedRunner:
     """Runs the biLM over sentences as a plan lays them out.
 
     Attributes:
