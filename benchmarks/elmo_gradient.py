@@ -152,7 +152,14 @@ def _finetuning_step() -> Run:
     for row, of_row in zip(rows, labels, strict=True):
         of_row[: row.length] = row.labels
     step = Stepper(config, classifier, num_steps=1000)
-    return lambda: jax.block_until_ready(step(tokens, labels))
+    states = [step.init()]
+
+    def run() -> None:
+        # A step gives up the state before it.
+        state, _ = step(states.pop(), (tokens, labels), 0)
+        states.append(jax.block_until_ready(state))
+
+    return run
 
 
 if __name__ == "__main__":

@@ -2,10 +2,9 @@
 """The shape of a BERT encoder, as a frozen value that jit can hash."""
 
 import dataclasses
-import math
 from typing import Literal, get_args
 
-from embed_jax.checks import check_at_least, check_rates
+from embed_jax.checks import check_above, check_at_least, check_rates
 
 # "gelu" is the exact (erf) form of the first released checkpoints, "gelu_new" the tanh
 # approximation that replaced it in February 2019. They are different models.
@@ -87,10 +86,8 @@ class BertConfig:
                 f"pad_id {self.pad_id} is outside the vocabulary of {self.vocab_size}"
             )
         check_rates(self, *_RATES)
-        if not 0 < self.norm_epsilon < math.inf:
-            raise ValueError(f"norm_epsilon must be above 0, not {self.norm_epsilon}")
-        if not 0 <= self.init_std < math.inf:
-            raise ValueError(f"init_std must be at least 0, not {self.init_std}")
+        check_above(self, 0, "norm_epsilon")
+        check_at_least(self, 0, "init_std")
 
     @property
     def head_dim(self) -> int:

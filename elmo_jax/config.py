@@ -2,10 +2,9 @@
 """The shape of a biLM, as a frozen value that jit can hash."""
 
 import dataclasses
-import math
 from typing import Literal, get_args
 
-from embed_jax.checks import check_at_least, check_rates
+from embed_jax.checks import check_above, check_at_least, check_rates
 
 Activation = Literal["relu", "tanh"]
 
@@ -128,10 +127,7 @@ class ElmoConfig:
                 "words are read by a char_cnn or from a table of vocab_size words: "
                 f"one of both, not char_cnn {self.char_cnn} and {self.vocab_size} words"
             )
-        for name in ("cell_clip", "projection_clip"):
-            clip = getattr(self, name)
-            if clip is not None and not 0 < clip < math.inf:
-                raise ValueError(f"{name} must be above 0, or None, not {clip}")
+        check_above(self, 0, "cell_clip", "projection_clip", why="or None")
         check_rates(self, "dropout_rate")
 
     @property

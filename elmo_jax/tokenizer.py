@@ -17,6 +17,7 @@ from elmo_jax.characters import (
 from elmo_jax.config import ElmoConfig
 from elmo_jax.tokens import BEGIN, END, ElmoTokens
 from elmo_jax.vocabulary import Vocabulary
+from embed_jax.checks import at_least
 from embed_jax.corpus.sentences import Sentence, check_sentences
 
 
@@ -93,8 +94,7 @@ class ElmoTokenizer:
           ValueError: a single str instead of a list, or a sentence over `pad_to`.
         """
         rows = [self.words(sentence) for sentence in check_sentences(sentences)]
-        if pad_to is not None and pad_to < 1:
-            raise ValueError(f"pad_to must be at least 1, not {pad_to}")
+        at_least("pad_to", pad_to, 1)
         longest = max(map(len, rows), default=0)
         length = max(longest, 1) if pad_to is None else pad_to
         if longest > length:

@@ -1,14 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of a configuration's fields, each with the message that names the field."""
+"""Range checks of options and of a configuration's fields, whose errors name them."""
+
+import math
+
+
+def at_least(name: str, value: int | float | None, least: int, why: str = "") -> None:
+    """Refuse a value below a number, NaN and infinity.
+
+    Args:
+      name: of the option, for the message.
+      value: None is no value, and is let through.
+      least: the smallest value that it may have.
+      why: what needs so much, for the message.
+
+    Raises:
+      ValueError: it is below; names the option.
+    """
+    if value is not None and not least <= value < math.inf:
+        reason = f", {why}" if why else ""
+        raise ValueError(f"{name} must be at least {least}{reason}, not {value}")
 
 
 def check_at_least(config: object, least: int, *names: str, why: str = "") -> None:
-    """Refuse fields below a number.
+    """Refuse fields below a number, see `at_least`.
 
     Args:
       config: has the fields as attributes.
       least: the smallest value that they may have.
-      names: of the fields.
+      names: of the fields; None is no value, and is let through.
       why: what needs so much, for the message.
 
     Raises:
@@ -21,10 +40,7 @@ def check_at_least(config: object, least: int, *names: str, why: str = "") -> No
       ValueError: batch_size must be at least 1, not 0
     """
     for name in names:
-        value = getattr(config, name)
-        if value < least:
-            reason = f", {why}" if why else ""
-            raise ValueError(f"{name} must be at least {least}{reason}, not {value}")
+        at_least(name, getattr(config, name), least, why)
 
 
 def check_rates(config: object, *names: str) -> None:
@@ -43,18 +59,20 @@ def check_rates(config: object, *names: str) -> None:
             raise ValueError(f"{name} must be at least 0 and below 1, not {rate}")
 
 
-def check_above(config: object, bound: int, *names: str) -> None:
+def check_above(config: object, bound: int, *names: str, why: str = "") -> None:
     """Refuse fields that are not above a number, such as a learning rate of 0.
 
     Args:
       config: has the fields as attributes.
       bound: the values must be greater.
       names: of the fields; None is no value, and is let through.
+      why: what else is taken, or what needs so much, for the message.
 
     Raises:
-      ValueError: a field is at the bound, below, or NaN; names it.
+      ValueError: a field is at the bound, below, infinite or NaN; names it.
     """
     for name in names:
         value = getattr(config, name)
-        if value is not None and not value > bound:
-            raise ValueError(f"{name} must be above {bound}, not {value}")
+        if value is not None and not bound < value < math.inf:
+            reason = f", {why}" if why else ""
+            raise ValueError(f"{name} must be above {bound}{reason}, not {value}")

@@ -1,13 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which programs XLA compiles while a test does something, by jax's public events."""
+"""Compiled programs: shared by all tests, made quickly, and counted."""
 
 import contextlib
+import hashlib
+import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
+import jaxlib
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+_QUICKLY = "jax_disable_most_optimizations"
+# Kept programs are all forgotten where they take more than this many bytes.
+_MOST = 4e9
+
+
+def share_compilations() -> None:
+    """Have every process of the tests, and of later runs, find what one has compiled.
+
+    They lie in the user's cache, or where JAX_COMPILATION_CACHE_DIR says. What XLA:CPU
+    compiles is for the processor that it runs on, so that each has a folder of its own.
+    Commands that are tested find the folder in the environment.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+        folder = cache / "contextual-jax/tests" / _machine()
+        if "PYTEST_XDIST_WORKER" not in os.environ and _size(folder) > _MOST:
+            shutil.rmtree(folder)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    # Its mode depends on the process, and the key of a program on its mode.
+    os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
+    # This process has imported jax already.
+    jax.config.update(
+        "jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"]
+    )
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+
+
+def _machine() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = list(os.uname())
+    known = {line for line in lines if line.startswith(("flags", "Features", "model"))}
+    text = "\n".join([jax.__version__, jaxlib.__version__, *sorted(known)])
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def _size(folder: Path) -> int:
+    if not folder.is_dir():
+        return 0
+    return sum(entry.stat().st_size for entry in os.scandir(folder))
 
 
 @contextlib.contextmanager
@@ -32,10 +82,14 @@ def counting_compilations() -> Iterator[list[str]]:
 @contextlib.contextmanager
 def compiling_quickly() -> Iterator[None]:
     """Make the same programs in half the time: LLVM leaves its code as XLA wrote it."""
-    name = "jax_disable_most_optimizations"
-    before = jax.config.values[name]
-    jax.config.update(name, True)
+    before = jax.config.values[_QUICKLY]
+    compile_quickly()
     try:
         yield
     finally:
-        jax.config.update(name, before)
+        jax.config.update(_QUICKLY, before)
+
+
+def compile_quickly() -> None:
+    """Do so from now on, in a process of its own."""
+    jax.config.update(_QUICKLY, True)

@@ -15,9 +15,11 @@ import jax
 import pytest
 
 from tests import pretrained
+from tests.compilations import share_compilations
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+share_compilations()
 
 hypothesis.settings.register_profile(
     "default", max_examples=50, deadline=None, derandomize=True

@@ -17,6 +17,7 @@ import tyro
 from tyro.conf import arg
 
 from embed_jax.exit_status import exit_status
+from embed_jax.files.output_file import check_absent
 from embed_jax.files.run_directory import best_step, is_run, saved_steps
 from train.families.registry import family_of_run
 
@@ -57,8 +58,7 @@ def export(
         raise ValueError(
             f"{run} is no run of train.pretrain; it lacks experiment.json and model/"
         )
-    if model.exists() and not overwrite:
-        raise FileExistsError(f"{model} exists; --overwrite replaces it")
+    check_absent(model, replace=overwrite)
     chosen = best_step(run) if step is None else step
     if chosen is None:
         chosen = saved_steps(run)[-1] if saved_steps(run) else None

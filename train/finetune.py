@@ -23,9 +23,11 @@ from typing import Annotated, Any, cast
 import jax
 import tyro
 
+from embed_jax.checks import at_least
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.directory import written_whole
+from embed_jax.files.output_file import check_absent
 from embed_jax.suggest import suggest
 from train.config import read_command
 from train.families.registry import family_of_model
@@ -90,8 +92,7 @@ def run(config: Finetuning, options: Options, command: str = "") -> Finetuned:
       ValueError: anything about the data, the model or the output, before training.
       OSError: a file cannot be read or written.
     """
-    if options.output.exists() and not options.overwrite:
-        raise FileExistsError(f"{options.output} exists; --overwrite replaces it")
+    check_absent(options.output, replace=options.overwrite)
     splits, labels = read_examples(config, options)
     classifier = make_classifier(config, options.model, labels)
     say = partial(print, file=sys.stderr, flush=True)
@@ -135,8 +136,7 @@ def read_examples(
       ValueError: a bad line, or a label that the training examples lack.
     """
     limit = options.train_limit
-    if limit is not None and limit < 1:
-        raise ValueError(f"train_limit must be at least 1, not {limit}")
+    at_least("train_limit", limit, 1)
     if config.task == "sequence":
         texts = read_text_splits(Path(options.data), seed=config.seed)
         texts["train"] = texts["train"][:limit]

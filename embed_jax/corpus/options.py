@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
+from embed_jax.checks import at_least
 from embed_jax.layers.select import Mix
 from embed_jax.suggest import suggest
 
@@ -125,8 +126,8 @@ def _check(name: str, value: Any) -> None:
                 'context is a number of pieces, 0 or more, or "document", '
                 f"not {value!r}"
             )
-        case "max_length" | "token_budget" if isinstance(value, int) and value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")
+        case "max_length" | "token_budget":
+            at_least(name, value, 1)
 
 
 def _is_number(value: Any) -> bool:

@@ -11,9 +11,12 @@ def keep_compilations() -> None:
     """Compile a shape once for this machine, not once a run.
 
     For commands alone: it changes `jax.config` of the whole process. The folder is
-    JAX_COMPILATION_CACHE_DIR, or contextual-jax in the user's cache.
+    JAX_COMPILATION_CACHE_DIR, or contextual-jax in the user's cache; what takes less
+    than 0.2 s to compile is not kept, or what is said by
+    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS.
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
         jax.config.update("jax_compilation_cache_dir", str(cache / "contextual-jax"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

@@ -32,6 +32,7 @@ import tyro
 from jaxtyping import Float, Int64
 from tyro.conf import arg
 
+from embed_jax.checks import at_least
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Reading
 from embed_jax.corpus.stream import Embedded
@@ -116,8 +117,7 @@ def collect_word_types(
       >>> types.words, types.counts.tolist(), types.mean.tolist()
       (['bank', 'the'], [2, 1], [[2.0, 1.0], [5.0, 5.0]])
     """
-    if min_count < 1:
-        raise ValueError(f"min_count must be at least 1, not {min_count}")
+    at_least("min_count", min_count, 1)
     described = {"min_count": min_count, "lowercase": lowercase}
     described = json.loads(json.dumps(dict(metadata or {}) | described))
     totals = _Totals(dim)

@@ -32,6 +32,7 @@ from embed_jax.export.spec import (
     Exportable,
 )
 from embed_jax.files.directory import written_whole
+from embed_jax.files.output_file import check_absent
 from embed_jax.layers.layer_spec import parse_layer_spec
 from embed_jax.tree import name_leaves
 
@@ -76,8 +77,7 @@ def export_model(command: Command) -> None:
       OSError: the directory exists, or cannot be written.
     """
     spec = parse_layer_spec(command.layers)
-    if command.output.exists() and not command.overwrite:
-        raise FileExistsError(f"{command.output} exists; --overwrite replaces it")
+    check_absent(command.output, replace=command.overwrite)
     encoder = find_encoder(command.model)
     params, tokenizer = encoder.load(command.model)
     width = encoder.vector_width(params, spec, "first")

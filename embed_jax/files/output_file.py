@@ -24,6 +24,15 @@ def check_output(path: Path, *, replace: bool) -> None:
     """
     if not meant_by(path).absolute().parent.is_dir():
         raise ValueError(f"{meant_by(path).parent}: no such directory")
+    check_absent(path, replace=replace)
+
+
+def check_absent(path: Path, *, replace: bool) -> None:
+    """Refuse an output, a file or a directory, that would be lost.
+
+    Raises:
+      FileExistsError: it is there already, and `replace` does not allow to replace it.
+    """
     if path.exists() and not replace:
         raise FileExistsError(f"{path} exists; --overwrite replaces it")
 

@@ -21,7 +21,6 @@ pytestmark = pytest.mark.usefixtures("toy_registered", "sigterm_as_before")
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
     params = toy_family.init_params(toy_family.ToyConfig())
     return toy_family.save(tmp_path / "model", params)
 

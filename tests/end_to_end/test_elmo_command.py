@@ -49,14 +49,6 @@ LINES = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_compilation_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        cache = tmp_path_factory.mktemp("compiled")
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache))
-        yield
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "elmo"

@@ -53,7 +53,6 @@ def test_a_command_that_fails_ends_with_status_2(
 ):
     (tmp_path / "text.txt").write_text("a b\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
     monkeypatch.setattr("sys.argv", [command, *FAILING[command].split()])
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(ROOT / command), run_name="__main__")

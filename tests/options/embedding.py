@@ -125,8 +125,6 @@ def run(main: Callable[[list[str]], int], arguments: list[str], folder: Path) ->
     printed, error = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, _watched(patch) as (devices, batches):
         patch.chdir(folder)
-        # Where the environment has it, no folder of the user's is written to.
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder.parent))
         # The same programs in half the time to compile.
         jax.config.update("jax_disable_most_optimizations", True)
         try:

@@ -91,8 +91,6 @@ def in_directory(path: Path) -> Iterator[tuple[pytest.MonkeyPatch, Callable]]:
         return said.getvalue(), error.getvalue()
 
     with pytest.MonkeyPatch.context() as patch, contextlib.chdir(path):
-        for name in ("pretrain", "evaluate", "quickstart"):
-            patch.setattr(f"train.{name}.keep_compilations", lambda: None)
         yield patch, call
 
 

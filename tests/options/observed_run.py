@@ -307,7 +307,6 @@ class Run:
         patch.setattr(CompiledStep, "__call__", note)
         patch.setattr(watching, "make_step", noted_step)
         patch.setattr(watching, "training_mesh", noted_mesh)
-        patch.setattr(watching, "keep_compilations", lambda: None)
         patch.setattr("train.loop.progress.peak_flops", lambda devices: None)
         patch.setattr(jax.distributed, "initialize", joined)
         for package in (bert_jax, elmo_jax):

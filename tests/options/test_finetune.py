@@ -16,8 +16,8 @@ import jax
 import numpy as np
 import pytest
 
+from tests.compilations import compiling_quickly
 from tests.options.table import Option, check_entries, check_option, listed_options
-from tests.train.experiments import kept_compilations
 from tests.train.finetune_run import (
     Run,
     make_only,
@@ -217,7 +217,7 @@ def observe(inputs, tmp_path_factory) -> Callable[..., Seen]:
             ran = way(arguments, folder)
         return Seen(ran, folder)
 
-    with kept_compilations(tmp_path_factory.getbasetemp() / "compiled"):
+    with compiling_quickly():
         yield look
 
 

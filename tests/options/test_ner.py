@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.compilations import compiling_quickly
 from tests.options.table import (
     Observe,
     Option,
@@ -17,7 +18,6 @@ from tests.options.table import (
     check_option,
     listed_options,
 )
-from tests.train.experiments import kept_compilations
 from tests.train.ner_run import run, written_files
 from tests.train.quick_models import save_bert
 from train.ner import main
@@ -139,7 +139,7 @@ def observer(inputs, tmp_path_factory) -> Callable[..., Observe]:
         assert ran.status == 0, ran.error
         return _seen(ran, folder)
 
-    with kept_compilations(tmp_path_factory.getbasetemp() / "compiled"):
+    with compiling_quickly():
         yield (
             lambda config, learns=True, times=1: (
                 lambda given: observe(config, learns, times, tuple(given))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.compilations import compiling_quickly
 from tests.options.table import (
     Observe,
     Option,
@@ -16,7 +17,6 @@ from tests.options.table import (
     check_option,
     listed_options,
 )
-from tests.train.experiments import kept_compilations
 from tests.train.probe_run import run, write_pairs, write_pos, write_senses
 from tests.train.quick_models import save_bert
 from train.probe import main
@@ -126,7 +126,7 @@ def observe(inputs, tmp_path_factory) -> Observe:
             "epochs": facts.get("kept"),
         }
 
-    with kept_compilations(tmp_path_factory.getbasetemp() / "compiled"):
+    with compiling_quickly():
         yield lambda arguments: look(tuple(arguments))
 
 

@@ -21,11 +21,11 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 class Command:
-    """Starts the command, with programs that are compiled once for all of them."""
+    """Starts the command, with programs that are compiled quickly."""
 
-    def __init__(self, folder: Path, compilations: Path) -> None:
-        """Take a prepared corpus and a folder of compiled programs."""
-        self._folder, self._compilations = folder, compilations
+    def __init__(self, folder: Path) -> None:
+        """Take a prepared corpus."""
+        self._folder = folder
         self._started: list[subprocess.Popen] = []
 
     def start(
@@ -52,10 +52,6 @@ class Command:
         environment = {
             "PYTHONPATH": str(REPOSITORY),
             "JAX_NUM_CPU_DEVICES": str(num_devices),
-            "JAX_COMPILATION_CACHE_DIR": str(self._compilations),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            # Its mode depends on the process, and the key of a program on its mode.
-            "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         }
         process = subprocess.Popen(
@@ -169,7 +165,6 @@ def main() -> int:
 
     train.pretrain.CompiledStep = WritingStep
     train.pretrain._SECONDS_TO_BE_SEEN = 2
-    train.pretrain.keep_compilations = lambda: None  # the smallest are kept too
     return train.pretrain.main([f"{kind}_tiny", *arguments])
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.experiments import keep_compilations, kept_compilations, prepare_data
+from tests.compilations import compile_quickly, compiling_quickly
+from tests.train.experiments import prepare_data
 
 
 @pytest.fixture(scope="session")
@@ -21,11 +22,10 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def compilations(tmp_path_factory) -> Iterator[Path]:
-    """Compile quickly, and a step only once; gives the folder of the programs."""
-    path = tmp_path_factory.getbasetemp() / "compiled"
-    with kept_compilations(path):
-        yield path
+def compilations() -> Iterator[None]:
+    """Compile quickly."""
+    with compiling_quickly():
+        yield
 
 
 @pytest.fixture
@@ -47,7 +47,6 @@ def elsewhere(compilations) -> Iterator[Executor]:
     with ProcessPoolExecutor(
         1,
         mp_context=get_context("spawn"),
-        initializer=keep_compilations,
-        initargs=(compilations,),
+        initializer=compile_quickly,
     ) as pool:
         yield pool

@@ -4,14 +4,12 @@
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
 from bert_jax.config import BertConfig
@@ -178,32 +176,3 @@ def stop_after(num_steps: int) -> Callable[[], bool]:
 def one_device() -> Mesh:
     """The mesh of most tests; eight devices of a small machine are slow."""
     return data_mesh(jax.devices()[:1])
-
-
-def keep_compilations(folder: Path) -> dict[str, Any]:
-    """Compile a step once for all who name the folder, and that quickly.
-
-    Returns the settings as they were before.
-    """
-    settings = {
-        "jax_compilation_cache_dir": str(folder),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_disable_most_optimizations": True,
-    }
-    before = {name: jax.config.values[name] for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    return before
-
-
-@contextmanager
-def kept_compilations(folder: Path) -> Iterator[None]:
-    """Do so for all the runs of a test file."""
-    before = keep_compilations(folder)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()

@@ -116,7 +116,7 @@ def _run(
         seen.update(classifier=classifier, splits=splits)
         return trainer(config, classifier, splits, say)
 
-    replaced = {**instead, "finetune": train, "keep_compilations": lambda: None}
+    replaced = {**instead, "finetune": train}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name, function in replaced.items():

@@ -107,8 +107,6 @@ def run(arguments: Sequence[object], folder: Path, *, learns: bool = True) -> Ru
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(ner, "train_specs", train)
-        # The cache of compiled programs is that of the tests.
-        patch.setattr(ner, "keep_compilations", lambda: None)
         patch.setattr(TaggerTraining, "batches", count_epoch)
         patch.setattr(trained_specs, "ProcessPoolExecutor", Pool)
         patch.setattr(

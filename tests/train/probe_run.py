@@ -43,8 +43,6 @@ def run(arguments: Sequence[object], folder: Path) -> Run:
     printed, error = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        # The cache of compiled programs is that of the tests.
-        patch.setattr(probe, "keep_compilations", lambda: None)
         patch.setattr(Bert, "poolings", {"mean": {"pool": "mean"}})
         patch.setattr(
             matplotlib.figure.Figure,

@@ -33,11 +33,6 @@ pytestmark = pytest.mark.usefixtures("compilations")
 QUICK = ("--num-epochs", "2", "--batch-size", "8", "--learning-rate", "3e-3")
 
 
-@pytest.fixture(autouse=True)
-def _no_cache_of_the_user(monkeypatch):
-    monkeypatch.setattr(finetune, "keep_compilations", lambda: None)
-
-
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")

@@ -30,9 +30,9 @@ NUM_STEPS = 60
 
 
 @pytest.fixture(scope="module")
-def start(folder, compilations):
+def start(folder):
     """Start the command in a process of its own."""
-    command = Command(folder, compilations)
+    command = Command(folder)
 
     def start(kind: str, run: Path, num_devices: int) -> subprocess.Popen:
         return command.start(

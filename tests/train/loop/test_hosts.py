@@ -36,8 +36,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def command(folder, compilations) -> Iterator[Command]:
-    command = Command(folder, compilations)
+def command(folder) -> Iterator[Command]:
+    command = Command(folder)
     yield command
     command.end()
 
