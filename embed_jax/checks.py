@@ -3,16 +3,16 @@
 
 
 def check_at_least(config: object, least: int, *names: str, why: str = "") -> None:
-    """Refuse fields below a number.
+    """Refuse fields below a minimum.
 
     Args:
       config: has the fields as attributes.
-      least: the smallest value that they may have.
+      least: the smallest value allowed.
       names: of the fields.
-      why: what needs so much, for the message.
+      why: the reason for the minimum, for the message.
 
     Raises:
-      ValueError: a field is below; names it.
+      ValueError: a field is below `least`; names it.
 
     Example:
       >>> from types import SimpleNamespace
@@ -28,11 +28,11 @@ def check_at_least(config: object, least: int, *names: str, why: str = "") -> No
 
 
 def check_rates(config: object, *names: str) -> None:
-    """Refuse probabilities that leave nothing, such as a dropout rate of 1.
+    """Refuse rates, such as dropout probabilities, outside [0, 1).
 
     Args:
       config: has the fields as attributes.
-      names: of the fields; None is no rate, and is let through.
+      names: of the fields; a value of None is allowed.
 
     Raises:
       ValueError: a field is negative, 1 or above, or NaN; names it.
@@ -44,15 +44,15 @@ def check_rates(config: object, *names: str) -> None:
 
 
 def check_above(config: object, bound: int, *names: str) -> None:
-    """Refuse fields that are not above a number, such as a learning rate of 0.
+    """Refuse fields that are not greater than a bound, such as a learning rate of 0.
 
     Args:
       config: has the fields as attributes.
       bound: the values must be greater.
-      names: of the fields; None is no value, and is let through.
+      names: of the fields; a value of None is allowed.
 
     Raises:
-      ValueError: a field is at the bound, below, or NaN; names it.
+      ValueError: a field is at or below the bound, or NaN; names it.
     """
     for name in names:
         value = getattr(config, name)
