@@ -13,7 +13,7 @@ Letters for shapes, in annotations and in einsum alike::
     M masked positions · U distinct word types · C characters a word
     E character embedding · H LSTM cell · P LSTM projection · Y tags
 
-NumPy arrays are on the host, `jax.Array`s on the device.
+A NumPy array is on the host, a `jax.Array` on the device.
 """
 
 import importlib

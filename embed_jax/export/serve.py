@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a program that `embed_jax.export` wrote, beside which a copy of this file lies.
+"""Runs a program of `embed_jax.export`; a copy of this file is put beside the program.
 
-The copy needs no other file of this project but `text_reader.py`, also beside it, which
+The copy needs no other file of this project but `text_reader.py`, also put there, which
 makes inputs of text for the model's family.
 
     python ARTEFACT/serve.py < sentences.txt > vectors.jsonl

@@ -121,7 +121,7 @@ class Processes:
 
 
 def is_first() -> bool:
-    """Return whether this is process 0, which alone prints and writes files."""
+    """Return whether this is process 0, the only one that prints and writes files."""
     return jax.process_index() == 0
 
 
