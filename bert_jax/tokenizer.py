@@ -231,7 +231,7 @@ class WordPieceTokenizer(Tokenizer):
         backend.decoder = tokenizers.decoders.WordPiece()
         backend.add_special_tokens([piece for piece in SPECIALS if piece in index])
         tokenizer = cls(backend, max_length=max_length, source=source)
-        # Of no use here; readers of the saved tokenizer.json expect it there.
+        # Of no use here; whoever opens the saved tokenizer.json expects it there.
         backend.post_processor = tokenizers.processors.BertProcessing(
             ("[SEP]", tokenizer.sep_id), ("[CLS]", tokenizer.cls_id)
         )

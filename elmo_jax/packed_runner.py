@@ -130,7 +130,7 @@ class PackedRunner:
 
     def _targets(self, sentence: list[str]) -> Int[np.ndarray, "T 3"]:
         vocabulary = self._tokenizer.vocabulary
-        assert vocabulary is not None  # the callers that ask for targets see to it
+        assert vocabulary is not None  # whoever asks for targets saw to it
         ids = vocabulary.encode([BEGIN_TOKEN, *sentence, END_TOKEN])
         return np.stack([ids[:-2], ids[1:-1], ids[2:]], axis=1)
 
