@@ -18,17 +18,17 @@ from embed_jax.devices.precision import precision
 from embed_jax.devices.spread import mesh_of_rows
 
 ATTENDED = "attended"
-"""The name by which `jax.checkpoint` knows what attention gives."""
+"""The `jax.ad_checkpoint.checkpoint_name` of attention's output."""
 
 
 class AttentionMask(flax.struct.PyTreeNode):
-    """Which tokens attend to which.
+    """The attention mask of a batch.
 
     Attributes:
       sequences: 0 at padding; in packed rows the number of each token's text.
       bias: 0 where a query attends to a key and `MASKED` elsewhere, float32. One row
-        for all queries, or one for each where they do not attend to the same keys.
-      packed: whether tokens attend to those of their own text only.
+        for all queries, or one for each query where their keys differ.
+      packed: whether tokens attend only to tokens of the same text.
     """
 
     sequences: Int[Array, "B T"]
@@ -39,7 +39,7 @@ class AttentionMask(flax.struct.PyTreeNode):
 def attention_mask(
     mask: Bool[Array, "B T"], sequences: Int[Array, "B T"] | None
 ) -> AttentionMask:
-    """Let tokens attend to the real ones of their row, or of their own text in it."""
+    """Make the mask for attention within a row, or within each text of a packed row."""
     seen = mask[:, None, None]
     if sequences is None:
         numbers = mask.astype(jnp.int32)
@@ -68,15 +68,15 @@ class SelfAttention(nn.Module):
         attended: AttentionMask,
         deterministic: bool = True,
     ) -> Float[Array, "B T D"]:
-        """Attend.
+        """Compute self-attention.
 
         Args:
-          states: the layer below.
-          attended: which tokens attend to which.
+          states: the output of the layer below.
+          attended: the attention mask.
           deterministic: False draws dropout from the "dropout" stream.
 
         Returns:
-          The output product, before dropout and residual.
+          The output projection, before dropout and residual.
         """
         query, key, value = (
             Dense(self.config, name=name, dtype=self.dtype)(states)
@@ -97,7 +97,7 @@ class SelfAttention(nn.Module):
         return Dense(self.config, name="out", dtype=self.dtype)(merged)
 
     def _has_kernel(self, states: Float[Array, "B T D"]) -> bool:
-        """Tell whether the TPU's kernel takes these; float32 is for the exact form."""
+        """Return whether to use the TPU kernel; float32 uses the exact plain form."""
         mesh = mesh_of_rows()
         knows_devices = mesh is not None or jax.device_count() == 1
         return (
@@ -108,7 +108,7 @@ class SelfAttention(nn.Module):
         )
 
     def _has_cudnn(self, states: Float[Array, "B T D"], deterministic: bool) -> bool:
-        """Tell whether a GPU's kernel takes these; it has no dropout as published."""
+        """Return whether to use the cuDNN kernel, which lacks the published dropout."""
         return (
             target_platform() == "gpu"
             and cudnn.is_there()
@@ -139,7 +139,7 @@ class SelfAttention(nn.Module):
         key_bias: Float[Array, "B 1 #T S"],
         deterministic: bool,
     ) -> Float[Array, "B N T K"]:
-        """Average the values by softmax of the scaled scores, in float32."""
+        """Return softmax(QKᵀ/√K + bias)V, the softmax in float32."""
         query = query * (self.config.head_dim**-0.5)
         scores = jnp.einsum(
             "BNTK,BNSK->BNTS",

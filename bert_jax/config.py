@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shape of a BERT encoder, as a frozen value that jit can hash."""
+"""The configuration of a BERT encoder, frozen and hashable (static for jit)."""
 
 import dataclasses
 from typing import Literal, get_args
@@ -34,15 +34,15 @@ class BertConfig:
       num_heads: attention heads a block.
       layer_dim: width of every layer, a multiple of `num_heads`.
       mlp_dim: width between the two feed-forward products.
-      max_positions: rows of the position table, so the longest input in tokens.
+      max_positions: rows of the position table, the maximal input length in tokens.
       num_segments: rows of the segment ("token type") table.
       hidden_act: activation of the feed-forward part and of the MLM head.
       norm_epsilon: added to the variance in every layer normalisation.
       dropout_rate: after the embeddings and after both products of a block.
       attention_dropout_rate: on the attention probabilities.
       classifier_dropout_rate: before a classification head; None means `dropout_rate`.
-      init_std: standard deviation of the normal that is cut at two deviations.
-      pad_id: the piece that fills rows up; masked, so any valid piece works.
+      init_std: standard deviation of the truncated normal initialisation.
+      pad_id: the padding piece; masked, so any valid piece works.
       tied_decoder: whether the MLM head shares the token table.
       labels: names of the classes of a classification head, in order.
     """
@@ -65,7 +65,7 @@ class BertConfig:
     labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot be a model's.
+        """Check the fields.
 
         Raises:
           ValueError: a field is out of range; the message names it.
@@ -103,4 +103,4 @@ TINY = BertConfig(
     mlp_dim=64,
     max_positions=64,
 )
-"""A configuration for tests and examples: builds and runs in a blink."""
+"""A very small configuration for tests and examples."""

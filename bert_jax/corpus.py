@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How sentences become rows of word pieces, and rows vectors of words or sentences."""
+"""BERT's part of embedding text: sentences to rows of pieces, rows to vectors."""
 
 import dataclasses
 import itertools
@@ -37,10 +37,10 @@ def open_pipeline(
     sentences: Iterable[Sentence],
     request: Request,
 ) -> Pipeline[Row]:
-    """Check what a BERT must be asked, and return how it embeds.
+    """Check a request against the model, and return its pipeline.
 
     Raises:
-      ValueError: rows longer than the model has positions, a foreign tokeniser.
+      ValueError: rows longer than the position table, or another model's tokeniser.
     """
     options, mesh = request.options, request.options.mesh
     length = options.max_length
@@ -116,7 +116,7 @@ def _word_assembler(
 def _sentence_assembler(
     request: Request,
 ) -> Callable[[Item[Row], list[np.ndarray]], np.ndarray]:
-    """All windows of a long sentence count, each piece once."""
+    """Return a function that pools all windows of a long sentence, each piece once."""
     options = request.options
 
     def assemble(item: Item[Row], parts: list[np.ndarray]) -> np.ndarray:
@@ -180,7 +180,7 @@ def _items(
     long: str,
     max_context: int,
 ) -> Iterator[Item[Row]]:
-    """Tokenise and cut rows, as many sentences at once as pay."""
+    """Tokenise sentences and cut rows, many sentences at a time."""
     pending: deque[Pieces] = deque()
 
     def tokenised() -> Iterator[Pieces]:
@@ -210,7 +210,7 @@ def _items(
 
 
 def _fit(pieces: Pieces, index: int, max_length: int, long: str) -> Pieces:
-    """Apply `long` to a sentence, but for the windows."""
+    """Apply `long` to a sentence, except for "window"."""
     room = max_length - 2
     if len(pieces.ids) <= room or long == "window":
         return pieces

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention without dropout as one kernel of cuDNN, through jax.
+"""Attention without dropout by cuDNN's fused kernel, through jax.
 
-It takes half precision alone, and no dropout: embedding, and models trained without it.
+It supports 16-bit dtypes only, and no dropout: for embedding and training without it.
 """
 
 from typing import Literal
@@ -16,12 +16,12 @@ _WIDEST_HEAD = 128
 
 
 def is_there() -> bool:
-    """Tell whether the default backend's GPUs are NVIDIA's."""
+    """Return whether the default backend's GPUs are NVIDIA's."""
     return "cuda" in get_backend().platform_version
 
 
 def fits(dtype: jnp.dtype, length: int, head_dim: int) -> bool:
-    """Tell whether every GPU's cuDNN takes rows and heads of this size.
+    """Return whether cuDNN supports this dtype, row length and head size on every GPU.
 
     Example:
       >>> half, full = jnp.dtype("bfloat16"), jnp.dtype("float32")
@@ -45,20 +45,20 @@ def cudnn_attention(
     head_dim: int,
     implementation: Literal["cudnn", "xla"] = "cudnn",
 ) -> Float[Array, "B T D"]:
-    """Attend, with all heads side by side.
+    """Compute attention, with the heads side by side in the last axis.
 
     Args:
       query: of every token; not scaled.
-      key: likewise.
-      value: likewise.
-      seen: whether a query (axis 2) sees a key (axis 3).
-      head_dim: columns of a head; must fit, see `fits`.
-      implementation: of `jax.nn.dot_product_attention`; "xla" writes the same out, on
-        any device, for tests.
+      key: of every token.
+      value: of every token.
+      seen: whether a query (axis 2) attends to a key (axis 3).
+      head_dim: columns of a head; must be supported, see `fits`.
+      implementation: of `jax.nn.dot_product_attention`; "xla" is the same computation
+        on any device, for tests.
 
     Returns:
-      The average of the values, as `SelfAttention.attend` computes it, of their type.
-      At queries that see no key it is whatever the implementation gives, but finite.
+      The weighted values, as of `SelfAttention.attend`, in the values' dtype. For
+      queries without any key the result depends on the implementation, but is finite.
     """
     B, T, D = query.shape
     heads = (B, T, D // head_dim, head_dim)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The affine map and the normalisation that every part of BERT is made of."""
+"""Dense layers and layer normalisation with BERT's initialisation and constants."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,10 +22,11 @@ ACTIVATIONS: dict[HiddenAct, Callable[[jax.Array], jax.Array]] = {
 
 
 def published_init(config: BertConfig) -> nn.initializers.Initializer:
-    """Return the initialiser of every table and kernel.
+    """Return the initialiser of all embedding tables and kernels.
 
-    A normal cut at two deviations and not re-scaled, so the effective deviation is
-    0.88 of the nominal one, exactly as TensorFlow's `truncated_normal_initializer`.
+    A normal truncated at two standard deviations and not re-scaled, so the effective
+    deviation is 0.88 of the nominal one, as in TensorFlow's
+    `truncated_normal_initializer`.
     """
     return nn.initializers.truncated_normal(config.init_std)
 
@@ -37,7 +38,7 @@ def Dense(  # noqa: N802 (reads as the module it returns)
     name: str,
     dtype: jnp.dtype,
 ) -> nn.Dense:
-    """Return an affine map to `features` columns, `layer_dim` by default."""
+    """Return a dense layer with `features` outputs, `layer_dim` by default."""
     return nn.Dense(
         features or config.layer_dim,
         dtype=dtype,
@@ -50,9 +51,9 @@ def Dense(  # noqa: N802 (reads as the module it returns)
 def LayerNorm(  # noqa: N802 (reads as the module it returns)
     config: BertConfig, *, name: str, dtype: jnp.dtype
 ) -> nn.LayerNorm:
-    """Return a normalisation with statistics in float32.
+    """Return layer normalisation with statistics in float32.
 
-    Linen's fast variance, E[x²] - E[x]², loses digits that the two-pass form keeps.
+    The variance is computed in two passes; Linen's fast E[x²] - E[x]² loses digits.
     """
     return nn.LayerNorm(
         epsilon=config.norm_epsilon, use_fast_variance=False, dtype=dtype, name=name

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dropout whose coins are a function of a row's seeds and of the place in the row.
+"""Dropout whose mask is a hash of the row's seeds and of the position in the row.
 
-Linen's draws 32 bits of Threefry for every value, some hundred operations, which cost
-more than what is dropped. A hash of the place costs ten, has nothing to remember for
-the backward pass, and can be computed anywhere: inside an attention kernel too, which
-so drops what the plain form drops.
+Linen's dropout draws 32 bits of Threefry for every value, about a hundred operations,
+which cost more than computing the values themselves. The hash costs ten operations,
+stores nothing for the backward pass, and can be computed inside an attention kernel,
+which then drops the same values as the plain form.
 """
 
 import math
@@ -19,7 +19,7 @@ COIN_BITS = 24
 
 
 def row_seeds(key: jax.Array, num_rows: int) -> UInt[Array, "B 2"]:
-    """Draw two seeds a row; the same rows have the same on any number of devices."""
+    """Draw two seeds a row, independent of the number of devices."""
     return jax.random.bits(key, (num_rows, 2), jnp.uint32)
 
 
@@ -28,15 +28,15 @@ def keeps(
     place: UInt[Array, "..."],
     rate: float,
 ) -> Bool[Array, "..."]:
-    """Toss a coin for each place; True keeps its value.
+    """Return the dropout mask; True keeps the value.
 
     Args:
-      seed: the two of the row, of any shape that broadcasts.
-      place: different for each value of the row.
-      rate: the share that is not kept.
+      seed: the two seeds of the row, of any shape that broadcasts.
+      place: a number for each value, unique in the row.
+      rate: the share of values to drop.
 
-    An integer hash of two multiplications (C. Wellons's lowbias32 constants), with the
-    second seed put in halfway, so that no row's coins are another's moved along.
+    An integer hash of two multiplications (C. Wellons's lowbias32 constants). The
+    second seed enters halfway, so that no row's mask is a shifted copy of another's.
     """
     first, second = seed
     hashed = (place + first) * jnp.uint32(0x9E3779B9)
@@ -51,7 +51,7 @@ def keeps(
 def drop(
     values: Float[Array, "B ..."], seeds: UInt[Array, "B 2"], rate: float
 ) -> Float[Array, "B ..."]:
-    """Set values to zero at the given rate and enlarge the others, so that means stay.
+    """Set values to zero at the given rate and scale the others to keep the mean.
 
     Args:
       values: any shape that begins with rows.
@@ -79,7 +79,7 @@ class Dropout(nn.Module):
     """`drop` with seeds from the "dropout" stream.
 
     Attributes:
-      rate: the share that is dropped.
+      rate: the share of values to drop.
     """
 
     rate: float
@@ -88,7 +88,7 @@ class Dropout(nn.Module):
     def __call__(
         self, values: Float[Array, "B ..."], deterministic: bool
     ) -> Float[Array, "B ..."]:
-        """Drop, unless `deterministic`."""
+        """Apply dropout, unless `deterministic`."""
         if deterministic or not self.rate:
             return values
         seeds = row_seeds(self.make_rng("dropout"), len(values))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens in, vectors out: every layer, or what a `layer_spec` selects of them."""
+"""Computing vectors of tokens: all layers, or those that a `layer_spec` selects."""
 
 from functools import partial
 from typing import Any, cast
@@ -28,7 +28,7 @@ def apply_encoder(
     dtype: DTypeLike = jnp.float32,
     dropout_key: jax.Array | None = None,
 ) -> tuple[Float[Array, "B T D"], ...]:
-    """Run the encoder inside a computation of yours (not jitted by itself).
+    """Run the encoder, for use inside another computation (not jitted itself).
 
     Args:
       params: encoder weights and config.
@@ -39,7 +39,7 @@ def apply_encoder(
       dropout_key: a `jax.random.key` turns dropout on, for training.
 
     Returns:
-      Layers 0 to `highest_layer`, one array each. Values at padding mean nothing.
+      Layers 0 to `highest_layer`, one array each. Values at padding are undefined.
     """
     layers = Encoder(params.config, jnp.dtype(dtype)).apply(
         {"params": params.encoder},
@@ -66,7 +66,7 @@ def encode(
       dtype: of the computation and the result.
 
     Returns:
-      All layers; values at padding mean nothing.
+      All layers; values at padding are undefined.
     """
     return _encode(params, tokens, jnp.dtype(dtype), mesh_of_rows())
 
@@ -87,25 +87,24 @@ def embed(
     mix: Mix | tuple[Mix, ...] = None,
     dtype: DTypeLike = jnp.float32,
 ) -> Float[Array, "B T D"] | tuple[Float[Array, "B T D"], ...]:
-    """Compute contextual vectors: the layers that `layer_spec` asks for, mixed so.
+    """Compute contextual vectors: the layers of `layer_spec`, combined.
 
-    Selection happens inside the jitted computation, so layers above the highest one
-    asked for are never run. Differentiable in `params` and in `mix`.
+    Jitted; layers above the highest selected one are not run. Differentiable in
+    `params` and in `mix`.
 
     Args:
       params: what `load` or `init_params` gave.
       tokens: what the tokeniser gave; one compilation a shape `[B T]`.
-      layer_spec: which layers and how they are combined, see
-        `embed_jax.layers.layer_spec`; a tuple of specs gives a tuple of results from
-        one run.
+      layer_spec: the layers and their combination, see `embed_jax.layers.layer_spec`;
+        a tuple of specs gives a tuple of results from one run.
       mix: the learnable `ScalarMix` of a `mix(…)`; several in a tuple, one a mix term
         in order. For a tuple of specs, a tuple with one entry a spec. By default zero
         weights and a gamma of one.
-      dtype: of the computation; float32 or bfloat16. float32 products are computed as
-        such on every device.
+      dtype: of the computation; float32 or bfloat16. float32 products are exact on
+        every device.
 
     Returns:
-      Vectors `[B T width]`; values at padding mean nothing.
+      Vectors `[B T width]`; values at padding are undefined.
 
     Raises:
       ValueError: a malformed spec, a layer that the model lacks, a row longer than the
@@ -147,7 +146,7 @@ def compute_vectors(
     dtype: jnp.dtype,
     norm_over: str = "batch",
 ) -> tuple[Float[Array, "B T _"], ...]:
-    """Encode as far as the specs need and select; the body of every jitted entry."""
+    """Run the needed layers and select by the specs; called by jitted functions."""
     num_blocks = params.config.num_blocks
     highest = max(spec.highest_layer(num_blocks) for spec in specs)
     layers = apply_encoder(params, tokens, highest_layer=highest, dtype=dtype)
@@ -155,9 +154,9 @@ def compute_vectors(
 
 
 def check_tokens(params: BertParams, tokens: BertTokens) -> None:
-    """Refuse tokens that the tables of the model cannot look up.
+    """Check that token ids are within the model's embedding tables.
 
-    XLA would clamp a bad index in silence and return a wrong vector.
+    XLA would silently clamp an index out of range and return a wrong vector.
 
     Raises:
       ValueError: the row is too long or, for NumPy tokens, an id is out of range.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The encoder of Devlin et al. 2019: every layer it computes, in order."""
+"""The BERT encoder (Devlin et al. 2019), which returns all its layers."""
 
 from typing import Literal
 
@@ -15,8 +15,8 @@ from bert_jax.dropout import Dropout
 from embed_jax.devices.platform import target_platform
 
 Remat = Literal["none", "elementwise", "blocks"]
-"""What is computed twice: nothing; what lies between the products, and the scores of
-attention; or all of a block but its input. The less is kept, the more rows fit."""
+"""Rematerialisation in the backward pass: nothing; the values between the matrix
+products and the attention scores; or whole blocks, of which only the input is kept."""
 
 _KEEPS_PRODUCTS = jax.checkpoint_policies.save_from_both_policies(
     jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
@@ -25,7 +25,7 @@ _KEEPS_PRODUCTS = jax.checkpoint_policies.save_from_both_policies(
 
 
 class Embeddings(nn.Module):
-    """Layer 0: token + segment + position, normalised."""
+    """Layer 0: the sum of token, segment and position embeddings, normalised."""
 
     config: BertConfig
     dtype: jnp.dtype
@@ -38,7 +38,7 @@ class Embeddings(nn.Module):
         positions: Int[Array, "B T"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "B T D"]:
-        """Look the three tables up and normalise their sum."""
+        """Return the normalised sum of the three embeddings, with dropout."""
         token = self._table("token", self.config.vocab_size)
         segment = self._table("segment", self.config.num_segments)
         position = self._table("position", self.config.max_positions)
@@ -57,14 +57,14 @@ class Embeddings(nn.Module):
 
 
 class Mlp(nn.Module):
-    """The feed-forward part of a block: widen, activate, narrow."""
+    """The feed-forward part of a block: two dense layers with an activation between."""
 
     config: BertConfig
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, states: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        """Apply to every token alone."""
+        """Apply to each token separately."""
         up = Dense(self.config, self.config.mlp_dim, name="up", dtype=self.dtype)
         activate = ACTIVATIONS[self.config.hidden_act]
 
@@ -78,7 +78,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """One transformer block, normalised after each half ("post-LN")."""
+    """One transformer block, with layer normalisation after each half ("post-LN")."""
 
     config: BertConfig
     dtype: jnp.dtype
@@ -90,7 +90,7 @@ class Block(nn.Module):
         attended: AttentionMask,
         deterministic: bool = True,
     ) -> Float[Array, "B T D"]:
-        """Attend and add; feed forward and add."""
+        """Apply attention and the feed-forward part, each with a residual."""
         dropout = Dropout(self.config.dropout_rate)
         attention = SelfAttention(self.config, self.dtype, name="attention")
         update = dropout(attention(states, attended, deterministic), deterministic)
@@ -115,9 +115,9 @@ class Encoder(nn.Module):
     """BERT up to a chosen layer.
 
     Attributes:
-      config: the shape of the model.
+      config: of the model.
       dtype: of the computation; parameters stay float32.
-      remat: what is computed again in the backward pass instead of kept, see `Remat`.
+      remat: values to recompute in the backward pass, see `Remat`.
     """
 
     config: BertConfig
@@ -144,11 +144,11 @@ class Encoder(nn.Module):
           positions: rows of the position table; by default 0, 1, 2, …
           highest_layer: blocks above it are not run; by default all are.
           deterministic: False draws dropout from the "dropout" stream.
-          sequences: where a row holds several texts, the number of each token's; no
-            token sees one of another number. `positions` begin anew with each.
+          sequences: for packed rows, the number of each token's text; tokens attend
+            only to their own text. `positions` must restart with each text.
 
         Returns:
-          One array a layer, layer 0 first. Values at padding mean nothing.
+          One array a layer, layer 0 first. Values at padding are undefined.
         """
         embeddings = Embeddings(self.config, self.dtype, name="embeddings")
         states = embeddings(ids, segment_ids, positions, deterministic)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A BERT encoder as `embed_jax.export` writes it."""
+"""A BERT encoder in the form that `embed_jax.export` writes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +21,12 @@ from embed_jax.layers.layer_spec import LayerSpec
 def exportable(
     params: BertParams, tokenizer: Tokenizer, spec: LayerSpec, dtype: jnp.dtype
 ) -> Exportable:
-    """Return the encoder up to the highest layer that a spec reads.
+    """Return the encoder up to the highest layer of a spec, ready for export.
 
     Args:
       params: what `load` gave.
       tokenizer: what `load` gave.
-      spec: which layers, and how they are combined.
+      spec: the layers and their combination.
       dtype: of the computation.
     """
     config = params.config

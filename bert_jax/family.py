@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What BERT encoders offer to the commands of `embed_jax`."""
+"""The BERT family's `Encoder` record, its entry point for `embed_jax`."""
 
 from bert_jax.corpus import CORPUS
 from bert_jax.exported import exportable

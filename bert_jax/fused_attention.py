@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attention of short rows as one TPU kernel: scores never leave the chip's own memory.
+"""Fused attention for short rows as a Pallas TPU kernel; scores stay in VMEM.
 
-Written out, attention moves the scores of every pair of tokens to memory and back some
-eight times a step, more than all else together in rows of 512. A row of BERT is short
-enough for all its scores to be held at once, so that no running softmax is needed, as
-longer rows do (Dao et al. 2022). The backward pass computes them again.
+Plain attention moves the scores of all pairs of tokens to HBM and back about eight
+times a step, more than all other traffic in rows of 512. All scores of a BERT row fit
+in VMEM, so no online softmax (Dao et al. 2022) is needed. The backward pass recomputes
+them.
 
-Operands stay `[B, T, D]`, heads side by side as the products before and after have
-them; a program of the grid takes some rows and as many heads as fill the 128 lanes.
+Operands are `[B, T, D]`, with the heads side by side as in the projections. A program
+of the grid takes some rows and as many heads as fill the 128 lanes.
 """
 
 from collections.abc import Sequence
@@ -31,19 +31,19 @@ MASKED = -1e30
 
 LANES = 128
 LONGEST = 512
-"""Of rows; scores of longer ones do not fit beside each other."""
+"""Maximal row length; the scores of longer rows do not fit in VMEM."""
 # Tokens of a program: enough work to hide what starting one costs.
 _TOKENS = 1024
 
 
 class Form(NamedTuple):
-    """What a kernel is made for.
+    """The static settings of a kernel.
 
     Attributes:
       head_dim: columns of a head.
-      packed: whether a row holds several texts, that do not see each other.
+      packed: whether rows hold several texts, each attending only to itself.
       rate: of dropout.
-      interpret: run as plain operations, on any device, for tests.
+      interpret: run in Pallas's interpreter, on any device, for tests.
     """
 
     head_dim: int
@@ -53,7 +53,7 @@ class Form(NamedTuple):
 
 
 def fits(length: int, width: int, head_dim: int) -> bool:
-    """Tell whether there is a kernel for rows of this length and width.
+    """Return whether the kernel supports rows of this length and width.
 
     Example:
       >>> fits(128, 768, 64), fits(100, 768, 64), fits(1024, 768, 64)
@@ -75,19 +75,19 @@ def fused_attention(
     seeds: UInt[Array, "B 2"],
     form: Form,
 ) -> Float[Array, "B T D"]:
-    """Attend, with all heads side by side.
+    """Compute attention, with the heads side by side in the last axis.
 
     Args:
       query: of every token; not scaled.
-      key: likewise.
-      value: likewise.
-      sequences: 0 at padding, which no token sees; where the form is packed, tokens see
-        those of their own number only.
+      key: of every token.
+      value: of every token.
+      sequences: 0 at padding, which no token attends to; if the form is packed, tokens
+        attend only to tokens of the same number.
       seeds: of dropout, see `bert_jax.dropout`.
-      form: what the kernel is made for; its head_dim must fit, see `fits`.
+      form: the kernel's settings; the shape must be supported, see `fits`.
 
     Returns:
-      The average of the values, as `SelfAttention.attend` computes it, of their type.
+      The weighted values, as of `SelfAttention.attend`, in the values' dtype.
     """
     mesh = mesh_of_rows()
     attend = partial(_attend, form)
@@ -132,7 +132,7 @@ def _call(
     num_outputs: int,
     num_products: int,
 ) -> Any:
-    """Make the call of a kernel for operands of a shape."""
+    """Make the `pallas_call` of a kernel for operands of a shape."""
     B, T, D = like.shape
     columns = max(form.head_dim, LANES)
     rows = max(count for count in range(1, B + 1) if B % count == 0 and _few(count, T))
@@ -166,7 +166,7 @@ def _few(rows: int, length: int) -> bool:
 
 
 def _forward(form: Form, seeds: Any, sequences: Any, *blocks: Any) -> None:
-    """Attend within the rows and heads of a program's blocks."""
+    """Compute attention for the rows and heads of a program's blocks."""
     *inputs, output = blocks
     coins_of = _coins_of(form, seeds, output.shape)
 
@@ -183,7 +183,7 @@ def _forward(form: Form, seeds: Any, sequences: Any, *blocks: Any) -> None:
 
 
 def _backward(form: Form, seeds: Any, sequences: Any, *blocks: Any) -> None:
-    """Compute the gradients of queries, keys and values from that of the result."""
+    """Compute the gradients of queries, keys and values from that of the output."""
     inputs, outputs = blocks[:4], blocks[4:]
     coins_of = _coins_of(form, seeds, outputs[0].shape)
     scale = form.head_dim**-0.5
@@ -213,7 +213,7 @@ def _backward(form: Form, seeds: Any, sequences: Any, *blocks: Any) -> None:
 
 
 class _Softmax(NamedTuple):
-    """Of one head of one row.
+    """The softmax of one head of one row.
 
     Attributes:
       unnormalised: exponentials of the scores `[T, T]`.
@@ -241,7 +241,7 @@ def _drop(form: Form, values: Array, coins: Array | None) -> Array:
 
 
 def _heads(form: Form, row: Any, blocks: Sequence[Any]) -> Any:
-    """Yield the heads of a row of a program's blocks, with their numbers there."""
+    """Yield the heads of a row of a program's blocks, with their numbers."""
     columns = blocks[0].shape[-1]
     whole = [block[row] for block in blocks]
     for number in range(columns // form.head_dim):
@@ -250,7 +250,7 @@ def _heads(form: Form, row: Any, blocks: Sequence[Any]) -> Any:
 
 
 def _seen(form: Form, sequences: Array) -> Array:
-    """Tell which keys `[T]` each query `[T]` sees."""
+    """Return the mask `[T, T]`: whether each query attends to each key."""
     length = sequences.shape[-1]
     of_key = jnp.broadcast_to(sequences, (length, length))
     seen = of_key > 0
@@ -258,9 +258,9 @@ def _seen(form: Form, sequences: Array) -> Array:
 
 
 def _coins_of(form: Form, seeds: Any, shape: tuple[int, ...]) -> Any:
-    """Return what tosses the coins of a row and head, as `bert_jax.dropout.drop` does.
+    """Return a function that gives the dropout mask of a row and head.
 
-    That of scores `[B, N, T, T]`, whose rows have these seeds.
+    The mask is that of `bert_jax.dropout.drop` for scores `[B, N, T, T]` and the seeds.
     """
     rows, length, columns = shape
     first_row = pl.program_id(0) * rows

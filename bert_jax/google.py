@@ -30,15 +30,15 @@ DEFAULT_SEGMENTS = 16
 def load_google(
     path: Path, *, encoder_only: bool, cased: bool | None
 ) -> tuple[BertParams, Tokenizer]:
-    """Read a checkpoint as Google released them.
+    """Read a checkpoint in the form of Google's releases.
 
-    The activation is taken as the file names it, so "gelu" is the exact form, as
-    Hugging Face has it for all of them; docs/decisions/gelu.md.
+    The activation is the one that the file names, and "gelu" is the exact form, as in
+    Hugging Face's conversions; see docs/decisions/gelu.md.
 
     Args:
       path: the directory, or the prefix of one of its checkpoints.
       encoder_only: whether variables above the encoder are left out.
-      cased: whether capitals are kept; by default read off the vocabulary.
+      cased: whether case is kept; by default inferred from the vocabulary.
 
     Raises:
       ValueError: see `bert_jax.load`.
@@ -74,7 +74,7 @@ def load_google(
 
 
 def _reader(variables: TensorFlowCheckpoint, name: str) -> TensorReader:
-    """PyTorch keeps the matrix of a product as [out, in]; so does our table."""
+    """Return a reader of a variable; kernels are transposed to PyTorch's [out, in]."""
     if name.endswith("/kernel"):
         return lambda: variables[name].T
     return lambda: variables[name]
@@ -105,7 +105,7 @@ def published_name(variable: str) -> str:
 
 
 def is_google(path: Path) -> bool:
-    """Tell whether a directory, or a checkpoint's prefix, is of Google's form."""
+    """Return whether a directory, or a checkpoint's prefix, is in Google's form."""
     if not path.is_dir():
         config_path = path.parent / "bert_config.json"
         return config_path.is_file() and is_tensorflow_checkpoint(path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What BERT is trained through, and fine-tuned with: modules on top of the encoder."""
+"""BERT's heads for pretraining and fine-tuning: pooler, MLM, NSP and classifier."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -12,22 +12,22 @@ from embed_jax.devices.precision import precision
 
 
 class Pooler(nn.Module):
-    """The first token's last layer through a tanh layer."""
+    """A dense layer with tanh on the last layer of the first token."""
 
     config: BertConfig
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
 
     @nn.compact
     def __call__(self, last: Float[Array, "B T D"]) -> Float[Array, "B D"]:
-        """Pool."""
+        """Return the pooled vector of each row."""
         return jnp.tanh(Dense(self.config, name="dense", dtype=self.dtype)(last[:, 0]))
 
 
 class MlmHead(nn.Module):
-    """Scores of every piece of the vocabulary, for the states that are passed in.
+    """The masked-LM head: scores of all vocabulary pieces for the given states.
 
     The transform uses the model's activation, not always GELU. With a tied decoder the
-    token table is the output matrix and only the bias belongs to the head.
+    token table is the output matrix, and only the bias belongs to the head.
     """
 
     config: BertConfig
@@ -37,7 +37,7 @@ class MlmHead(nn.Module):
     def __call__(
         self, states: Float[Array, "B M D"], token_table: Float[Array, "V D"]
     ) -> Float[Array, "B M V"]:
-        """Score the states, float32."""
+        """Return the logits of the states, float32."""
         states = Dense(self.config, name="transform", dtype=self.dtype)(states)
         states = ACTIVATIONS[self.config.hidden_act](states)
         states = LayerNorm(self.config, name="norm", dtype=self.dtype)(states)
@@ -57,21 +57,21 @@ class MlmHead(nn.Module):
 
 
 class NspHead(nn.Module):
-    """Two scores for a pair: 0, the second really follows the first; 1, it does not."""
+    """The next-sentence head: logit 0, the second text follows; 1, it does not."""
 
     config: BertConfig
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
 
     @nn.compact
     def __call__(self, pooled: Float[Array, "*B D"]) -> Float[Array, "*B 2"]:
-        """Score the pooled vector."""
+        """Return the logits of the pooled vectors."""
         return Dense(self.config, 2, name="dense", dtype=self.dtype)(pooled)
 
 
 class Classifier(nn.Module):
-    """Dropout and an affine map to one score a label.
+    """A classification head: dropout and a dense layer, one logit a label.
 
-    On the pooled vector it classifies sequences, on the last layer tokens.
+    It classifies sequences from the pooled vector, or tokens from the last layer.
     """
 
     config: BertConfig
@@ -81,7 +81,7 @@ class Classifier(nn.Module):
     def __call__(
         self, states: Float[Array, "*B D"], deterministic: bool = True
     ) -> Float[Array, "*B Y"]:
-        """Score the labels."""
+        """Return the logits of the labels."""
         rate = self.config.classifier_dropout_rate
         rate = self.config.dropout_rate if rate is None else rate
         states = Dropout(rate)(states, deterministic)
@@ -96,4 +96,4 @@ HEADS: dict[str, type[nn.Module]] = {
     "sequence": Classifier,
     "token": Classifier,
 }
-"""The branches of `BertParams.heads`, and the module that reads each."""
+"""The branches of `BertParams.heads`, and the module that uses each."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Directories in the form of Hugging Face: read every published variant, write one."""
+"""Reading and writing of models in Hugging Face's directory format."""
 
 import dataclasses
 import json
@@ -51,14 +51,14 @@ ENCODER_PREFIXES = ("embeddings.", "encoder.", "pooler.")
 
 
 def read_config(settings: Mapping[str, Any], source: str) -> BertConfig:
-    """Turn the content of a config.json or bert_config.json into a configuration.
+    """Convert the content of a config.json or bert_config.json to a configuration.
 
     Args:
-      settings: the parsed JSON; keys that do not touch the arithmetic are ignored.
+      settings: the parsed JSON; keys that do not affect the computation are ignored.
       source: the file, for messages.
 
     Raises:
-      ValueError: another model type, or a variant that would give other numbers.
+      ValueError: another model type, or an unsupported variant of BERT.
     """
     model_type = settings.get("model_type") or "bert"
     if model_type != "bert":
@@ -83,7 +83,7 @@ def read_config(settings: Mapping[str, Any], source: str) -> BertConfig:
 
 
 def _setting(settings: Mapping[str, Any], key: str, default: Any) -> Any:
-    """Look a value up, which must be of the kind that the default is of."""
+    """Return a setting, which must have the type of the default."""
     value = settings.get(key, default)
     if key == "pad_token_id" and value is None:
         return default  # there is none; padding is masked, so any piece will do
@@ -103,7 +103,7 @@ def _setting(settings: Mapping[str, Any], key: str, default: Any) -> Any:
 
 
 def _labels(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Put the names of the classes in the order of their numbers, not of the text."""
+    """Return the class names in the order of their ids."""
     labels = settings.get("id2label") or {}
     if not isinstance(labels, dict):
         raise ValueError(f"id2label must map numbers to names, not be {labels!r}")
@@ -129,7 +129,7 @@ def write_config(params: BertParams) -> dict[str, Any]:
 
 
 def architecture(params: BertParams) -> str:
-    """Name the class of `transformers` that holds these heads."""
+    """Return the name of the class in `transformers` that has these heads."""
     heads = set(params.heads)
     if "sequence" in heads:
         return "BertForSequenceClassification"
@@ -168,7 +168,7 @@ def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None
     """Write config.json, model.safetensors and the tokeniser's files into `path`.
 
     Raises:
-      ValueError: parameters, configuration and tokeniser do not belong together.
+      ValueError: parameters, configuration and tokeniser do not match.
     """
     check_vocabulary(tokenizer, params.config, "the tokeniser")
     tensors = disassemble(params)
@@ -193,7 +193,7 @@ def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None
 
 
 def _open_weights(path: Path) -> tuple[dict[str, TensorReader], str]:
-    """Open the weight files of a directory; also return what to call them."""
+    """Open the weight files of a directory; also return their name for messages."""
     file = path / "model.safetensors"
     if file.exists():
         return _open_safetensors(file), str(file)
@@ -215,7 +215,7 @@ def _open_weights(path: Path) -> tuple[dict[str, TensorReader], str]:
 
 
 def _shards(index: Path) -> list[str]:
-    """List the files that an index names."""
+    """List the weight files (shards) of an index."""
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict):
         raise ValueError(f"{index}: no weight_map that tells the file of each tensor")
@@ -264,7 +264,7 @@ def _open_torch(path: Path) -> dict[str, TensorReader]:
 def _with_plain_names(
     tensors: Mapping[str, TensorReader], source: str, *, encoder_only: bool
 ) -> dict[str, TensorReader]:
-    """Undo prefixes and the names of TensorFlow that old files kept."""
+    """Rename tensors: without prefixes and the TensorFlow names of old files."""
     plain = {}
     for published, read in tensors.items():
         name = published.removeprefix("bert.")
@@ -286,9 +286,9 @@ def _with_plain_names(
 def heads_of(
     tensors: Mapping[str, TensorReader], settings: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """Tell from names, and for classifiers from the architecture, which heads exist.
+    """Return the heads that weights have, by tensor names and the architecture.
 
-    A head is there if any tensor of it is, so that the others are known to be missing.
+    A head exists if any of its tensors does, so that missing ones are reported.
     """
 
     def has(prefix: str) -> bool:
@@ -315,7 +315,7 @@ def _with_labels(
     heads: tuple[str, ...],
     source: str,
 ) -> BertConfig:
-    """Give the classes names; transformers leaves two default ones out of the file."""
+    """Add class names where the file has none: transformers omits the default two."""
     if not {"sequence", "token"} & set(heads) or "classifier.bias" not in tensors:
         return dataclasses.replace(config, labels=())
     num_labels = tensors["classifier.bias"]().size
@@ -330,7 +330,7 @@ def _with_labels(
 def _settle_decoder(
     tensors: dict[str, TensorReader], config: BertConfig, source: str
 ) -> None:
-    """Remove the copies that some files keep of the MLM head's tied tensors."""
+    """Remove copies of the MLM head's tied tensors, which some files have."""
     bias, kept_bias = "cls.predictions.decoder.bias", "cls.predictions.bias"
     if bias in tensors and (not config.tied_decoder or kept_bias not in tensors):
         # An untied decoder of transformers reads this bias and not the other.

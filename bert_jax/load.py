@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole models in and out: `load` what the field publishes, `save` the same form."""
+"""Loading of published BERT models, and saving in Hugging Face's format."""
 
 import os
 from pathlib import Path
@@ -40,23 +40,22 @@ def load(
     Reads a directory of Hugging Face (safetensors, sharded or not, or
     `pytorch_model.bin` through torch's weights-only loader; old `gamma`/`beta` names,
     with or without the `bert.` prefix, pooler and heads; 16-bit files), a Google
-    TensorFlow checkpoint, the directory of a run of ours, with its latest weights, or a
+    TensorFlow checkpoint, the directory of a training run (its latest weights), or a
     hub id.
 
     Args:
       path: a directory, the prefix of one of several TensorFlow checkpoints, or an id
         on the Hugging Face hub such as "google-bert/bert-base-cased".
       encoder_only: leaves out pooler and heads, known or not.
-      cased: for Google checkpoints only, whether capitals are kept; by default read
-        off the vocabulary.
+      cased: for Google checkpoints only, whether case is kept; by default inferred
+        from the vocabulary.
 
     Returns:
       Float32 parameters on JAX's default device, and the tokeniser.
 
     Raises:
-      ValueError: a missing, unexpected, misshapen or damaged tensor or file, a variant
-        of BERT that would give other numbers; one line that names the file and the
-        remedy.
+      ValueError: a missing, unexpected, misshapen or damaged tensor or file, or an
+        unsupported variant of BERT; one line that names the file and the remedy.
 
     Example:
       >>> load("no/such/model/here")
@@ -86,27 +85,27 @@ def save(
 ) -> None:
     """Write a model as a Hugging Face directory that `transformers` opens.
 
-    Everything is written beside and renamed, so `path` is never half a model.
+    The directory is written beside `path` and renamed, so `path` is never incomplete.
 
     Args:
       path: the directory to make.
-      params: encoder and heads; the heads decide the architecture that is named.
+      params: encoder and heads; the heads determine the architecture in config.json.
       tokenizer: its files are written into the same directory.
-      overwrite: whether an existing model may be replaced, with all that lies in its
+      overwrite: whether an existing model may be replaced, with all files in its
         directory.
 
     Raises:
       FileExistsError: `path` exists and `overwrite` is False, or it is no model.
-      ValueError: parameters, configuration and tokeniser do not belong together.
+      ValueError: parameters, configuration and tokeniser do not match.
     """
     with written_whole(path, marker="config.json", overwrite=overwrite) as directory:
         save_directory(directory, params, tokenizer)
 
 
 def claims(path: Path) -> bool:
-    """Tell whether a model is a BERT though no `model_type` says so.
+    """Return whether a model without a `model_type` is a BERT.
 
-    So it is with Google's checkpoints, and with early directories of Hugging Face.
+    Google's checkpoints and early directories of Hugging Face are.
     """
     if is_google(path):
         return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights and their configuration, as one pytree."""
+"""A BERT's weights and configuration as one pytree."""
 
 from collections.abc import Sequence
 
@@ -14,14 +14,13 @@ from embed_jax.tree import summarise
 
 
 class BertParams(flax.struct.PyTreeNode):
-    """What `load` returns: a pytree whose leaves are the weights.
+    """The weights of a BERT, a pytree of arrays, with the configuration as static data.
 
-    jit, grad, vmap, sharding, optax and Orbax all see a plain tree of arrays; the
-    configuration is static, so `embed(params, tokens, layer_spec)` needs nothing else.
+    jit, grad, vmap, sharding, optax and Orbax see a plain tree of arrays.
 
     Attributes:
       encoder: `{"embeddings": …, "layer_0": …, …}`, float32.
-      heads: a branch for each head that the weights hold, by the names of
+      heads: a branch for each head of the model, by the names of
         `bert_jax.heads.HEADS`: pooler, mlm, nsp, sequence, token.
       config: the frozen configuration.
     """
@@ -38,12 +37,12 @@ class BertParams(flax.struct.PyTreeNode):
 def init_params(
     key: jax.Array, config: BertConfig, heads: Sequence[str] = ("pooler", "mlm", "nsp")
 ) -> BertParams:
-    """Draw fresh weights as published: normal, cut at two deviations, not re-scaled.
+    """Initialise weights as published, from a truncated normal (`published_init`).
 
     Args:
       key: a `jax.random.key`.
-      config: the shape of the encoder.
-      heads: which heads to add; "nsp" and "sequence" read the pooler.
+      config: of the encoder.
+      heads: the heads to add; "nsp" and "sequence" need the pooler.
 
     Returns:
       Float32 parameters. Biases are zero, normalisation scales one.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The heads applied: tokens in, scores out."""
+"""Predictions of BERT's heads from tokens."""
 
 from typing import cast
 
@@ -15,10 +15,10 @@ from bert_jax.tokens import BertTokens
 
 @jax.jit
 def pooler_output(params: BertParams, tokens: BertTokens) -> Float[Array, "B D"]:
-    """Return the pooled first token.
+    """Return the pooler's output for each row.
 
     Raises:
-      ValueError: these weights have no pooler (likewise below for the other heads).
+      ValueError: the model has no pooler; the other functions raise likewise.
     """
     return _apply(params, "pooler", apply_encoder(params, tokens)[-1])
 
@@ -27,16 +27,16 @@ def pooler_output(params: BertParams, tokens: BertTokens) -> Float[Array, "B D"]
 def masked_lm_logits(
     params: BertParams, tokens: BertTokens, positions: Int[Array, "B M"] | None = None
 ) -> Float[Array, "B M V"]:
-    """Score the vocabulary at the given positions.
+    """Return the logits of the vocabulary at the given positions.
 
     Args:
       params: weights with an MLM head.
       tokens: the batch.
-      positions: token positions to score; by default all of them (M = T), which costs
-        a quarter of the encoder again on BERT-base.
+      positions: token positions to score; by default all of them (M = T), which on
+        BERT-base costs a quarter of the encoder's time more.
 
     Returns:
-      Unnormalised scores, float32.
+      Logits, float32.
     """
     last = apply_encoder(params, tokens)[-1]
     if positions is not None:
@@ -47,19 +47,19 @@ def masked_lm_logits(
 
 @jax.jit
 def next_sentence_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B 2"]:
-    """Score label 0, "the second sentence follows", and label 1, "it is random"."""
+    """Return logits: 0, "the second sentence follows"; 1, "it is random"."""
     return _apply(params, "nsp", pooler_output(params, tokens))
 
 
 @jax.jit
 def sequence_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B Y"]:
-    """Score `config.labels` for each row."""
+    """Return the logits of `config.labels` for each row."""
     return _apply(params, "sequence", pooler_output(params, tokens))
 
 
 @jax.jit
 def token_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B T Y"]:
-    """Score `config.labels` for each token."""
+    """Return the logits of `config.labels` for each token."""
     return _apply(params, "token", apply_encoder(params, tokens)[-1])
 
 

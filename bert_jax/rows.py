@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows: what the encoder sees at once, cut from sentences of any length.
+"""Rows, the encoder's input sequences, made of sentences of any length.
 
 A sentence that fits is one row. A longer one becomes overlapping windows, and each of
-its words is read from the window that shows most of what is around it. A sentence may
-also borrow its neighbours as context, which is read but never returned.
+its words is taken from the window with the most context around it. Neighbouring
+sentences may be added as context, for which no vectors are returned.
 """
 
 import dataclasses
@@ -18,15 +18,15 @@ from bert_jax.tokens import BertTokens
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a batch.
+    """One row of a batch.
 
     Attributes:
       ids: the pieces with specials, int32.
       word_ids: for each piece the index of its word, counted from `first_word`, or -1
-        where the row is not the one to read that piece from.
-      pooled: True where the pooling of a sentence reads.
+        for pieces that are not taken from this row.
+      pooled: True at pieces that count for the vector of the sentence.
       first_word: index in the sentence of the row's word 0.
-      num_words: words to read from this row.
+      num_words: number of words taken from this row.
       num_first_segment: pieces of segment 0; the rest is segment 1. None: all.
     """
 
@@ -49,9 +49,9 @@ def collate(
 
     Args:
       rows: the rows.
-      pad_id: the piece that fills up.
+      pad_id: the padding piece.
       length: tokens a row of the batch; by default those of the longest row.
-      size: at least so many rows; further ones hold nothing but padding.
+      size: minimal number of rows; additional ones are all padding.
 
     Returns:
       NumPy tokens `[rows, length]`.
@@ -102,12 +102,12 @@ def cut_windows(
     sep_id: int,
     max_length: int,
 ) -> list[Row]:
-    """Cut a sentence that does not fit into windows that overlap by half.
+    """Cut a sentence that is too long for a row into windows that overlap by half.
 
-    Each word is read from the window where the shorter of its two sides, left and
-    right, is longest (Devlin's advice for long input, google-research/bert#66). The
-    pooling of a sentence reads every piece once, and the outermost specials. A word of
-    more than half a window loses all pieces beyond its first half window.
+    Each word is taken from the window that maximises the smaller of its left and right
+    contexts (Devlin's advice for long input, google-research/bert#66). For the vector
+    of the sentence every piece counts once, and the outermost specials. A word longer
+    than half a window loses its pieces beyond half a window.
 
     Args:
       ids: pieces without specials.
@@ -117,7 +117,7 @@ def cut_windows(
       max_length: longest row in tokens, specials included.
 
     Returns:
-      The rows, in order; together they read every word once.
+      The rows, in order; every word is taken from one of them.
     """
     room = max_length - 2
     stride = max(room // 2, 1)
@@ -150,7 +150,7 @@ def cut_windows(
 def _trim_giant_words(
     ids: Int[np.ndarray, " T"], word_ids: Int[np.ndarray, " T"], limit: int
 ) -> tuple[Int[np.ndarray, " S"], Int[np.ndarray, " S"]]:
-    """Keep the first `limit` pieces of each word, so that a window can hold it."""
+    """Keep the first `limit` pieces of each word, so that it fits in a window."""
     starts = np.searchsorted(word_ids, word_ids, side="left")
     kept = np.arange(len(word_ids)) - starts < limit
     return ids[kept], word_ids[kept]
@@ -159,10 +159,10 @@ def _trim_giant_words(
 def _best_window(
     word_ids: Int[np.ndarray, " T"], starts: Int[np.ndarray, " R"], room: int
 ) -> Int[np.ndarray, " T"]:
-    """Return for each piece the window that its word is read from.
+    """Return for each piece the window that its word is taken from.
 
-    The shorter side is longest where the middles of word and window are nearest; of two
-    windows as near, the earlier. Everything is counted in quarters of a piece.
+    That is the window whose middle is nearest to the word's; of two equally near, the
+    earlier. Positions are in quarters of a piece.
     """
     first = np.searchsorted(word_ids, word_ids, side="left")
     end = np.searchsorted(word_ids, word_ids, side="right")
@@ -177,23 +177,23 @@ def with_context(
     max_length: int,
     max_context: int,
 ) -> Iterator[list[Row]]:
-    """Cut rows that show each sentence among its neighbours.
+    """Make rows of sentences with neighbouring sentences as context.
 
-    The room that a sentence leaves in a row is filled with the pieces before and after
+    The space that a sentence leaves in a row is filled with the pieces before and after
     it, in equal shares as far as both sides have them. A sentence without pieces (a
-    blank line) ends a document; nothing is borrowed across it. Sentences that do not
-    fit at all are cut into windows and borrow nothing.
+    blank line) ends a document; context does not cross it. Sentences too long for a row
+    are cut into windows without context.
 
     Args:
       sentences: pieces and word indices of each sentence, in reading order.
       cls_id: the piece that opens a row.
       sep_id: the piece that closes a row.
       max_length: longest row in tokens, specials included.
-      max_context: most pieces to borrow on each side.
+      max_context: maximal pieces of context on each side.
 
     Yields:
-      The rows of each sentence, in order. Reads ahead no further than the sentence
-      that completes `max_context` pieces, and not past the end of the document.
+      The rows of each sentence, in order. Reads ahead only to the sentence that
+      completes `max_context` pieces, and not past the end of the document.
     """
     reach = min(max_context, max_length - 2)
     before = np.zeros(0, np.int32)
@@ -226,7 +226,7 @@ def with_context(
 def _right_is_open(
     ahead: deque[tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]], reach: int
 ) -> bool:
-    """Whether the right context of the first sentence could still grow."""
+    """Return whether the right context of the first sentence could still grow."""
     if not ahead:
         return True
     later = [ids for ids, _ in ahead][1:]

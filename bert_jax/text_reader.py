@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text for an exported BERT. This file stands alone; a copy lies beside the program."""
+"""The text reader of an exported BERT, self-contained: copied beside the program."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Reader:
-    """Lays sentences out in rows of word pieces."""
+    """Converts sentences to rows of word pieces."""
 
     def __init__(
         self, directory: Path, text: Mapping[str, Any], shape_for: Callable[..., tuple]
@@ -21,7 +21,7 @@ class Reader:
     def __call__(
         self, sentences: Sequence[Sequence[str]], first: int
     ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
-        """Lay word pieces in rows; tell where the first piece of each word lies."""
+        """Return the inputs, and the position of the first piece of each word."""
         text = self._text
         rows, places = [], []
         for index, words in enumerate(sentences, start=first):
@@ -47,7 +47,7 @@ class Reader:
 
 
 def _piece_splitter(directory: Path) -> Callable[[Sequence[str]], list[list[int]]]:
-    """Return what gives the pieces of each word of a sentence."""
+    """Return a function that gives the pieces of each word of a sentence."""
     if (directory / "tokenizer.json").exists():
         import tokenizers
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text in, word pieces out, and which piece belongs to which word.
+"""Tokenisers: text to word pieces, with the word of each piece.
 
-WordPiece runs in the `tokenizers` library, the one implementation that Hugging Face
-keeps; SentencePiece models are read by the `sentencepiece` library. Where the original
-Google code differs is listed in docs/decisions/tokenisation.md.
+WordPiece is that of Hugging Face's `tokenizers` library; SentencePiece models are read
+by the `sentencepiece` library. docs/decisions/tokenisation.md lists the differences
+from the original Google code.
 """
 
 import dataclasses
@@ -37,8 +37,8 @@ class Pieces:
     Attributes:
       ids: the pieces, int32.
       word_ids: for each piece the index of its word, ascending, int32.
-      words: the words. Those of raw text are its stretches between white space and
-        punctuation, each punctuation mark and each CJK character being one word.
+      words: the words. Raw text is split at white space and punctuation; each
+        punctuation mark and each CJK character is one word.
     """
 
     ids: Int[np.ndarray, " T"]
@@ -47,13 +47,13 @@ class Pieces:
 
 
 class Tokenizer:
-    """What both kinds of tokeniser share: rows, batches and special pieces.
+    """Base class of both tokenisers: rows, batches and special pieces.
 
     Attributes:
       max_length: longest row in tokens, specials included.
       vocab_size: pieces in the vocabulary.
       cls_id, sep_id, pad_id: special pieces.
-      mask_id: the piece that masked language modelling puts, or None.
+      mask_id: the mask piece of masked language modelling, or None.
     """
 
     max_length: int
@@ -84,17 +84,17 @@ class Tokenizer:
         Args:
           sentences: each a str, or a list of words. Words are tokenised one by one.
           pairs: for each sentence a second one, as in `[CLS] a [SEP] b [SEP]`.
-          long: whether a row over `max_length` is an error or loses its end; of a pair
+          long: whether a row over `max_length` is an error or is truncated; of a pair
             the longer half is cut. `embed_words` can split long input instead.
           pad_to: length of the rows; by default that of the longest.
 
         Returns:
-          NumPy tokens `[sentences, T]`. In a pair `word_ids` goes on counting in the
-          second sentence.
+          NumPy tokens `[sentences, T]`. In a pair `word_ids` continue in the second
+          sentence.
 
         Raises:
-          ValueError: a single str instead of a list, another number of pairs than of
-            sentences, a row that is too long.
+          ValueError: a single str instead of a list, different numbers of pairs and
+            sentences, or a row that is too long.
         """
         if long not in ("error", "truncate"):
             raise ValueError(f'long is "error" or "truncate" here, not {long!r}')
@@ -149,7 +149,7 @@ class Tokenizer:
 
 
 class WordPieceTokenizer(Tokenizer):
-    """BERT's own tokeniser, cased or uncased."""
+    """BERT's WordPiece tokeniser, cased or uncased."""
 
     def __init__(
         self, backend: tokenizers.Tokenizer, *, max_length: int = 512, source: str = ""
@@ -157,7 +157,7 @@ class WordPieceTokenizer(Tokenizer):
         """Wrap a tokeniser of the `tokenizers` library.
 
         Args:
-          backend: used as it is, but for truncation and padding, which are undone.
+          backend: used unchanged, except that truncation and padding are switched off.
           max_length: longest row in tokens.
           source: the file it came from, for messages.
 
@@ -193,12 +193,12 @@ class WordPieceTokenizer(Tokenizer):
 
         Args:
           vocab: path of a `vocab.txt`, one piece a line, or the pieces themselves.
-          cased: whether capitals are kept; by default read off the vocabulary, which
-            is cased if any piece of it holds a capital.
+          cased: whether case is kept; by default inferred from the vocabulary, which
+            is cased if any of its pieces has a capital.
           max_length: longest row in tokens.
           max_chars_per_word: longer words become [UNK]. 100 in Hugging Face's code and
             in Google's first release, 200 in Google's code since.
-          strip_accents: by default whatever lower-casing does.
+          strip_accents: by default only if text is lower-cased.
           split_cjk: whether each CJK character is a word.
 
         Raises:
@@ -242,8 +242,8 @@ class WordPieceTokenizer(Tokenizer):
         """Read a `tokenizer.json`.
 
         Raises:
-          ValueError: not a tokeniser that the library reads, or one without BERT's
-            special pieces.
+          ValueError: a file that the library cannot read, or a tokeniser without
+            BERT's special pieces.
         """
         try:
             backend = tokenizers.Tokenizer.from_file(str(path))
@@ -253,15 +253,15 @@ class WordPieceTokenizer(Tokenizer):
 
     @property
     def cased(self) -> bool:
-        """Whether capitals are kept."""
+        """Whether case is kept."""
         normalizer = self.backend.normalizer
         return normalizer is None or "A" in normalizer.normalize_str("A")
 
     def encode(self, sentences: Sequence[Sentence]) -> list[Pieces]:
         """Split sentences into pieces. No length limit, no specials.
 
-        NULs and control characters are dropped, as published; lone surrogates, which
-        no UTF-8 text can hold, are dropped with them.
+        NULs and control characters are dropped, as published, and so are lone
+        surrogates, which UTF-8 cannot represent.
         """
         texts = [s for s in sentences if isinstance(s, str)]
         lists = [list(s) for s in sentences if not isinstance(s, str)]
@@ -309,17 +309,17 @@ class WordPieceTokenizer(Tokenizer):
         _write_text(directory / "tokenizer_config.json", text)
 
     def _class_in_transformers(self) -> str:
-        """Name the class that gives the same pieces."""
+        """Return the name of the class in transformers that gives the same pieces."""
         limit = getattr(self.backend.model, "max_input_chars_per_word", None)
         # BertTokenizer reads no limit from its files; the other reads tokenizer.json.
         return "BertTokenizer" if limit == MAX_CHARS_PER_WORD else FROM_JSON
 
 
 class SentencePieceTokenizer(Tokenizer):
-    """A SentencePiece model instead of WordPiece, for encoders trained with one.
+    """A SentencePiece tokeniser, for encoders trained with one.
 
-    Words of raw text are its stretches between white space. Each word is encoded alone,
-    which is what SentencePiece does by default: no piece of its crosses white space.
+    Raw text is split into words at white space. Each word is encoded separately, which
+    is SentencePiece's default: no piece crosses white space.
     """
 
     def __init__(self, path: Path, *, max_length: int = 512) -> None:
@@ -451,7 +451,10 @@ def _without_surrogates(text: str) -> str:
 
 
 def _shorten_pair(first: int, second: int, excess: int) -> tuple[int, int]:
-    """Cut the longer half, of equals the second, piece by piece, as published."""
+    """Return the lengths of a pair after truncation of the longer half, as published.
+
+    Of halves of equal length the second is cut.
+    """
     room = first + second - excess
     kept = min(first, max(room - second, (room + 1) // 2))
     return kept, room - kept

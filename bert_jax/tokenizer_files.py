@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tokeniser that a directory holds, whichever of the published forms it has."""
+"""Reading of the tokeniser in a model's directory, in any of the published forms."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,10 @@ from bert_jax.tokenizer import SentencePieceTokenizer, Tokenizer, WordPieceToken
 
 
 def load_tokenizer(path: Path, config: BertConfig) -> Tokenizer:
-    """Read whichever tokeniser a directory holds.
+    """Read the tokeniser of a directory, in any of the published forms.
 
     Raises:
-      ValueError: none there, an unreadable one, or one larger than the token table.
+      ValueError: there is none, it cannot be read, or the token table is too small.
     """
     length = config.max_positions
     settings = {}
@@ -46,7 +46,7 @@ def load_tokenizer(path: Path, config: BertConfig) -> Tokenizer:
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: BertConfig, source: str) -> None:
-    """Refuse a tokeniser whose pieces the token table does not hold.
+    """Check that the token table has a row for every piece of a tokeniser.
 
     Raises:
       ValueError: it has more pieces than the table has rows.

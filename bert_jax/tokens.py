@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tokeniser hands to the encoder: a batch of padded rows."""
+"""The encoder's input: a batch of padded rows."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ class BertTokens(NamedTuple):
       mask: True at real tokens, False at padding.
       word_ids: for each piece the index of its word in the row, -1 at specials,
         padding and context. A word without a piece is an index that never appears.
-      pooled: True at the tokens that the pooling of a sentence reads: its own pieces
+      pooled: True at tokens that count for the vector of the sentence: its own pieces
         and the specials around them.
     """
 

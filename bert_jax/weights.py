@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published names of BERT's tensors, and the exchange with our parameter tree.
+"""The published names of BERT's tensors, and conversion to and from our parameters.
 
-One table serves every source: Hugging Face's names are the common language, and
-`bert_jax.google` translates TensorFlow's into them. PyTorch stores a product's matrix
-as [out, in], so exactly the kernels are transposed.
+One table, with Hugging Face's names, serves every source; `bert_jax.google` translates
+TensorFlow's names. PyTorch stores kernels as [out, in], so these are transposed.
 """
 
 import dataclasses
@@ -22,12 +21,12 @@ from embed_jax.messages import list_first
 Path = tuple[str, ...]
 
 TensorReader = Callable[[], np.ndarray]
-"""Reads one published tensor, so that one at a time is in memory."""
+"""A function that reads one published tensor, so that only one is in memory."""
 
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 
 NEED_POOLER = {"nsp", "sequence"}
-"""The heads that read the pooler and mean nothing without it."""
+"""The heads that need the pooler."""
 
 _IN_ENCODER = re.compile(r"(bert/)?(embeddings|encoder)\b")
 
@@ -37,7 +36,7 @@ class Tensor:
     """One tensor of the published form.
 
     Attributes:
-      path: where it stands in `{"encoder": …, "heads": …}`.
+      path: its path in `{"encoder": …, "heads": …}`.
       name: its published name; encoder names without the `bert.` prefix.
       transposed: whether the published matrix is [out, in].
       shape: in the published form.
@@ -53,8 +52,8 @@ def published_tensors(config: BertConfig, heads: Sequence[str]) -> list[Tensor]:
     """List every tensor of an encoder with these heads.
 
     Raises:
-      ValueError: an unknown head, one without the pooler that it reads, or two
-        classifiers, which have one published name.
+      ValueError: an unknown head, a head without the pooler that it needs, or two
+        classifiers, which have the same published name.
     """
     if NEED_POOLER & set(heads) and "pooler" not in heads:
         raise ValueError(
@@ -136,13 +135,13 @@ def assemble(
     heads: Sequence[str],
     source: str,
 ) -> BertParams:
-    """Build parameters from published tensors, accounting for every one of them.
+    """Build parameters from published tensors; each must be there, and no other.
 
     Args:
       tensors: by published name, encoder names without prefix; any float dtype.
-      config: the shape that the tensors must have.
-      heads: the heads that the tensors hold.
-      source: the file they come from, for messages.
+      config: of the model, which determines the shapes.
+      heads: the heads of the model.
+      source: the file of the tensors, for messages.
 
     Returns:
       Float32 parameters on the default device.
@@ -183,7 +182,7 @@ def disassemble(params: BertParams) -> dict[str, np.ndarray]:
     """Return the tensors of the published form, by name, without prefix; float32.
 
     Raises:
-      ValueError: the parameters are not those that their configuration describes.
+      ValueError: the parameters do not fit their configuration.
     """
     source = "these parameters"
     leaves = flatten_dict({"encoder": params.encoder, "heads": params.heads})

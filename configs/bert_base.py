@@ -20,9 +20,9 @@ from train.loop.optimizer import BertAdam
 
 
 def config() -> MaskedLmPretraining:
-    """Return the published numbers; the text is Wikipedia of June 2023 alone.
+    """Return the published configuration; the text is only Wikipedia of June 2023.
 
-    The published models read the BooksCorpus too.
+    The published models were also trained on the BooksCorpus.
     """
     return MaskedLmPretraining(
         model=BertConfig(),

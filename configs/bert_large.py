@@ -16,7 +16,7 @@ from train.families.bert.config import MaskedLmPretraining
 
 
 def config() -> MaskedLmPretraining:
-    """Return the numbers of the base model with a larger one."""
+    """Return the configuration of bert_base with a larger model."""
     return dataclasses.replace(
         bert_base.config(),
         model=BertConfig(num_blocks=24, num_heads=16, layer_dim=1024, mlp_dim=4096),

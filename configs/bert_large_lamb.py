@@ -18,10 +18,10 @@ from train.loop.optimizer import Lamb
 
 
 def config() -> MaskedLmPretraining:
-    """Return batches and steps of the paper, with the rates of NVIDIA's example.
+    """Return batches and steps of the paper, with learning rates of NVIDIA's example.
 
-    The example makes 7,038 steps of the first phase, as here, and 1,563 of the second;
-    its rates fall with the root of what is left, ours in a line.
+    The example has 7,038 steps in the first phase, as here, and 1,563 in the second;
+    its rates fall with the square root of the remaining steps, ours linearly.
     """
     return dataclasses.replace(
         bert_large.config(),

@@ -17,7 +17,7 @@ from train.families.bert.config import MaskedLmPretraining
 
 
 def config() -> MaskedLmPretraining:
-    """Return the numbers of the base model with a smaller one."""
+    """Return the configuration of bert_base with a smaller model."""
     return dataclasses.replace(
         bert_base.config(),
         model=BertConfig(num_blocks=4, num_heads=4, layer_dim=256, mlp_dim=1024),

@@ -17,7 +17,7 @@ from train.families.bert.config import MaskedLmPretraining
 
 
 def config() -> MaskedLmPretraining:
-    """Return a model small enough for two cores; see bert_tiny for why so."""
+    """Return a model small enough for two cores; see bert_tiny for the reasons."""
     tiny = bert_tiny.config()
     return dataclasses.replace(
         tiny,

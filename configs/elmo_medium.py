@@ -17,7 +17,7 @@ from train.families.elmo.config import BilmPretraining
 
 
 def config() -> BilmPretraining:
-    """Return the options of the original with a smaller model."""
+    """Return the configuration of elmo_original with a smaller model."""
     return dataclasses.replace(
         elmo_original.config(),
         model=ElmoConfig(

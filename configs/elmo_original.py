@@ -21,10 +21,10 @@ from train.loop.optimizer import Adagrad
 
 
 def config() -> BilmPretraining:
-    """Return the published options, for one batch of all that three cards read.
+    """Return the published options; one batch has the rows of all three cards.
 
-    Each card drew 8,192 negatives of its own for a third of the rows; and the two
-    directions read different text there, and the same text here.
+    In the original each card drew 8,192 negatives of its own for a third of the rows,
+    and the two directions read different text; here they read the same.
     """
     return BilmPretraining(
         model=ElmoConfig(),

@@ -12,7 +12,7 @@ from train.tasks.finetune.finetuning import Finetuning
 
 
 def config() -> Finetuning:
-    """Return a frozen biLM under mix(all); if it learns, then a tenth as fast."""
+    """Return a frozen biLM with mix(all); if trained, at a tenth of the head's rate."""
     return Finetuning(
         task="token",
         num_epochs=10,

@@ -15,5 +15,5 @@ from train.tasks.finetune.finetuning import Finetuning
 
 
 def config() -> Finetuning:
-    """Return the numbers of the named entities, for texts."""
+    """Return the configuration of finetune_elmo_ner, for texts."""
     return dataclasses.replace(finetune_elmo_ner.config(), task="sequence")

@@ -13,7 +13,7 @@ from train.tasks.finetune.finetuning import Finetuning
 
 
 def config() -> Finetuning:
-    """Return one point of the published grid; try rates of 2e-5 and 3e-5 too."""
+    """Return one point of the published grid; try learning rates 2e-5 and 3e-5 too."""
     return Finetuning(
         task="token", batch_size=32, num_epochs=4, learning_rate=5e-5, max_length=128
     )

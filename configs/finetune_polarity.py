@@ -12,9 +12,9 @@ from train.tasks.finetune.finetuning import Finetuning
 
 
 def config() -> Finetuning:
-    """Return one point of the published grid, its rates being 2e-5 to 5e-5.
+    """Return one point of the published grid, whose learning rates are 2e-5 to 5e-5.
 
-    Of the texts 80 % are trained on, 5 % are dev, 15 % test.
+    80 % of the texts are training data, 5 % dev, 15 % test.
     """
     return Finetuning(
         task="sequence", batch_size=32, num_epochs=3, learning_rate=3e-5, max_length=128

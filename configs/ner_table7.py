@@ -12,9 +12,10 @@ from train.tasks.ner.tagging import Tagging
 
 
 def config() -> Tagging:
-    """Return the shape and the five restarts of Devlin et al. 2019, section 5.3.
+    """Return the shape and the five seeds of Devlin et al. 2019, section 5.3.
 
-    The paper does not say how it was trained, nor whether 768 is of both directions, as
-    here; dropout, learning rate, clipping, batches and epochs are ours.
+    The paper gives neither the training settings nor whether 768 is the width of both
+    directions together, as here; dropout, learning rate, clipping, batches and epochs
+    are ours.
     """
     return Tagging()

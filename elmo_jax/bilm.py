@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The biLM of Peters et al. 2018: every layer it computes, in order.
+"""The biLM of ELMo (Peters et al. 2018), which returns all its layers.
 
-The two directions are stacks of their own; all they share is what they read.
+Each direction has its own stack of LSTMs; only the word vectors are shared.
 """
 
 from typing import Any, NamedTuple, cast, no_type_check
@@ -19,19 +19,19 @@ from elmo_jax.tokens import BEGIN, END, ElmoTokens
 from embed_jax.recurrence import LstmState
 
 Carry = tuple[tuple[LstmState, ...], ...]
-"""The states of all rows: a tuple of directions, each a tuple of layers."""
+"""LSTM states of all rows: a tuple of directions, each a tuple of layers."""
 
 
 @no_type_check  # jax also builds such trees of shapes and shardings.
 class BiLmOutput(NamedTuple):
-    """What one run of the biLM gives.
+    """The output of the biLM for a batch.
 
     Attributes:
-      layers: layers 0 to the highest one asked for, forward and backward side by side.
-        Values at padding mean nothing.
-      carry: the states after each row: right of it forward, left of it backward.
-      boundaries: for each layer its output at the boundary that a sentence begins with
-        in that direction, `<S>` forward and `</S>` backward.
+      layers: layers 0 to the highest computed one, forward and backward concatenated.
+        Values at padding are undefined.
+      carry: the states after each row: at its right end forward, its left backward.
+      boundaries: for each layer its output at the first boundary of a sentence in each
+        direction, `<S>` forward and `</S>` backward.
     """
 
     layers: tuple[Float[Array, "B T D"], ...]
@@ -42,12 +42,12 @@ class BiLmOutput(NamedTuple):
 class BiLm(nn.Module):
     """The biLM up to a chosen layer.
 
-    A sentence begins, in either direction, from the state after its boundary. That
-    state is the same for all of them, so it is computed once, and boundaries cost no
-    positions. Nor do they at the other end, where nothing reads on.
+    In each direction a sentence begins from the state after its boundary token. That
+    state is the same for all sentences, so it is computed once, and boundaries take no
+    positions. The boundary at the other end affects no vector and is not read.
 
     Attributes:
-      config: the shape of the model.
+      config: of the model.
       dtype: of products; parameters, states and layers are float32.
       hoist: see `elmo_jax.lstm.LstmLayer`.
     """
@@ -65,12 +65,13 @@ class BiLm(nn.Module):
         highest_layer: int | None = None,
         deterministic: bool = True,
     ) -> BiLmOutput:
-        """Read a batch of rows.
+        """Run the biLM over a batch of rows.
 
         Args:
           tokens: the batch.
-          carry: the state left of each row, forward, and right of it, backward, where
-            no sentence starts or ends there; and padding leaves states as they are.
+          carry: the states before each row, at its left end forward and its right end
+            backward, used unless a sentence starts there. Padding does not change
+            states.
           start: of a batch of one, the state before a sentence's first boundary; by
             default zeros.
           highest_layer: layers above it are not run; by default all are.
@@ -113,7 +114,7 @@ class BiLm(nn.Module):
         )
 
     def _word_vectors(self, tokens: ElmoTokens) -> Float[Array, "U P"]:
-        """Compute layer 0 for every distinct word, unless it is given."""
+        """Compute layer 0 of every distinct word, unless the batch has it."""
         if jnp.issubdtype(tokens.types.dtype, jnp.floating):
             return tokens.types
         vectors = word_reader(self.config, self.dtype)(tokens.types)
@@ -130,7 +131,7 @@ class BiLm(nn.Module):
         start: tuple[LstmState, ...] | None,
         dropout: nn.Dropout,
     ) -> "_Direction":
-        """Run one stack of LSTMs over all positions, time first."""
+        """Run one stack of LSTMs over all positions, time-major."""
         name = "backward" if backward else "forward"
         stack = [
             LstmLayer(
@@ -166,7 +167,7 @@ class BiLm(nn.Module):
 
 
 def _has_no_more(types: Float[Array, "U P"], words: Int[Array, "T B"]) -> bool:
-    """Tell whether types are at most as many as positions; where unknown, yes."""
+    """Return whether there are at most as many types as positions; True if unknown."""
     if any(map(export.is_symbolic_dim, (*types.shape, *words.shape))):
         return True
     return len(types) <= words.size
@@ -182,16 +183,16 @@ class _Direction(NamedTuple):
 def word_vectors(
     config: ElmoConfig, encoder: dict, types: Int[Array, "U ..."], dtype: jnp.dtype
 ) -> Float[Array, "U P"]:
-    """Compute layer 0 alone, for words as `ElmoTokens.types` has them.
+    """Compute layer 0 only, for words in the form of `ElmoTokens.types`.
 
     Args:
-      config: the shape of the model.
+      config: of the model.
       encoder: its weights.
       types: characters, or rows of the word table.
       dtype: of the products.
 
     Returns:
-      Float32 vectors, which may take the place of the types.
+      Float32 vectors, which can replace the types in `ElmoTokens`.
     """
     reader = word_reader(config, dtype)
     weights = encoder[reader.name]
@@ -200,9 +201,9 @@ def word_vectors(
 
 
 def zero_carry(config: ElmoConfig, num_rows: int) -> Carry:
-    """Return the states of rows that have read nothing: bilm-tf's at start.
+    """Return zero states, bilm-tf's initial states.
 
-    No two share their memory, so that a step may be given all of them up.
+    Each array has its own buffer, so that all can be donated to a jitted step.
     """
     return tuple(
         tuple(zero_state(config, num_rows) for _ in range(config.num_blocks))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layer 0: a word's vector, from its characters or from a table; no context yet."""
+"""Layer 0, context-free word vectors: from characters by a CNN, or from a table."""
 
 import flax.linen as nn
 import jax
@@ -15,9 +15,9 @@ ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh}
 
 
 class CharCnn(nn.Module):
-    """Convolutions over a word's characters, highways, a projection.
+    """The character CNN: convolutions, max pooling, highway layers and a projection.
 
-    Kim et al. 2015, as bilm-tf published it.
+    Kim et al. 2015, as implemented in bilm-tf.
 
     Attributes:
       config: sizes of the convolutions.
@@ -31,7 +31,7 @@ class CharCnn(nn.Module):
 
     @nn.compact
     def __call__(self, characters: Int[Array, "U C"]) -> Float[Array, "U P"]:
-        """Read words spelled by `elmo_jax.characters`, each row by itself."""
+        """Return the vectors of words, rows of characters from `character_rows`."""
         table = self.param(
             "embedding",
             symmetric_uniform(1.0),
@@ -66,7 +66,7 @@ class CharCnn(nn.Module):
 
 
 class Filters(nn.Module):
-    """The filters of one width, each at the position where it responds most."""
+    """The convolution filters of one width, with max pooling over positions."""
 
     width: int
     number: int
@@ -74,7 +74,7 @@ class Filters(nn.Module):
 
     @nn.compact
     def __call__(self, embedded: Float[Array, "U C E"]) -> Float[Array, "U number"]:
-        """Compute in the type of `embedded`."""
+        """Return the maximal response of each filter, in the dtype of `embedded`."""
         shape = self.width, embedded.shape[-1], self.number
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.number,))
@@ -84,16 +84,16 @@ class Filters(nn.Module):
 
 
 class Highway(nn.Module):
-    """One highway layer: what the gate does not transform, it carries on unchanged.
+    """One highway layer: gate · relu(transform) + (1 - gate) · input.
 
-    The published files call the gate "carry", which it is the opposite of.
+    The published files call the transform gate "carry", its opposite.
     """
 
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, states: Float[Array, "U F"]) -> Float[Array, "U F"]:
-        """Mix the states with their relu-transformed selves; relu in every model."""
+        """Apply the layer; the activation is relu in every published model."""
         width = states.shape[-1]
         gate = jax.nn.sigmoid(self._dense("gate", width, bias=-2.0)(states))
         transformed = jax.nn.relu(self._dense("transform", width, bias=0.0)(states))
@@ -111,21 +111,21 @@ class Highway(nn.Module):
 
 
 class WordTable(nn.Module):
-    """The words' vectors as they are: the input of a model without characters."""
+    """The embedding table of a model without a character CNN."""
 
     config: ElmoConfig
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, rows: Int[Array, " U"]) -> Float[Array, "U P"]:
-        """Look the rows up."""
+        """Look up the rows."""
         shape = self.config.vocab_size, self.config.projection_dim
         table = self.param("embedding", nn.initializers.glorot_uniform(), shape)
         return table[rows].astype(self.dtype)
 
 
 def word_reader(config: ElmoConfig, dtype: jnp.dtype) -> CharCnn | WordTable:
-    """Return what computes layer 0 of distinct words, under the name of its weights."""
+    """Return the module that computes layer 0, named as its weights are."""
     if config.char_cnn:
         width = config.projection_dim
         return CharCnn(config.char_cnn, width, dtype, name="char_cnn")
@@ -133,7 +133,7 @@ def word_reader(config: ElmoConfig, dtype: jnp.dtype) -> CharCnn | WordTable:
 
 
 def symmetric_uniform(bound: float) -> nn.initializers.Initializer:
-    """Return an initialiser that draws between -bound and bound."""
+    """Return an initialiser that draws uniformly from -bound to bound."""
 
     def init(
         key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
@@ -144,5 +144,5 @@ def symmetric_uniform(bound: float) -> nn.initializers.Initializer:
 
 
 def scaled_normal(fan_in: int) -> nn.initializers.Initializer:
-    """Return an initialiser that draws normally, with a deviation of 1/√fan_in."""
+    """Return an initialiser that draws from a normal with deviation 1/√fan_in."""
     return nn.initializers.normal(fan_in**-0.5)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Words as rows of characters, which are bytes, exactly as bilm-tf published them.
+"""Words as rows of character ids (UTF-8 bytes and marks), exactly as in bilm-tf.
 
-Two numberings are in use. bilm-tf trains with 261 symbols, 0 to 260: a byte is itself.
-At inference, and in AllenNLP, each is one higher, and 0 means "no word here". The rows
-here are of the second kind; subtract 1 for the first.
+Two numberings are in use. bilm-tf trains with 261 symbols, 0 to 260, in which a byte is
+its own id. At inference, and in AllenNLP, each id is one higher, and 0 is padding of
+words. The rows here have the second numbering; subtract 1 for the first.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ _BOUNDARIES = {BEGIN_TOKEN: BEGIN_SENTENCE, END_TOKEN: END_SENTENCE}
 def character_rows(
     words: Sequence[str], max_characters: int = 50, length: int | None = None
 ) -> Int[np.ndarray, "U C"]:
-    """Spell words: a mark, their UTF-8 bytes, a mark, and padding characters.
+    """Convert words to character ids: a begin mark, UTF-8 bytes, an end mark, padding.
 
-    Bytes beyond `max_characters - 2` are cut off, in the middle of a letter if need be.
-    Lone surrogates, which UTF-8 lacks, are left out.
+    Bytes beyond `max_characters - 2` are cut off, even within a letter. Lone
+    surrogates, which UTF-8 cannot represent, are left out.
 
     Args:
       words: the words; `<S>` and `</S>` are the boundaries of a sentence.
@@ -36,7 +36,7 @@ def character_rows(
       length: C, by default `max_characters`.
 
     Returns:
-      Characters of the inference numbering, int32.
+      Character ids of the inference numbering, int32.
 
     Example:
       >>> character_rows(["at", "<S>"], length=5).tolist()
@@ -56,10 +56,10 @@ def character_rows(
 
 
 def sufficient_length(words: Sequence[str], max_characters: int, max_width: int) -> int:
-    """Return a length of rows that gives the same vectors as `max_characters`.
+    """Return a row length that gives the same vectors as `max_characters`.
 
-    Every window of padding characters alone is the same window, so that one of them
-    will do for the maximum: the longest word, its marks and the widest filter.
+    All windows of padding only are equal, so one of them is enough for the maximum. The
+    length is thus that of the longest word, its marks and the widest filter.
 
     Example:
       >>> sufficient_length(["a", "bank"], 50, 7)

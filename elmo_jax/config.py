@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shape of a biLM, as a frozen value that jit can hash."""
+"""The configuration of a biLM, frozen and hashable (static for jit)."""
 
 import dataclasses
 from typing import Literal, get_args
@@ -15,18 +15,18 @@ NUM_CHARACTERS = 261
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CharCnnConfig:
-    """How a word becomes a vector from its bytes (Kim et al. 2015).
+    """The configuration of the character CNN (Kim et al. 2015).
 
-    The defaults are those of the published models but for the highways: the small and
-    medium ones have one.
+    The defaults are those of the published models, except that the small and medium
+    ones have one highway layer.
 
     Attributes:
       embedding_dim: width of a character's vector.
       filters: pairs of width in characters and number of filters.
       activation: after the maximum over a word; the highways always use relu.
       num_highways: highway layers after the convolutions.
-      max_characters: longest word in characters, its two marks included; the bytes
-        beyond are cut off.
+      max_characters: longest word in bytes, its two marks included; further bytes are
+        cut off.
     """
 
     embedding_dim: int = 16
@@ -85,16 +85,16 @@ class ElmoConfig:
     The defaults are those of the published "original" model.
 
     Attributes:
-      char_cnn: how words are read; None for a table of `vocab_size` words.
+      char_cnn: the character CNN; None for a table of `vocab_size` words.
       vocab_size: rows of the word table; only without `char_cnn`.
       num_blocks: LSTM layers; layers 1 to `num_blocks` of a `layer_spec`.
-      cell_dim: width of an LSTM's cell.
-      projection_dim: width of what it gives on, at most `cell_dim`; where both are
-        equal there is no projection, and so no `projection_clip`.
-      cell_clip: bound of the cell's values, or None.
+      cell_dim: width of an LSTM's cell state.
+      projection_dim: width of its output, at most `cell_dim`; if both are equal there
+        is no projection, and so no `projection_clip`.
+      cell_clip: bound of the cell state, or None.
       projection_clip: bound of the projected values, or None.
       skip_connections: whether layers from the second on add their input.
-      bidirectional: whether a second stack reads from right to left.
+      bidirectional: whether there is a backward stack.
       dropout_rate: before every LSTM layer and after the last one.
     """
 
@@ -132,17 +132,17 @@ class ElmoConfig:
 
     @property
     def num_directions(self) -> int:
-        """2, or 1 for a forward language model alone."""
+        """2, or 1 for a forward language model."""
         return 2 if self.bidirectional else 1
 
     @property
     def layer_dim(self) -> int:
-        """Width of every layer: both directions side by side."""
+        """Width of every layer, the directions concatenated."""
         return self.num_directions * self.projection_dim
 
     @property
     def has_projection(self) -> bool:
-        """Whether an LSTM's output is a projection of its cell."""
+        """Whether an LSTM's output is projected."""
         return self.projection_dim < self.cell_dim
 
 
@@ -153,4 +153,4 @@ TINY = ElmoConfig(
     cell_dim=32,
     projection_dim=16,
 )
-"""A configuration for tests and examples: builds and runs in a blink."""
+"""A very small configuration for tests and examples."""

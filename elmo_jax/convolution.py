@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The highest response of each filter anywhere in a word, with a gradient made for it.
+"""Convolution with max pooling over positions, with a custom gradient.
 
-Only the position where a filter responds most has a slope, so that only its number is
-kept for the way back, not the responses themselves, which are by far the largest array
-of a biLM. On CPU the wide filters go through the words in portions whose responses stay
-in the cache. See docs/decisions/lstm-training.md.
+Only the position of a filter's maximum gets a gradient, so only its index is saved for
+the backward pass, not the responses, which are by far the largest array of a biLM. On
+CPU the wide filters process the words in portions whose responses fit in the cache. See
+docs/decisions/lstm-training.md.
 """
 
 import jax
@@ -27,8 +27,8 @@ def highest_responses(
     """Convolve words with filters and take the maximum over positions.
 
     Args:
-      embedded: the characters of each word, of the type of the products.
-      kernel: filters that see `w` characters each; no padding is added.
+      embedded: the characters of each word, of the dtype of the products.
+      kernel: filters of `w` characters each; no padding is added.
     """
     if target_platform() == "cpu" and kernel.shape[-1] >= FEWEST_FILTERS:
         return _highest_in_portions(embedded, kernel)
@@ -100,7 +100,7 @@ _highest_in_portions.defvjp(_forward, _backward)
 
 
 def _portions(words: Float[Array, "U ..."]) -> Float[Array, "N portion ..."]:
-    """Cut words into portions, the last one filled up with zeros."""
+    """Cut words into portions, the last one padded with zeros."""
     missing = -len(words) % PORTION
     padding = [(0, missing), *[(0, 0)] * (words.ndim - 1)]
     return jnp.pad(words, padding).reshape(-1, PORTION, *words.shape[1:])
@@ -109,7 +109,7 @@ def _portions(words: Float[Array, "U ..."]) -> Float[Array, "N portion ..."]:
 def _windows(
     characters: Float[Array, "U C E"], width: int
 ) -> Float[Array, "U positions seen"]:
-    """Lay what a filter sees at each position side by side."""
+    """Return the window of characters of a filter at each position (im2col)."""
     number = characters.shape[1] - width + 1
     shifted = [characters[:, at : at + number] for at in range(width)]
     return jnp.concatenate(shifted, axis=-1)

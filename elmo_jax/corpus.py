@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How sentences are packed end to end, and their vectors taken apart again."""
+"""ELMo's part of embedding text: sentences to packed rows, rows to vectors."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -37,15 +37,15 @@ def open_pipeline(
     sentences: Iterable[Sentence],
     request: Request,
 ) -> Pipeline[list[str]]:
-    """Check what a biLM must be asked, and return how it embeds.
+    """Check a request against the model, and return its pipeline.
 
     Sentences are packed end to end, which does not change their vectors; for `mix_norm`
     each has a row of its own. A word has one vector, which the pool `first_last` gives
-    twice and every other pool once. `max_length` is the words computed at once, by
-    default 1,024; longer sentences are read in parts, exactly.
+    twice and every other pool once. `max_length` is the maximal number of words
+    computed at once, by default 1,024; longer sentences are computed in parts, exactly.
 
     Raises:
-      ValueError: context, which a biLM has not; a foreign tokeniser.
+      ValueError: context, which a biLM does not support; another model's tokeniser.
     """
     options, mesh = request.options, request.options.mesh
     if options.context != 0:
@@ -103,7 +103,7 @@ vector_width = CORPUS.vector_width
 
 
 def pack_shapes(token_budget: int, num_devices: int, max_length: int) -> PackShapes:
-    """Return the shapes of packed batches of so many positions."""
+    """Return the shapes of packed batches of `token_budget` positions."""
     return PackShapes(
         num_rows=max(token_budget // ROW_LENGTH // num_devices, 1) * num_devices,
         length=ROW_LENGTH,
@@ -133,7 +133,7 @@ def _word_assembler(
 def _sentence_assembler(
     request: Request,
 ) -> Callable[[Item[list[str]], list[np.ndarray]], np.ndarray]:
-    """A sentence without words has zeros."""
+    """Return a function that combines parts; a sentence without words has zeros."""
 
     def assemble(item: Item[list[str]], parts: list[np.ndarray]) -> np.ndarray:
         del item
@@ -165,9 +165,9 @@ def _select(
 
 
 def _is_own(part: np.ndarray) -> bool:
-    """Tell whether nothing else is in the array that a part is a view of.
+    """Return whether a part is the whole of the array that it is a view of.
 
-    So it is where a sentence was read in parts, whose vectors may be too many to copy.
+    It is if a sentence was computed in parts; it may then be too large to copy.
     """
     whole = part.base
     return whole is not None and whole.nbytes == part.nbytes and part.flags.writeable

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which files make up a model: those of its directory, unless they are named.
+"""Finding the files of a model in its directory.
 
-Published files have long names that begin alike, NLPL's and ours short ones; a
-training run of bilm-tf leaves a checkpoint instead of the weights.
+Published files have long names with a common prefix, NLPL's and ours short ones; a
+training run of bilm-tf has a checkpoint instead of the weights.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ class ModelFiles:
       weights: an HDF5 file, or the prefix of a checkpoint.
       softmax: an HDF5 file; None if there is none, or the checkpoint holds it.
       embedding: an HDF5 file with the word table, if that is not among the weights.
-      vocabulary: a word a line.
+      vocabulary: a text file, a word a line.
       start: an HDF5 file with the states before a sentence.
     """
 
@@ -60,18 +60,18 @@ def find_files(
     vocabulary: AnyPath | None = None,
     wants_softmax: bool = True,
 ) -> ModelFiles:
-    """Find the files of a model; those that are given are not looked for.
+    """Find the files of a model, except those that are given.
 
     Args:
       path: its directory, its options file, or the prefix of its checkpoint.
       weights: an HDF5 file, or a checkpoint's prefix.
       softmax: an HDF5 file.
       embedding: an HDF5 file.
-      vocabulary: a text file, perhaps of gzip.
-      wants_softmax: whether one is looked for.
+      vocabulary: a text file, possibly compressed by gzip.
+      wants_softmax: whether to look for a softmax.
 
     Raises:
-      ValueError: a file is missing, or there are several that might be meant.
+      ValueError: a file is missing, or there are several candidates.
     """
     if path.is_dir():
         options = _only_options(path)
@@ -106,17 +106,17 @@ def find_files(
 
 
 def is_local(path: Path) -> bool:
-    """Tell whether a path is a directory, an options file or a checkpoint."""
+    """Return whether a path is a directory, an options file or a checkpoint."""
     if path.is_dir() or is_tensorflow_checkpoint(path):
         return True
     return _is_options_name(path) and path.is_file()
 
 
 def claims(path: Path) -> bool:
-    """Tell whether a local path is a biLM's; reads its options but no weights.
+    """Return whether a local path is a biLM; reads its options but no weights.
 
     Raises:
-      ValueError: a file is named like options, and cannot be read as JSON.
+      ValueError: a file named like options cannot be read as JSON.
     """
     if is_tensorflow_checkpoint(path) and not path.is_dir():
         path = path.parent
@@ -177,7 +177,7 @@ def _given_weights(path: Path) -> Path:
 
 
 def _only(options: Path, candidates: list[Path], keyword: str) -> Path | None:
-    """Return the one candidate, if there is one."""
+    """Return the only candidate, or None; raise if there are several."""
     if len(candidates) > 1:
         raise ValueError(
             f"{options.parent} holds {_names(candidates)}; choose with {keyword}="
@@ -186,11 +186,11 @@ def _only(options: Path, candidates: list[Path], keyword: str) -> Path | None:
 
 
 def _companions(options: Path, is_wanted: Callable[[str], bool]) -> list[Path]:
-    """Return the files beside the options that may be of the same model.
+    """Return the files beside the options that may belong to the same model.
 
-    Of several models in a directory, a file is of the one whose name it begins with,
-    the longest such name if there are several. Files of no model are everyone's who
-    has none of their own.
+    With several models in a directory, a file belongs to the model whose prefix its
+    name has, the longest if there are several. Files without any prefix belong to all
+    models that have no such file.
     """
     wanted = [file for file in _files(options.parent) if is_wanted(file.name)]
     prefixes = {_prefix(other) for other in _options_files(options.parent)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens in, vectors out: every layer, or what a `layer_spec` selects of them."""
+"""Computing vectors of tokens: all layers, or those that a `layer_spec` selects."""
 
 from functools import partial
 from typing import Any, cast
@@ -28,20 +28,20 @@ def apply_bilm(
     dtype: DTypeLike = jnp.float32,
     dropout_key: jax.Array | None = None,
 ) -> BiLmOutput:
-    """Run the biLM inside a computation of yours (not jitted by itself).
+    """Run the biLM, for use inside another computation (not jitted itself).
 
     Args:
       params: encoder weights and config.
-      tokens: the batch; its rows may hold several sentences each, end to end.
-      carry: the states left of each row, forward, and right of it, backward. They are
-        what a row begins with unless a sentence starts there.
+      tokens: the batch; rows may hold several sentences each, end to end.
+      carry: the states before each row, at its left end forward and its right end
+        backward, used unless a sentence starts there.
       highest_layer: LSTM layers above it are not run; by default all are.
       dtype: of the products; float32 or bfloat16. States and layers are float32.
       dropout_key: a `jax.random.key` turns dropout on, for training.
 
     Returns:
-      Layers 0 to `highest_layer`, the states after the rows, and each layer at the
-      boundary before a sentence.
+      Layers 0 to `highest_layer`, the states after the rows, and each layer's output at
+      the boundary before a sentence.
     """
     hoist = target_platform() != "cpu"
     output = BiLm(params.config, jnp.dtype(dtype), hoist=hoist).apply(
@@ -60,7 +60,7 @@ def apply_bilm(
 def encode(
     params: ElmoParams, tokens: ElmoTokens, *, dtype: DTypeLike = jnp.float32
 ) -> Float[Array, "B L T D"]:
-    """Compute every layer, the context-free one first, which is the same twice.
+    """Compute every layer; layer 0, context-free, is the word vector repeated twice.
 
     Args:
       params: what `load` or `init_params` gave.
@@ -68,8 +68,8 @@ def encode(
       dtype: of the products; float32 or bfloat16.
 
     Returns:
-      All layers, float32, forward and backward side by side; values at padding mean
-      nothing.
+      All layers, float32, forward and backward concatenated; values at padding are
+      undefined.
     """
     return jnp.stack(apply_bilm(params, tokens, dtype=dtype).layers, axis=1)
 
@@ -83,26 +83,26 @@ def embed(
     carry: Carry | None = None,
     dtype: DTypeLike = jnp.float32,
 ) -> Any:
-    """Compute contextual vectors: the layers that `layer_spec` asks for, mixed so.
+    """Compute contextual vectors: the layers of `layer_spec`, combined.
 
-    Stateless unless a `carry` is given: the same sentence, the same vector. Selection
-    happens inside the jitted computation, so layers above the highest one asked for are
-    never run. Differentiable in `params`, `mix` and `carry`.
+    Stateless unless a `carry` is given: a sentence always has the same vectors. Jitted;
+    layers above the highest selected one are not run. Differentiable in `params`, `mix`
+    and `carry`.
 
     Args:
       params: what `load` or `init_params` gave.
       tokens: what the tokeniser gave; one compilation for each combination of shapes.
-      layer_spec: which layers and how they are combined, see
-        `embed_jax.layers.layer_spec`; a tuple of specs gives a tuple of results from
-        one run.
+      layer_spec: the layers and their combination, see `embed_jax.layers.layer_spec`;
+        a tuple of specs gives a tuple of results from one run.
       mix: the learnable `ScalarMix` of a `mix(…)`; several in a tuple, one a mix term
         in order. For a tuple of specs, a tuple with one entry a spec. By default zero
         weights and a gamma of one.
-      carry: makes it stateful, as bilm-tf is: row b begins in the state in which row b
-        of the batch before ended, its boundaries read with it. Begin with `zero_carry`.
-        A row holds one sentence then. A vector depends on all that went before it.
-      dtype: of the products; float32 or bfloat16. float32 products are computed as such
-        on every device.
+      carry: for stateful embedding, as in bilm-tf: row b starts from the final state of
+        row b of the previous batch, and boundaries are read as tokens. Start with
+        `zero_carry`. Each row must hold one sentence. Vectors then depend on all
+        previous batches.
+      dtype: of the products; float32 or bfloat16. float32 products are exact on every
+        device.
 
     Returns:
       Float32 vectors `[B T width]`, zero at padding; with a carry, a pair of that and
@@ -173,7 +173,7 @@ def compute_vectors(
     carry: Carry | None = None,
     norm_over: str = "batch",
 ) -> tuple[tuple[Float[Array, "B T _"], ...], Carry]:
-    """Run as far as the specs need and select; the body of every jitted entry."""
+    """Run the needed layers and select by the specs; called by jitted functions."""
     num_blocks = params.config.num_blocks
     highest = max(spec.highest_layer(num_blocks) for spec in specs)
     output = apply_bilm(params, tokens, carry=carry, highest_layer=highest, dtype=dtype)
@@ -183,13 +183,13 @@ def compute_vectors(
 
 
 def insert_boundaries(tokens: ElmoTokens) -> ElmoTokens:
-    """Make positions of the boundaries, for states that go on through them.
+    """Insert the boundaries as tokens, for states that continue across sentences.
 
     Args:
       tokens: one sentence a row, padded on the right.
 
     Returns:
-      Rows two longer, in which nothing starts and nothing ends.
+      Rows that are two positions longer, without starts and ends.
     """
     mask = jnp.asarray(tokens.mask)
     B, T = mask.shape
@@ -209,9 +209,9 @@ def insert_boundaries(tokens: ElmoTokens) -> ElmoTokens:
 
 
 def check_tokens(params: ElmoParams, tokens: ElmoTokens) -> None:
-    """Refuse types that the model has no vectors for.
+    """Check that the types are valid for the model.
 
-    XLA would clamp a bad index in silence and return a wrong vector.
+    XLA would silently clamp an index out of range and return a wrong vector.
 
     Raises:
       ValueError: characters for a word table or the reverse or, for NumPy tokens, a

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A biLM as `embed_jax.export` writes it."""
+"""A biLM in the form that `embed_jax.export` writes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,12 +22,12 @@ from embed_jax.layers.layer_spec import LayerSpec
 def exportable(
     params: ElmoParams, tokenizer: ElmoTokenizer, spec: LayerSpec, dtype: jnp.dtype
 ) -> Exportable:
-    """Return the biLM up to the highest layer that a spec reads.
+    """Return the biLM up to the highest layer of a spec, ready for export.
 
     Args:
       params: what `load` gave.
       tokenizer: what `load` gave.
-      spec: which layers, and how they are combined.
+      spec: the layers and their combination.
       dtype: of the products.
     """
     config = params.config
@@ -54,7 +54,7 @@ def exportable(
         constraints.append(f"C >= {config.char_cnn.max_width}")
 
     def save_text(directory: Path) -> dict[str, Any]:
-        """Write the vocabulary of a word table; characters need none."""
+        """Write the vocabulary of a word table; character models need no file."""
         if config.char_cnn:
             return {"max_characters": config.char_cnn.max_characters}
         assert tokenizer.vocabulary is not None  # a word table has one

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ELMo biLMs offer to the commands of `embed_jax`."""
+"""The ELMo family's `Encoder` record, its entry point for `embed_jax`."""
 
 from elmo_jax.corpus import CORPUS
 from elmo_jax.discovery import claims

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HDF5 files of tensors: opened and listed, read one tensor at a time, written."""
+"""Reading and writing of HDF5 files of tensors, one tensor at a time."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ SUFFIXES = (".hdf5", ".h5")
 
 @contextlib.contextmanager
 def open_hdf5(path: Path) -> Iterator[list[Stored]]:
-    """List the datasets of a file, which can be read until the block ends.
+    """Open a file and list its datasets, which can be read until the block ends.
 
     Raises:
       ValueError: no such file, or a damaged one; also when a dataset is read.

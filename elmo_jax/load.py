@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole models in and out: `load` what the field publishes, `save` the same form."""
+"""Loading of published ELMo models, and saving in bilm-tf's format."""
 
 import contextlib
 import json
@@ -72,18 +72,18 @@ def load(
         options.
       softmax: an HDF5 file instead of the one with "softmax" in its name.
       embedding: an HDF5 file with the vectors of words, such as bilm-tf dumps from the
-        characters. The model reads words by it, whatever its options say; give the
-        vocabulary that it was made for.
+        characters. It replaces the model's own input layer, whatever the options say;
+        give the vocabulary that it was made for.
       vocabulary: a word a line, instead of `vocab*.txt` or `vocab*.txt.gz`.
-      encoder_only: leaves out the softmax; and, if words are read by their characters,
-        the vocabulary too unless it is given.
+      encoder_only: leaves out the softmax and, for a character model, the vocabulary
+        unless it is given.
 
     Returns:
       Float32 parameters on JAX's default device, and the tokeniser.
 
     Raises:
       ValueError: a missing, unexpected, misshapen or damaged tensor or file, or several
-        that might be meant; one line that names the file and the remedy.
+        candidates for one; one line that names the file and the remedy.
 
     Example:
       >>> load("no/such/model/here")
@@ -159,21 +159,21 @@ def save(
 ) -> None:
     """Write a model as bilm-tf and AllenNLP read it: options.json and weights.hdf5.
 
-    Beside them softmax_weights.hdf5 if there is a softmax, vocab.txt if the tokeniser
-    has a vocabulary, and start.hdf5, which only we read, if a sentence does not start
-    from zeros. Everything is written beside and renamed, so `path` is never half a
-    model.
+    It also writes softmax_weights.hdf5 if there is a softmax, vocab.txt if the
+    tokeniser has a vocabulary, and start.hdf5, which only this library reads, if the
+    initial state is not zero. The directory is written beside `path` and renamed, so
+    `path` is never incomplete.
 
     Args:
       path: the directory to make.
       params: biLM and softmax.
-      tokenizer: the one that belongs to them.
-      overwrite: whether an existing model may be replaced, with all that lies in its
+      tokenizer: of the model.
+      overwrite: whether an existing model may be replaced, with all files in its
         directory.
 
     Raises:
       FileExistsError: `path` exists and `overwrite` is False, or it is no model.
-      ValueError: parameters, configuration and tokeniser do not belong together.
+      ValueError: parameters, configuration and tokeniser do not match.
     """
     _check_tokenizer(params, tokenizer)
     encoder, softmax = disassemble(params)
@@ -238,7 +238,7 @@ def _read_start(files: ModelFiles, config: ElmoConfig) -> Carry | None:
 
 
 def _divide(stored: Sequence[Stored]) -> tuple[list[Stored], list[Stored]]:
-    """Divide what stands in one file into biLM and softmax."""
+    """Divide the tensors of one file into those of the biLM and of the softmax."""
     softmax = [tensor for tensor in stored if tensor.name.startswith("softmax/")]
     return [tensor for tensor in stored if tensor not in softmax], softmax
 
@@ -246,7 +246,7 @@ def _divide(stored: Sequence[Stored]) -> tuple[list[Stored], list[Stored]]:
 def _with_embedding(
     encoder: Sequence[Stored], given: Sequence[Stored], source: Path
 ) -> list[Stored]:
-    """Let a table take the place of what reads words."""
+    """Replace the tensors of the input layer by a word table."""
     if find_stored(given, EMBEDDING) is None:
         raise ValueError(f"{source}: no tensor {EMBEDDING}; is it a table of words?")
     kept = [
@@ -260,7 +260,7 @@ def _with_embedding(
 def _check_vocabulary(
     vocabulary: Vocabulary, path: Path, stored: Sequence[Stored]
 ) -> None:
-    """Refuse a vocabulary that is not of the table's or the softmax's size."""
+    """Check that a vocabulary has the size of the word table and the softmax."""
     for tensor in stored:
         if tensor.name in (EMBEDDING, SOFTMAX_WEIGHTS, SOFTMAX_BIAS) and tensor.shape:
             if tensor.shape[0] == len(vocabulary):

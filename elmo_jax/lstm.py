@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One LSTM layer with a projection, read in either direction, restarted at will.
+"""One LSTM layer with a projection, forward or backward, with restarts of its state.
 
-The cell is TensorFlow's `LSTMCell`, whose weights the published files hold: gates in
-the order input, candidate, forget, output; one added to the forget gate; the cell
-clipped, then its projection.
+The cell is TensorFlow's `LSTMCell`, as in the published files: gates in the order
+input, candidate, forget, output; one added to the forget gate; the cell state clipped,
+then the projection.
 """
 
 from typing import Any, NamedTuple
@@ -19,11 +19,11 @@ from embed_jax.recurrence import GatesByType, InputVectors, LstmState, recur
 
 
 class TypeInputs(NamedTuple):
-    """The inputs of a layer that reads words out of context, each type once.
+    """Context-free inputs of a layer, with one vector for each distinct word (type).
 
     Attributes:
       vectors: one a type.
-      words: for each position its type, time first.
+      words: for each position the index of its type, time-major.
     """
 
     vectors: Float[Array, "U P"]
@@ -31,13 +31,13 @@ class TypeInputs(NamedTuple):
 
 
 class LstmLayer(nn.Module):
-    """One layer in one direction.
+    """One LSTM layer in one direction.
 
     Attributes:
       config: sizes and clips.
       dtype: of the products; state and gates stay float32.
       reverse: whether it reads from the last position to the first.
-      hoist: whether the inputs' half of the gates is one product before the loop, which
+      hoist: whether the input part of the gates is one product before the loop, which
         suits accelerators, or a part of the product in each step, which suits a CPU.
         See docs/decisions/lstm-speed.md.
     """
@@ -56,14 +56,14 @@ class LstmLayer(nn.Module):
         restart_state: LstmState | None = None,
         real: Bool[Array, "T B"] | None = None,
     ) -> tuple[Float[Array, "T B P"], LstmState]:
-        """Read all positions, time first.
+        """Run the layer over all positions; arrays are time-major.
 
         Args:
-          inputs: one vector a position, or the vectors of types and which is where.
+          inputs: one vector a position, or `TypeInputs`.
           state: before the first position that is read.
-          restart: positions before which `restart_state` replaces the state.
+          restart: True at positions before which `restart_state` replaces the state.
           restart_state: of a batch of one.
-          real: positions that change the state; all where None.
+          real: True at positions that change the state; all where None.
 
         Returns:
           One vector a position, and the state after the last one.
@@ -86,7 +86,7 @@ class LstmLayer(nn.Module):
     def _weights(
         self,
     ) -> tuple[Float[Array, "P_and_P H4"], Float[Array, " H4"], Array | None]:
-        """Declare kernel, bias and projection; what is multiplied has `dtype`."""
+        """Declare kernel, bias and projection; the matrices are cast to `dtype`."""
         cell_dim, width = self.config.cell_dim, self.config.projection_dim
         glorot = nn.initializers.glorot_uniform()
         kernel = self.param("kernel", glorot, (2 * width, 4 * cell_dim))
@@ -103,10 +103,10 @@ class LstmLayer(nn.Module):
         kernel: Float[Array, "P_and_P H4"],
         bias: Float[Array, " H4"],
     ) -> tuple[Array | GatesByType | InputVectors, Float[Array, "rows H4"]]:
-        """Divide the product that gives the gates between before and in the loop.
+        """Divide the products of the gates into those before and those in the loop.
 
         Returns:
-          What the loop reads, and the part of the kernel that is multiplied in it.
+          The inputs of the loop, and the part of the kernel multiplied in it.
         """
         from_input, from_hidden = jnp.split(kernel, 2)
         if isinstance(inputs, TypeInputs):
@@ -120,11 +120,11 @@ class LstmLayer(nn.Module):
 
 
 def zero_state(config: ElmoConfig, num_rows: Any) -> LstmState:
-    """Return the state of a layer that has read nothing.
+    """Return the zero state of a layer.
 
     Args:
       config: sizes.
-      num_rows: an int, or the letter that stands for one in an exported program.
+      num_rows: an int, or a symbolic dimension in an exported program.
     """
     return LstmState(
         jnp.zeros((num_rows, config.cell_dim), jnp.float32),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published description of a biLM, options.json, and the exchange with ours.
+"""Conversion between options.json, the published form, and `ElmoConfig`.
 
-bilm-tf writes it when it trains and reads it when it embeds; AllenNLP reads the same
-file. Keys that say how training went are not needed here, and unknown ones are passed
-over: the published models have some that even bilm-tf no longer reads.
+bilm-tf writes options.json in training and reads it for embedding; AllenNLP reads it
+too. Keys about training and unknown keys are ignored: the published models have some
+that even bilm-tf no longer reads.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ def read_options(path: Path) -> Options:
     """Read an options file.
 
     Raises:
-      ValueError: no such file, or it holds no JSON object.
+      ValueError: no such file, or it is not a JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -47,17 +47,17 @@ def parse_options(
     vocab_size: int = 0,
     bidirectional: bool = True,
 ) -> ElmoConfig:
-    """Read the shape of a model off its options.
+    """Convert options to a configuration.
 
     Args:
-      options: what the file holds.
+      options: the content of the file.
       source: the file, for messages.
       vocab_size: rows of the word table, for options without `char_cnn`.
-      bidirectional: what holds where the options do not say. Where bilm-tf embeds there
-        are always two directions; where it trains, one.
+      bidirectional: the default for options without the key. In bilm-tf, embedding
+        always has two directions, and the default of training is one.
 
     Raises:
-      ValueError: a key is missing, or holds what no model can have; names the key.
+      ValueError: a key is missing, or has an invalid value; names the key.
 
     Example:
       >>> lstm = {"dim": 8, "projection_dim": 4, "n_layers": 1}
@@ -122,10 +122,10 @@ def _parse_char_cnn(char_cnn: "_Section") -> CharCnnConfig:
 
 
 def format_options(config: ElmoConfig, num_words: int | None = None) -> Options:
-    """Write the shape of a model as the options that bilm-tf and AllenNLP read.
+    """Convert a configuration to the options that bilm-tf and AllenNLP read.
 
     Args:
-      config: the shape.
+      config: of the model.
       num_words: words of the softmax, if there is one.
     """
     options: Options = {
@@ -156,10 +156,10 @@ def format_options(config: ElmoConfig, num_words: int | None = None) -> Options:
 
 
 def num_words_of(options: Mapping[str, Any], source: str) -> int | None:
-    """Return how many words the options say there are, or None if they do not.
+    """Return the vocabulary size in the options, or None if they have none.
 
     Raises:
-      ValueError: what they say is no number of words.
+      ValueError: the value is not a number of words.
     """
     if "n_tokens_vocab" not in options:
         return None
@@ -168,11 +168,11 @@ def num_words_of(options: Mapping[str, Any], source: str) -> int | None:
 
 @dataclasses.dataclass(frozen=True)
 class _Section:
-    """A JSON object whose values are read by kind; a wrong one is named in full.
+    """A JSON object with typed access; errors name the full key.
 
     Attributes:
       values: the object.
-      prefix: what stands before its keys in messages, such as "lstm.".
+      prefix: the prefix of its keys in messages, such as "lstm.".
       source: the file.
     """
 
@@ -199,7 +199,7 @@ class _Section:
         return float(value)
 
     def bound(self, key: str) -> float | None:
-        """Return what values are clipped to; absent or null where they are not."""
+        """Return the bound of a clip; None if the key is absent or null."""
         if self.values.get(key) is None:
             return None
         bound = self.number(key)

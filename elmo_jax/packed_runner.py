@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches of packed sentences through the biLM; long sentences in parts."""
+"""Running the biLM over batches of packed sentences, and long sentences in parts."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -28,10 +28,10 @@ NUM_TYPES = 2**16
 
 
 class PackedRunner:
-    """Runs the biLM over sentences as a plan lays them out.
+    """Runs the biLM over packed batches of sentences.
 
     Attributes:
-      table: the vectors of the words met so far.
+      table: the context-free vectors of the words seen so far.
     """
 
     def __init__(
@@ -47,20 +47,20 @@ class PackedRunner:
         mesh: Mesh | None = None,
         with_targets: bool = False,
     ) -> None:
-        """Make a reader.
+        """Make a runner.
 
         Args:
-          params: where they shall be used.
+          params: on the devices where they are used.
           tokenizer: of the model.
-          compute: what is wanted of each batch: a jitted function of params, tokens,
-            targets, carry (or None) and `dtype=` that gives `[B T …]` and the states.
+          compute: the computation for a batch: a jitted function of params, tokens,
+            targets, carry (or None) and `dtype=` that returns `[B T …]` and the states.
           highest_layer: the highest LSTM layer that `compute` runs.
           max_length: a sentence of more words, alone in its batch, is read in parts.
-          num_positions: of a batch, about.
+          num_positions: approximate positions of a batch.
           dtype: of products.
-          mesh: the devices to spread rows over.
-          with_targets: whether `compute` is given, for each position, the vocabulary's
-            ids of the word before it, of its own and of the word after it.
+          mesh: the devices to shard rows over.
+          with_targets: whether `compute` gets, for each position, the vocabulary ids
+            of the previous word, of the word itself and of the next word.
         """
         # A batch of long rows may exceed the budget, and may hold no word twice.
         capacity = max(NUM_TYPES, 4 * num_positions)
@@ -77,7 +77,7 @@ class PackedRunner:
     def __call__(
         self, sentences: Sequence[list[str]], batch: PackedBatch
     ) -> Float[Any, "B T ..."]:
-        """Compute a batch, without waiting for it unless it is read in parts."""
+        """Compute a batch; wait for the result only if it is read in parts."""
         if max(batch.lengths) > self._max_length:
             return self._read_in_parts(sentences[0])
         tokens, targets = self._lay_out(sentences, batch)
@@ -92,7 +92,7 @@ class PackedRunner:
     def _lay_out(
         self, sentences: Sequence[list[str]], batch: PackedBatch
     ) -> tuple[ElmoTokens, Any]:
-        """Write sentences into rows; the types are vectors of the table."""
+        """Make tokens and targets of sentences; the types are vectors of the table."""
         types = {BEGIN_TOKEN: BEGIN, END_TOKEN: END}
         shape = batch.num_rows, batch.length
         words = np.zeros(shape, np.int32)
@@ -122,7 +122,7 @@ class PackedRunner:
         return tokens, targets
 
     def _vectors(self, types: list[str]) -> jax.Array:
-        """Return the vectors of the types, and of as many more as fill up a shape."""
+        """Return the vectors of the types, padded to one of few shapes."""
         rows = self.table.find(types)
         size = BatchShapes(1, 2**20).bucket(len(rows))
         rows = np.pad(rows, (0, size - len(rows)))
@@ -147,10 +147,10 @@ class PackedRunner:
         return values
 
     def _parts(self, sentence: list[str]) -> Iterator[np.ndarray]:
-        """Compute the parts of a sentence, the first one first.
+        """Compute the parts of a sentence, in order.
 
-        From right to left, the backward states between them; then, from left to right,
-        everything, each part beginning in the states on both of its sides.
+        A first pass from right to left computes the backward states between the parts;
+        a second from left to right computes each part from the states at both ends.
         """
         step = self._max_length
         parts = range(0, len(sentence), step)
@@ -192,10 +192,10 @@ class PackedRunner:
 
 
 def check_tokenizer(params: ElmoParams, tokenizer: ElmoTokenizer) -> None:
-    """Refuse the tokeniser of another model, whose words would be read wrongly.
+    """Check that a tokeniser belongs to the model.
 
     Raises:
-      ValueError: it is one.
+      ValueError: it is the tokeniser of another model.
     """
     if tokenizer.config != params.config:
         raise ValueError("the tokeniser is another model's; use both that load gave")
@@ -217,9 +217,9 @@ def _states_backward(
     highest_layer: int,
     dtype: jnp.dtype,
 ) -> Carry:
-    """Return the states left of the part, of the directions but the forward one.
+    """Return the backward states at the left end of a part.
 
-    What only the forward direction needs is not part of the compiled program.
+    The compiled program does not contain the forward direction.
     """
     output = apply_bilm(
         params, tokens, carry=carry, highest_layer=highest_layer, dtype=dtype

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sentences laid end to end in rows, so that hardly a step works on padding.
+"""Packing of sentences end to end into rows, with little padding.
 
-An LSTM starts afresh wherever a sentence starts, so a row may hold any number of them.
-Full rows of one length also mean one compiled shape for nearly all batches.
+The LSTM state is reset where a sentence starts, so a row may hold any number of them.
+Full rows of one length also give one compiled shape for nearly all batches.
 """
 
 import bisect
@@ -16,12 +16,12 @@ from embed_jax.corpus.batching import BatchShapes
 
 @dataclasses.dataclass(frozen=True)
 class PackedBatch:
-    """Sentences to be computed together.
+    """Sentences that are computed together.
 
     Attributes:
-      indices: which sentences.
-      places: for each its row and its first position there.
-      lengths: for each its words.
+      indices: of the sentences.
+      places: for each sentence its row and its first position there.
+      lengths: for each sentence its number of words.
       num_rows: rows of the compiled shape; the last ones may be empty.
       length: positions a row of the compiled shape.
     """
@@ -33,7 +33,7 @@ class PackedBatch:
     length: int
 
     def split(self, values: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield each sentence's part of `[rows, positions, …]`."""
+        """Yield each sentence's part of an array `[rows, positions, …]`."""
         for (row, start), length in zip(self.places, self.lengths, strict=True):
             yield values[row, start : start + length]
 
@@ -45,10 +45,10 @@ class PackShapes:
     Attributes:
       num_rows: rows of a full batch.
       length: positions a row of a full batch, unless a sentence is longer.
-      max_length: a sentence of more words is a batch of its own, as long as it is.
-      row_multiple: rows come in multiples of it, for so many devices.
-      min_rows: rows that a batch of long sentences may have though they are more
-        positions than `num_rows * length`: a step over few rows costs hardly less.
+      max_length: a sentence of more words is a batch of its own, of its own length.
+      row_multiple: the number of rows is a multiple of it, such as of the devices.
+      min_rows: rows that a batch of long sentences may have even if it then exceeds
+        `num_rows * length` positions: fewer rows are hardly faster.
     """
 
     num_rows: int
@@ -58,9 +58,9 @@ class PackShapes:
     min_rows: int = 32
 
     def plan(self, lengths: Sequence[int]) -> list[PackedBatch]:
-        """Put sentences into rows and rows into batches.
+        """Pack sentences into rows and rows into batches.
 
-        First fit, the longest first: what is short fills what the long ones left.
+        First fit decreasing: short sentences fill the space that long ones leave.
 
         Args:
           lengths: of each sentence, in words, none of them 0.
@@ -90,7 +90,7 @@ class PackShapes:
         return batches
 
     def _length(self, longest: int, total: int) -> int:
-        """Choose the shortest rows that hold everything, up to full batches'."""
+        """Choose the shortest row length that holds all words, up to the full one."""
         even = min(-(-total // self.num_rows), self.length)
         ladder = BatchShapes(1, max(self.max_length, self.length))
         return ladder.bucket(max(longest, even))
@@ -132,7 +132,7 @@ class PackShapes:
         return batch, rest
 
     def _num_rows(self, wanted: int, most: int) -> int:
-        """Return a number of rows from a short ladder, at least what is wanted."""
+        """Return one of few numbers of rows, at least `wanted`."""
         rows = BatchShapes(1, most).bucket(wanted)
         return -(-rows // self.row_multiple) * self.row_multiple
 
@@ -140,7 +140,7 @@ class PackShapes:
 def plan_alone(
     lengths: Sequence[int], token_budget: int, max_length: int, row_multiple: int
 ) -> list[PackedBatch]:
-    """Put each sentence into a row of its own, those of like length together."""
+    """Plan batches with one sentence a row, sorted by length."""
     shapes = BatchShapes(token_budget, max_length, row_multiple)
     return [
         PackedBatch(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights and their configuration, as one pytree."""
+"""A biLM's weights and configuration as one pytree."""
 
 from functools import partial
 
@@ -15,15 +15,14 @@ from embed_jax.tree import summarise
 
 
 class ElmoParams(flax.struct.PyTreeNode):
-    """What `load` returns: a pytree whose leaves are the weights.
+    """The weights of a biLM, a pytree of arrays, with the configuration as static data.
 
-    jit, grad, vmap, sharding, optax and Orbax all see a plain tree of arrays; the
-    configuration is static, so `embed(params, tokens, layer_spec)` needs nothing else.
+    jit, grad, vmap, sharding, optax and Orbax see a plain tree of arrays.
 
     Attributes:
       encoder: `{"char_cnn" or "words": …, "forward_0": …, "backward_0": …}`, float32.
       heads: `{"softmax": {"weights": [V P], "bias": [V]}}`, or empty. Both directions
-        predict through the one softmax.
+        share the softmax.
       start: the states before a sentence's first boundary where they are not zero
         (`elmo_jax.warm_start`), of a batch of one.
       config: the frozen configuration.
@@ -42,12 +41,12 @@ class ElmoParams(flax.struct.PyTreeNode):
 def init_params(
     key: jax.Array, config: ElmoConfig, num_words: int | None = None
 ) -> ElmoParams:
-    """Draw fresh weights as published.
+    """Initialise weights as in bilm-tf.
 
     Args:
       key: a `jax.random.key`.
-      config: the shape of the model.
-      num_words: words that a softmax predicts; without it there is none.
+      config: of the model.
+      num_words: vocabulary size of the softmax; None for no softmax.
 
     Returns:
       Float32 parameters.
@@ -73,7 +72,7 @@ def init_params(
 
 @partial(jax.jit, static_argnums=1)
 def _init_encoder(key: jax.Array, config: ElmoConfig) -> dict:
-    """Draw the encoder; compiled, the pass that shapes the parameters is left out."""
+    """Initialise the encoder; under jit the forward pass is not computed."""
     types = jnp.zeros((2,), jnp.int32)
     if config.char_cnn:
         types = jnp.zeros((2, config.char_cnn.max_characters), jnp.int32)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The latest weights of a training run of ours, while it goes on or after it."""
+"""Loading of a biLM from the directory of a training run, finished or running."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def load_run(
     Args:
       path: the directory.
       encoder_only: leaves out the softmax.
-      step: whose checkpoint; by default the latest.
+      step: of the checkpoint; by default the latest.
 
     Raises:
       ValueError: there is no checkpoint yet, or a file is damaged.

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command: a text file in, the log-probability of every word out.
+"""The command that writes the log-probability of every word of a text file.
 
     python -m elmo_jax.score MODEL corpus.txt scores.tsv
     python -m elmo_jax.score MODEL corpus.txt tokens.tsv --per token
     python -m elmo_jax.score MODEL corpus.txt scores.jsonl
 
-The figures are natural logarithms. TSV begins with a line of column names; where the
-text has a tab, a backslash and a t stand. JSON lines have all of a sentence: words,
+The values are natural logarithms. TSV begins with a line of column names; a tab in the
+text is written as backslash and t. JSON lines have one object a sentence: words,
 `forward` (of the words and `</S>`), `backward` (of `<S>` and the words) and
-`unknown`, whether the vocabulary lacks them.
+`unknown`, whether each word is missing from the vocabulary.
 """
 
 import dataclasses
@@ -45,23 +45,23 @@ SUFFIXES = {".tsv": "tsv", ".jsonl": "jsonl"}
 class Command:
     """Score a text file, one sentence a line, with both language models of an ELMo.
 
-    Prints the perplexities of the whole text: forward, backward, their mean, and the
-    geometric mean, which is what bilm-tf and the papers report.
+    Prints the perplexities of the whole text: forward, backward, their mean, and their
+    geometric mean, which bilm-tf and the papers report.
     """
 
     model: Annotated[str, tyro.conf.Positional, arg(metavar="MODEL")]
     """Directory of a model that has a softmax and a vocabulary."""
     corpus: Annotated[Path, tyro.conf.Positional, arg(metavar="CORPUS")]
     """UTF-8 text, one sentence a line; .gz is decompressed. A blank line is a sentence
-    without words, which only its boundaries count for."""
+    without words, of which only a boundary is scored."""
     output: Annotated[Path, tyro.conf.Positional, arg(metavar="OUTPUT")]
-    """The file to write; .tsv or .jsonl says in which form."""
+    """The file to write; its suffix .tsv or .jsonl sets the format."""
     per: Literal["sentence", "token"] = "sentence"
-    """What a line of the TSV is about."""
+    """Whether a line of the TSV is a sentence or a token."""
     softmax: Path | None = None
-    """The HDF5 of the softmax, where it does not lie beside the weights."""
+    """The HDF5 file of the softmax, if it is not beside the weights."""
     vocabulary: Path | None = None
-    """The vocabulary, where it does not lie beside the weights."""
+    """The vocabulary, if it is not beside the weights."""
     token_budget: int | None = None
     """Positions a batch on each device; lower it when memory runs out."""
     running: Annotated[Running, arg(name="")] = dataclasses.field(
@@ -121,7 +121,7 @@ def run(command: Command) -> None:
 
 
 def describe(figures: Perplexity) -> str:
-    """Write the perplexities of a text in a line or two."""
+    """Return the perplexities of a text as a short message."""
     backward = ""
     if figures.backward is not None:
         backward = (
@@ -138,7 +138,7 @@ def describe(figures: Perplexity) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class SentenceLines:
-    """A line of the TSV for each sentence."""
+    """TSV with one line for each sentence."""
 
     header: str = "line\ttokens\tunknown\tforward\tbackward\ttext\n"
 
@@ -156,12 +156,12 @@ class SentenceLines:
 
 @dataclasses.dataclass(frozen=True)
 class TokenLines:
-    """A line of the TSV for each word and each boundary."""
+    """TSV with one line for each word and each boundary."""
 
     header: str = "line\tposition\ttoken\tunknown\tforward\tbackward\n"
 
     def lines(self, line: int, score: SentenceScore) -> Iterator[str]:
-        """Write one sentence; the boundaries stand at positions 0 and n + 1."""
+        """Write one sentence; the boundaries have positions 0 and n + 1."""
         tokens = [BEGIN_TOKEN, *score.words, END_TOKEN]
         unknown = [0, *score.unknown.astype(int).tolist(), 0]
         forward = ["", *map("{:.6f}".format, score.forward)]
@@ -176,7 +176,7 @@ class TokenLines:
 
 @dataclasses.dataclass(frozen=True)
 class JsonLines:
-    """A JSON object for each sentence."""
+    """JSON lines with one object for each sentence."""
 
     header: str = ""
 

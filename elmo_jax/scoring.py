@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How probable sentences are: each word by what is left of it, and by what is right.
+"""Log-probabilities of sentences under the forward and the backward language model.
 
-Every word counts, and so do both boundaries and the words that the vocabulary lacks,
-which are predicted as `<UNK>`. Each sentence is read from its own beginning: what else
-is in the corpus changes nothing.
+All words are scored, and so is one boundary in each direction; words that are not in
+the vocabulary are predicted as `<UNK>`. Sentences are scored independently.
 """
 
 import math
@@ -39,14 +38,14 @@ CHUNK_BATCHES = 8
 
 
 class SentenceScore(NamedTuple):
-    """What the language models make of one sentence of n words.
+    """The log-probabilities of one sentence of n words.
 
     Attributes:
       words: its words.
       forward: `[n + 1]`, natural logarithms, float32: at k < n of word k given `<S>`
         and the words before it, at n of `</S>`.
-      backward: `[n + 1]`: at 0 of `<S>` given all words, at k > 0 of word k - 1 given
-        the words after it and `</S>`. None for a forward model.
+      backward: `[n + 1]`, likewise: at 0 of `<S>` given all words, at k > 0 of word
+        k - 1 given the words after it and `</S>`. None for a forward model.
       unknown: `[n]`, True for words that were predicted as `<UNK>`.
     """
 
@@ -57,15 +56,15 @@ class SentenceScore(NamedTuple):
 
 
 class Perplexity(NamedTuple):
-    """What the language models make of a corpus. Every token counts once a direction.
+    """The perplexities of a corpus.
 
     Attributes:
       forward: exp(-mean log-probability) of the forward model.
       backward: that of the backward model; None for a forward model.
       arithmetic: the mean of both.
-      geometric: exp of the mean of both losses, which is what bilm-tf reports.
-      num_sentences: sentences.
-      num_tokens: words, and one boundary a sentence.
+      geometric: exp of the mean of both losses, which bilm-tf reports.
+      num_sentences: number of sentences.
+      num_tokens: tokens in each direction: words, and one boundary a sentence.
       num_unknown: words that were predicted as `<UNK>`.
     """
 
@@ -79,10 +78,10 @@ class Perplexity(NamedTuple):
 
 
 class PerplexityMeter:
-    """Adds sentences up to a `Perplexity`, in float64."""
+    """Accumulates the scores of sentences to a `Perplexity`, in float64."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start without sentences."""
         self._sums = [0.0, 0.0]
         self._has_backward = True
         self._num_sentences = self._num_tokens = self._num_unknown = 0
@@ -99,7 +98,7 @@ class PerplexityMeter:
         self._num_unknown += int(score.unknown.sum())
 
     def result(self) -> Perplexity:
-        """Return the figures of all sentences added.
+        """Return the perplexities of all sentences added.
 
         Raises:
           ValueError: there were none.
@@ -122,7 +121,7 @@ class PerplexityMeter:
 
 
 def perplexity(scores: Iterable[SentenceScore]) -> Perplexity:
-    """Sum the scores of sentences up.
+    """Compute the perplexities from the scores of sentences.
 
     Raises:
       ValueError: there are none.
@@ -155,22 +154,22 @@ def score_sentences(
     Args:
       params: weights with a softmax.
       tokenizer: of the model, with the vocabulary that the softmax predicts.
-      sentences: each a str, which the tokeniser splits, or a list of words. A sentence
-        without words has its boundaries still.
+      sentences: each a str, which the tokeniser splits, or a list of words. Of a
+        sentence without words the boundaries are scored.
       token_budget: positions a batch on each device; by default 4,096 on CPU and
         16,384 elsewhere.
-      max_length: words computed at once, by default 1,024; longer sentences are read
-        in parts, exactly.
+      max_length: maximal words computed at once, by default 1,024; longer sentences are
+        computed in parts, exactly.
       dtype: of the biLM's products; the softmax is computed in float32.
-      mesh: the devices to spread batches over.
-      on_batch: called with the number of sentences whenever a batch is done.
+      mesh: the devices to shard batches over.
+      on_batch: called with the number of sentences after each batch.
 
     Returns:
       An iterator of `SentenceScore`.
 
     Raises:
       ValueError: the model has no softmax or no vocabulary, they or the tokeniser do
-        not belong together, or a malformed option; at once.
+        not match, or an invalid option; raised at once.
 
     Example:
       >>> import elmo_jax
@@ -231,11 +230,12 @@ def _log_probs(
     *,
     dtype: jnp.dtype,
 ) -> tuple[Float[Array, "B T directions 2"], Carry]:
-    """Score what each position, and each boundary, predicts.
+    """Compute the log-probabilities predicted by each position and by each boundary.
 
     Returns:
-      In the last axis the neighbour that a position predicts, and its own word as the
-      boundary predicts it, which counts where a sentence begins in that direction.
+      In the last axis, first of the neighbour that a position predicts, second of the
+      position's own word given the boundary, used where a sentence begins in that
+      direction.
     """
     output = apply_bilm(params, tokens, carry=carry, dtype=dtype)
     directions, width = params.config.num_directions, params.config.projection_dim
@@ -260,7 +260,7 @@ def _log_probs(
 def _boundary_log_probs(
     params: ElmoParams, tokens: ElmoTokens, ids: Int[Array, " directions"]
 ) -> Float[Array, " directions"]:
-    """Score, for each direction, the word after its boundary."""
+    """Compute the log-probability of the first word in each direction."""
     boundaries = apply_bilm(params, tokens).boundaries[-1]
     contexts = boundaries.reshape(params.config.num_directions, -1)
     softmax = _softmax(params)
@@ -274,7 +274,7 @@ def _softmax(params: ElmoParams) -> tuple[Array, Array]:
 def _score_nothing(
     params: ElmoParams, tokenizer: ElmoTokenizer
 ) -> Float[np.ndarray, "directions 1"]:
-    """Score the sentence without words: only its other boundary is predicted."""
+    """Score a sentence without words: only its second boundary is predicted."""
     assert tokenizer.vocabulary is not None
     ids = np.array([tokenizer.vocabulary.end_id, tokenizer.vocabulary.begin_id])
     ids = ids[: params.config.num_directions].astype(np.int32)
@@ -285,7 +285,7 @@ def _score_nothing(
 def _join(
     values: Float[np.ndarray, "T directions 2"],
 ) -> Float[np.ndarray, "directions T_plus_1"]:
-    """Put what the boundary predicts before, or behind, what the words predict."""
+    """Join the predictions of the boundary and of the words, in order of the text."""
     rows = [np.concatenate([values[:1, 0, 1], values[:, 0, 0]])]
     if values.shape[1] == 2:
         rows.append(np.concatenate([values[:, 1, 0], values[-1:, 1, 1]]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Probabilities over a vocabulary, a block of it at a time."""
+"""Softmax over a large vocabulary, computed in blocks."""
 
 from functools import partial
 from typing import cast
@@ -20,14 +20,14 @@ def log_normaliser(
     contexts: Float[Array, "N P"],
     block: int = BLOCK,
 ) -> Float[Array, " N"]:
-    """Compute the logarithm of the softmax's sum, without an array `[N V]`.
+    """Compute the log-normaliser (logsumexp) of the softmax, without an array `[N V]`.
 
-    A running maximum keeps the sum in range, so no score is too large.
+    A running maximum avoids overflow.
 
     Args:
       weights: one row a word, float32.
       bias: one number a word, float32.
-      contexts: what predicts, float32.
+      contexts: the vectors that predict, float32.
       block: words at a time.
 
     Returns:
@@ -67,9 +67,9 @@ def _normaliser_forward(
 def _normaliser_backward(
     block: int, saved: tuple[Array, ...], slope: Float[Array, " N"]
 ) -> tuple[Array, Array, Array]:
-    """Compute the scores again; each block's rows are written where they belong.
+    """Recompute the scores, and write each block's rows of the gradient in place.
 
-    Derived by hand, because the transposed loop would add an array `[V P]` a block.
+    Automatic differentiation of the loop would add an array `[V P]` for each block.
     """
     weights, bias, contexts, normaliser = saved
 
@@ -95,7 +95,7 @@ _log_normaliser.defvjp(_normaliser_forward, _normaliser_backward)
 def _block_scores(
     weights: Array, bias: Array, contexts: Array, block: int, number: Array
 ) -> tuple[Array, Float[Array, "block N"]]:
-    """Return where a block begins and its scores, -inf at rows of the block before."""
+    """Return a block's start and scores; -inf at rows that the previous block has."""
     # The last block begins early enough to be whole, and leaves out what the one
     # before it had: padding the weights would copy all of them.
     first = jnp.minimum(number * block, len(weights) - block)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layers of one direction, each reading what the one below it gives."""
+"""The stack of LSTM layers of one direction."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -20,20 +20,20 @@ def run_stack(
     real: Bool[Array, "T B"] | None = None,
     dropout: nn.Dropout | None = None,
 ) -> tuple[list[Float[Array, "T B P"]], tuple[LstmState, ...]]:
-    """Run all layers, each over all positions, time first.
+    """Run all layers, each over all positions; arrays are time-major.
 
     Args:
-      stack: the layers, from below.
-      inputs: of the lowest.
+      stack: the layers, the lowest first.
+      inputs: of the lowest layer.
       states: of each layer, before the first position.
-      restart: positions before which `restart_states` replace the states.
+      restart: True at positions before which `restart_states` replace the states.
       restart_states: of each layer, of a batch of one; zeros where None.
-      real: positions that change the states; all where None.
-      dropout: of what each layer reads.
+      real: True at positions that change the states; all where None.
+      dropout: of the input of each layer.
 
     Returns:
-      What each layer gives, skip connections added, and the states after the last
-      position, which are of what came before the addition.
+      The outputs of the layers, skip connections added, and the states after the last
+      position, without skip connections.
     """
     outputs, after = [], []
     for index, layer in enumerate(stack):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The biLM as it is pretrained: two streams of text, each read in its own direction.
+"""The biLM for pretraining, on one stream of text for each direction.
 
-A stream is sentences end to end, a boundary before each: `<S> w1 … wn <S> w1' …`
-forward, `</S> wn … w1 </S> …` backward. Every position predicts the one after it. The
-parameters are those of `elmo_jax.bilm`, which serves them.
+A stream is sentences end to end, each after a boundary: `<S> w1 … wn <S> w1' …`
+forward, `</S> wn … w1 </S> …` backward. Every position predicts the next one. The
+parameters are those of `elmo_jax.bilm`.
 """
 
 from collections.abc import Callable
@@ -22,15 +22,15 @@ from embed_jax.recurrence import LstmState
 
 
 class StreamedBiLm(nn.Module):
-    """What predicts the next word of each stream.
+    """The biLM over streams; its outputs predict the next word of each stream.
 
     Attributes:
-      config: the shape of the model.
+      config: of the model.
       dtype: of products; parameters and states are float32.
-      reset_state: whether a boundary is read from zeros, as `elmo_jax.embed` does, or
-        from the state that the sentence before it left, as bilm-tf does.
-      remat: whether the gates are computed again in the backward pass.
-      gather: brings the words' vectors together, where each device spells some words.
+      reset_state: whether the state is set to zero before a boundary, as in
+        `elmo_jax.embed`, or carried over from the previous sentence, as in bilm-tf.
+      remat: whether to recompute the gates in the backward pass.
+      gather: gathers the word vectors, if each device computes a share of the words.
     """
 
     config: ElmoConfig
@@ -47,7 +47,7 @@ class StreamedBiLm(nn.Module):
         carry: Carry,
         deterministic: bool = True,
     ) -> tuple[Float[Array, "B 2 T P"], Carry]:
-        """Read a window of both streams.
+        """Run the biLM over a window of both streams.
 
         Args:
           types: the distinct words, as `ElmoTokens.types`: `<S>` and `</S>` first.
@@ -56,7 +56,7 @@ class StreamedBiLm(nn.Module):
           deterministic: False draws dropout from the "dropout" stream.
 
         Returns:
-          What the top layer says after each position, and the states after the window.
+          The top layer's output at each position, and the states after the window.
         """
         vectors = word_reader(self.config, self.dtype)(types)
         if self.gather:
@@ -78,7 +78,7 @@ class StreamedBiLm(nn.Module):
         carry: tuple[LstmState, ...],
         deterministic: bool,
     ) -> tuple[Float[Array, "T B P"], tuple[LstmState, ...]]:
-        """Run one direction's stack, time first."""
+        """Run one direction's stack, time-major."""
         layer_class = nn.remat(LstmLayer) if self.remat else LstmLayer
         stack = [
             layer_class(

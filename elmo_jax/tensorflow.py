@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints that a training run of bilm-tf leaves; the softmax is in them."""
+"""Reading of the TensorFlow checkpoints of bilm-tf, which include the softmax."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ def open_checkpoint(prefix: Path) -> list[Stored]:
     """List the variables of a checkpoint that are part of the model.
 
     Args:
-      prefix: the path that the checkpoint's files have in common.
+      prefix: the common path prefix of the checkpoint's files.
 
     Raises:
       ValueError: a file is missing or damaged.
@@ -57,10 +57,10 @@ def _stored(variables: TensorFlowCheckpoint, variable: str) -> Stored:
 
 
 def find_checkpoints(directory: Path) -> list[Path]:
-    """Return the prefixes of a directory's checkpoints, or of the newest one alone.
+    """Return the prefixes of a directory's checkpoints, or only that of the newest.
 
     A training run leaves several, and a file "checkpoint" that names the newest. That
-    file holds the path on the machine that trained, so only the last part of it counts.
+    file has the path of the training machine, so only its last component is used.
     """
     prefixes = [path.with_suffix("") for path in sorted(directory.glob("*.index"))]
     state = directory / "checkpoint"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text for an exported biLM. This file stands alone; a copy lies beside the program."""
+"""The text reader of an exported biLM, self-contained: copied beside the program."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,19 +12,19 @@ BOUNDARIES = {"<S>": 257, "</S>": 258}
 
 
 class Reader:
-    """Lays sentences out in rows of words, each distinct one spelled once."""
+    """Converts sentences to rows of word indices, and distinct words to characters."""
 
     def __init__(
         self, directory: Path, text: Mapping[str, Any], shape_for: Callable[..., tuple]
     ) -> None:
-        """Read what `embed_jax.export.spec.Exportable` says, and a vocabulary."""
+        """Read settings and vocabulary; see `embed_jax.export.spec.Exportable`."""
         self._text, self._shape_for = text, shape_for
         self._vocabulary = {} if "max_characters" in text else _vocabulary(directory)
 
     def __call__(
         self, sentences: Sequence[Sequence[str]], first: int
     ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
-        """Lay words in rows, and spell each distinct one once."""
+        """Return the inputs, and the positions of the words of each sentence."""
         del first  # A row may be of any length, so there is nothing to refuse.
         types = {"<S>": 0, "</S>": 1}
         rows = [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sentences in, tokens out: the words of a batch, each distinct one spelled once."""
+"""The tokeniser of ELMo: sentences to a batch of words."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -22,9 +22,9 @@ from embed_jax.corpus.sentences import Sentence, check_sentences
 
 
 def split_words(text: str) -> list[str]:
-    """Split raw text as the corpus of the published English weights is split.
+    """Split raw text into words like the corpus of the published English weights.
 
-    The 1 Billion Word Benchmark was tokenised by Moses' script; so is this.
+    Follows Moses' tokeniser script, which the 1 Billion Word Benchmark used.
 
     Example:
       >>> split_words("She didn't like the U.S. bank.")
@@ -39,15 +39,14 @@ def _moses() -> MosesTokenizer:
 
 
 class ElmoTokenizer:
-    """Words to what the model reads: rows of characters, or rows of its word table.
+    """Converts sentences to characters of words, or to rows of a word table.
 
     Attributes:
-      config: of the model it belongs to.
-      vocabulary: the words of a word table or of a softmax; None where only characters
-        are read.
-      split: splits raw text into words. Text whose words are split already is given as
-        lists of words, which stay as they are.
-      max_length: 0; how much of its neighbours a sentence can be shown.
+      config: of the model.
+      vocabulary: the words of a word table or of a softmax; None for a character model
+        without softmax.
+      split: splits raw text into words. Lists of words are used unchanged.
+      max_length: 0; a biLM reads no neighbouring sentences as context.
     """
 
     max_length = 0
@@ -88,7 +87,7 @@ class ElmoTokenizer:
           pad_to: T; by default the words of the longest sentence, and at least 1.
 
         Returns:
-          NumPy tokens. Boundaries are no positions: position t is word t.
+          NumPy tokens. Boundaries take no positions: position t is word t.
 
         Raises:
           ValueError: a single str instead of a list, or a sentence over `pad_to`.
@@ -118,13 +117,13 @@ class ElmoTokenizer:
         )
 
     def words(self, sentence: Sentence) -> list[str]:
-        """Return the words of a sentence; those of a list are what they are."""
+        """Return the words of a sentence; a list is returned unchanged."""
         if isinstance(sentence, str):
             return self.split(sentence)
         return list(sentence)
 
     def encode_types(self, words: Sequence[str]) -> Int[np.ndarray, "U ..."]:
-        """Return what the model reads for each word: characters, or a table's row.
+        """Return the model's input for each word: characters, or a row of the table.
 
         Rows of characters are cut to a length that gives the same vectors.
         """

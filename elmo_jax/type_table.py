@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The vectors of words out of context, computed once a distinct word and kept.
+"""A cache of context-free word vectors, computed once for each distinct word.
 
-The character CNN takes a quarter of the published model's work for every word, and the
-words of a text repeat. They are kept on the device, where the LSTMs read them.
+For every word the character CNN is a quarter of the published model's work, and the
+words of a text repeat. The cache is on the device, where the LSTMs read it.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ _LENGTH_STEP = 8
 
 
 class TypeTable:
-    """Vectors by word, in an array on the device that is filled as words turn up.
+    """Word vectors in an array on the device, filled as words occur.
 
     Attributes:
-      vectors: `[capacity P]`; rows that no word has yet are zeros.
+      vectors: `[capacity P]`; unused rows are zero.
     """
 
     vectors: Float[Array, "capacity P"]
@@ -45,10 +45,10 @@ class TypeTable:
         """Make an empty table.
 
         Args:
-          params: on the device or devices where the table shall be.
+          params: on the device or devices of the table.
           tokenizer: of the model.
           dtype: of the CNN's products.
-          capacity: words that are kept; when they are full, all are forgotten.
+          capacity: maximal number of words; a full table is emptied.
         """
         self._params = params
         self._tokenizer = tokenizer
@@ -61,7 +61,7 @@ class TypeTable:
         self.vectors = jax.device_put(jnp.zeros(shape, jnp.float32), placed)
 
     def find(self, words: Sequence[str]) -> Int[np.ndarray, " U"]:
-        """Return the row of each word, computing the vectors that are not there.
+        """Return the row of each word; compute the vectors that are missing.
 
         Args:
           words: distinct words, boundaries included.
@@ -111,7 +111,7 @@ def _compute(
 
 
 def _fill_up(types: Int[np.ndarray, "U ..."], longest: int) -> np.ndarray:
-    """Pad a portion to one of few shapes: its words, and their characters."""
+    """Pad words and their characters to one of few shapes."""
     widths = [(0, PORTION - len(types))]
     if types.ndim == 2:
         length = min(-(-types.shape[1] // _LENGTH_STEP) * _LENGTH_STEP, longest)

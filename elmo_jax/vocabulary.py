@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words that a softmax predicts, or that a word table has rows for."""
+"""Vocabularies: the words of a softmax or of a word table."""
 
 import dataclasses
 import functools
@@ -29,19 +29,19 @@ class Vocabulary:
 
     Attributes:
       words: all of them, `<S>`, `</S>` and `<UNK>` included, each once.
-      counts: how often each occurs in the corpus it was made from, descending from the
-        fourth on, or empty where the file does not say.
+      counts: number of occurrences of each in the original corpus, descending except
+        for the specials, or empty if the file has none.
     """
 
     words: tuple[str, ...]
     counts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what would give wrong numbers without a word.
+        """Check words and counts.
 
         Raises:
-          ValueError: a special is missing, a word occurs twice, or counts do not
-            belong to the words or do not fall.
+          ValueError: a special is missing, a word occurs twice, or counts are not one
+            a word or not descending.
         """
         if len(self.ids) != len(self.words):
             seen: set[str] = set()
@@ -112,13 +112,13 @@ class Vocabulary:
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """Read a vocabulary: a word a line, perhaps with a tab and its count.
+    """Read a vocabulary: a word a line, optionally with a tab and its count.
 
-    Only a line feed ends a line: the other separators of Unicode may be in words.
+    Only a line feed ends a line; words may contain Unicode's other line separators.
 
     Raises:
-      ValueError: a bad line, a word twice, counts that rise, a missing special, or a
-        damaged file; names the file and the line.
+      ValueError: a bad line, a repeated word, counts that increase, a missing special,
+        or a damaged file; names the file and the line.
       OSError: the file cannot be read.
     """
     opener = gzip.open if path.suffix == ".gz" else open
@@ -157,7 +157,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
 
 
 def write_vocabulary(path: Path, vocabulary: Vocabulary) -> None:
-    """Write the form that `read_vocabulary` reads, whole or not at all.
+    """Write a vocabulary atomically, in the form that `read_vocabulary` reads.
 
     Raises:
       ValueError: a word that a line cannot hold.

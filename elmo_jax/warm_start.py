@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Begin every sentence in the state of a model that has been reading, not from zeros.
+"""An initial LSTM state for every sentence, taken after reading a text.
 
-ELMo was trained on endless text and has hardly ever been in the state of zeros that a
+ELMo was trained on continuous text and has hardly ever seen the zero state that a
 stateless sentence begins with. docs/decisions/warm-start.md measures the difference.
 """
 
@@ -22,18 +22,18 @@ from embed_jax.corpus.sentences import Sentence, check_sentences
 def warm_start(
     params: ElmoParams, tokenizer: ElmoTokenizer, sentences: Sequence[Sentence]
 ) -> ElmoParams:
-    """Take as start the state after a text: what `embed` with a `carry` ends in.
+    """Set the initial state to the one after a text: the final `carry` of `embed`.
 
-    The text is read once, here, from zeros, each sentence between its boundaries.
-    Vectors stay stateless: the same sentence, the same vector.
+    The text is read once, by this function, from the zero state, with the boundaries of
+    each sentence. Embedding stays stateless: a sentence always has the same vectors.
 
     Args:
-      params: what `load` or `init_params` gave; a start that they have is replaced.
+      params: what `load` or `init_params` gave; an existing start is replaced.
       tokenizer: of the same model.
       sentences: the text; each a str, which is split into words, or a list of words.
 
     Returns:
-      The same parameters with that start.
+      The parameters with that initial state.
 
     Raises:
       ValueError: a single str, no word at all, or the tokeniser of another model.
@@ -66,7 +66,7 @@ def warm_start(
 
 
 def _in_one_row(text: list[list[str]]) -> list[str]:
-    """Put sentences end to end, boundaries included."""
+    """Concatenate sentences with their boundaries."""
     return [word for words in text for word in (BEGIN_TOKEN, *words, END_TOKEN)]
 
 

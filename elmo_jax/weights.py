@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published names of a biLM's tensors, and the exchange with our parameter tree.
+"""The published names of a biLM's tensors, and conversion to and from our parameters.
 
-One table serves HDF5 files and TensorFlow checkpoints. Matrices are stored [in, out] by
-both and by us, so nothing is transposed; convolutions have an axis of one in front.
+One table serves HDF5 files and TensorFlow checkpoints. Both store matrices as [in,
+out], as we do, so nothing is transposed; convolutions have a leading axis of one.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ EMBEDDING = "embedding"
 SOFTMAX_WEIGHTS, SOFTMAX_BIAS = "softmax/W", "softmax/b"
 
 CHARACTER_TENSOR = re.compile(r"char_embed|CNN(_high_\d+|_proj)?/\w+")
-"""The names of what reads characters, all of it below the first LSTM."""
+"""The names of the character CNN's tensors, below the first LSTM."""
 
 DIRECTIONS = ("forward", "backward")
 
@@ -60,10 +60,10 @@ class Stored:
 
     Attributes:
       source: the file, for messages.
-      name: as the file has it.
-      shape: as the file has it.
-      read: reads it, float32, so that one at a time is in memory. Raises ValueError if
-        it is no float or the file is damaged.
+      name: in the file.
+      shape: in the file.
+      read: reads the tensor, float32, so that only one is in memory. Raises ValueError
+        if it is not a float or the file is damaged.
     """
 
     source: str
@@ -77,11 +77,11 @@ class Tensor:
     """One tensor of the published form.
 
     Attributes:
-      path: where it stands in `{"encoder": …, "heads": …}`.
+      path: its path in `{"encoder": …, "heads": …}`.
       name: its published name.
-      dims: for each dimension its size and what decides it, such as `(512,
+      dims: for each dimension its size and the option that sets it, such as `(512,
         "lstm.projection_dim 512")`.
-      led_by_one: whether the first dimension is a one that we leave out.
+      led_by_one: whether there is a leading dimension of one, which we leave out.
     """
 
     path: Path
@@ -145,14 +145,14 @@ def _character_tensors(config: ElmoConfig) -> Iterator[Tensor]:
 
 
 def softmax_tensors(config: ElmoConfig, num_words: int) -> Iterator[Tensor]:
-    """Yield both tensors of the softmax that either direction predicts through."""
+    """Yield both tensors of the softmax, which the directions share."""
     words, path = (num_words, f"n_tokens_vocab {num_words}"), ("heads", "softmax")
     yield Tensor((*path, "weights"), SOFTMAX_WEIGHTS, (words, _width(config)))
     yield Tensor((*path, "bias"), SOFTMAX_BIAS, (words,))
 
 
 def start_tensors(config: ElmoConfig) -> Iterator[Tensor]:
-    """Yield the states before a sentence's first boundary; the names are ours."""
+    """Yield the states before a sentence's first boundary, under names of our own."""
     one = 1, "one sentence"
     cell = config.cell_dim, f"lstm.dim {config.cell_dim}"
     for direction in DIRECTIONS[: config.num_directions]:
@@ -174,7 +174,7 @@ def _cell_group(direction: int, layer: int, num_blocks: int) -> str:
 
 
 def published_name(name: str, num_blocks: int) -> str:
-    """Translate any name that bilm-tf gives a tensor into the one in the table.
+    """Translate any of bilm-tf's names of a tensor into the one in the table.
 
     Args:
       name: of a dataset, or of a variable without `lm/`.
@@ -203,17 +203,17 @@ def match_tensors(
     source: str,
     options: str,
 ) -> list[tuple[Tensor, Stored]]:
-    """Find every tensor, and account for all that is there; nothing is read yet.
+    """Match the model's tensors with those of a file, without reading them.
 
     Args:
-      stored: all that the file holds.
-      wanted: all that the model needs.
-      config: its shape.
+      stored: all tensors of the file.
+      wanted: all tensors of the model.
+      config: of the model.
       source: the file, for messages.
       options: the file with the model's options, for messages.
 
     Raises:
-      ValueError: a tensor is missing, left over, there twice or of another shape; names
+      ValueError: a tensor is missing, left over, duplicate or of another shape; names
         it, its file, and the option that contradicts it.
     """
     by_name: dict[str, Stored] = {}
@@ -260,7 +260,7 @@ def read_tensors(
       Float32 arrays by path.
 
     Raises:
-      ValueError: a tensor is no float, or not finite, or its file is damaged.
+      ValueError: a tensor is not a float, or not finite, or its file is damaged.
     """
     leaves = {}
     for tensor, stored in pairs:
@@ -283,11 +283,11 @@ def assemble(
     """Build parameters from stored tensors.
 
     Args:
-      encoder: all tensors of the biLM that the files hold, and nothing else.
+      encoder: all tensors of the biLM in the files, and no others.
       softmax: all tensors of the softmax, or none.
-      config: the shape that the tensors must have.
+      config: of the model, which determines the shapes.
       num_words: words of the softmax.
-      tied: whether its weights are the word table, and only its bias is stored.
+      tied: whether its weights are the word table, so that only its bias is stored.
       sources: the files of both, for messages.
       options: the file with the options, for messages.
 
@@ -345,7 +345,7 @@ def disassemble(
       Those of the biLM, and those of the softmax, if there is one.
 
     Raises:
-      ValueError: the parameters are not those that their configuration describes.
+      ValueError: the parameters do not fit their configuration.
     """
     tree = {"encoder": params.encoder, "heads": params.heads}
     leaves: dict[Path, Any] = flatten_dict(tree)
@@ -364,7 +364,7 @@ def disassemble_start(start: Carry, config: ElmoConfig) -> dict[str, np.ndarray]
     """Return the states before a sentence by name, float32.
 
     Raises:
-      ValueError: they are not those of this model.
+      ValueError: they do not fit the model.
     """
     leaves = {
         (DIRECTIONS[direction], str(layer), part): values
@@ -379,7 +379,7 @@ def disassemble_start(start: Carry, config: ElmoConfig) -> dict[str, np.ndarray]
 
 
 def _take(leaves: dict[Path, Any], wanted: Iterable[Tensor]) -> dict[str, np.ndarray]:
-    """Move tensors out of the leaves."""
+    """Remove tensors from the leaves and return them by published name."""
     tensors = {}
     for tensor in wanted:
         place = "/".join(tensor.path)
@@ -412,11 +412,11 @@ def _check_shape(tensor: Tensor, stored: Stored, options: str) -> None:
 
 
 def _deciding_option(name: str) -> str | None:
-    """Name the option that decides whether there is such a tensor, if any does."""
+    """Return the option that determines whether a tensor exists, if there is one."""
     matching = (option for pattern, option in _DECIDING if re.match(pattern, name))
     return next(matching, None)
 
 
 def find_stored(stored: Iterable[Stored], name: str) -> Stored | None:
-    """Return the tensor of that name, if it is there."""
+    """Return the tensor of a name, or None."""
     return next((tensor for tensor in stored if tensor.name == name), None)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model of characters made into one of words: layer 0 computed once, then looked up.
+"""Conversion of a character model to a word model, with a table of precomputed layer 0.
 
-bilm-tf calls the table "token embeddings". It saves the character CNN, at the price of
-reading every word outside the vocabulary as `<UNK>`.
+bilm-tf calls the table "token embeddings". It saves the character CNN, but words
+outside the vocabulary are read as `<UNK>`.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ def word_table(
     *,
     batch_size: int = 256,
 ) -> tuple[ElmoParams, ElmoTokenizer]:
-    """Replace the character CNN by a table of what it gives for the words.
+    """Replace the character CNN by a table of its outputs for the words.
 
     Args:
       params: a model that reads characters.
@@ -35,11 +35,11 @@ def word_table(
       batch_size: words at a time in the CNN.
 
     Returns:
-      The model that looks words up, with the same LSTMs (not copied), and its
-      tokeniser. The softmax is kept if it predicts the words of this vocabulary.
+      The model with the table and the same LSTMs (not copied), and its tokeniser. The
+      softmax is kept if it has the same vocabulary.
 
     Raises:
-      ValueError: the model has a table already.
+      ValueError: the model already has a table.
 
     Example:
       >>> import elmo_jax, jax

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every encoder shares once it is asked for vectors: arrays, text and files.
+"""Code shared by all families of encoders: layers, pooling, text, files and stores.
 
 For example::
 
@@ -13,7 +13,7 @@ Letters for shapes, in annotations and in einsum alike::
     M masked positions · U distinct word types · C characters a word
     E character embedding · H LSTM cell · P LSTM projection · Y tags
 
-A NumPy array lives on the host, a `jax.Array` on the device: the type says where.
+A NumPy array is on the host, a `jax.Array` on the device.
 """
 
 import importlib

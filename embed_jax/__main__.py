@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command: a text file in, a file of contextual vectors out.
+"""The command that embeds a text file into a file of contextual vectors.
 
 python -m embed_jax MODEL corpus.txt vectors.h5 --layers "concat(last4)"
 """
@@ -36,13 +36,14 @@ DTYPE = Literal["float32", "float16", "bfloat16"]
 class Command:
     """Embed a text file, one sentence a line, into an HDF5 of vectors.
 
-    The file appears when it is complete. A run that was stopped or killed goes on with
-    the same command and --resume. Read it with embed_jax.store.VectorStore, or look
-    into it with python -m embed_jax.nearest.
+    The file appears when it is complete. The same command with --resume continues a run
+    that was stopped or killed. Read the file with embed_jax.store.VectorStore, or
+    search it with python -m embed_jax.nearest.
 
     On several hosts, start the same command on each: every process embeds a share of
-    the sentences into a file of its own, in OUTPUT.parts, and the last that finishes
-    makes OUTPUT of them. They share a file system but never wait for each other.
+    the sentences into a file of its own, in OUTPUT.parts, and the last to finish
+    combines them into OUTPUT. The hosts must share a file system; no process waits for
+    another.
     """
 
     model: Annotated[str, tyro.conf.Positional, arg(metavar="MODEL")]
@@ -59,7 +60,7 @@ class Command:
     sentences: str | None = None
     """A vector for each sentence instead: cls, mean, max, mean_sqrt_len."""
     dtype: DTYPE = "float32"
-    """Of the stored vectors."""
+    """Dtype of the stored vectors."""
     reading: Annotated[Reading, arg(name="")] = dataclasses.field(
         default_factory=Reading
     )
@@ -67,15 +68,15 @@ class Command:
         default_factory=Processes
     )
     compression: Literal["gzip", "lzf", "none"] = "gzip"
-    """Of the stored vectors."""
+    """Compression of the stored vectors."""
     resume: bool = False
-    """Go on where an earlier run of the same command stopped."""
+    """Continue an earlier run of the same command."""
     overwrite: bool = False
     """Replace an existing output."""
 
     @property
     def level(self) -> Literal["words", "sentences"]:
-        """What gets a vector each."""
+        """Whether each word or each sentence gets a vector."""
         return "sentences" if self.sentences else "words"
 
 
@@ -91,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _speaker(command: Command) -> str:
-    """Begin the line of an error: with the process, where there are several."""
+    """Return the prefix of error lines; names the process where there are several."""
     with suppress(ValueError):
         place = command.processes.place()
         if place.num_processes > 1:
@@ -157,7 +158,7 @@ def embed_corpus(command: Command) -> None:
 
 
 def _check(command: Command) -> str:
-    """Refuse what can be refused without reading anything; return the pool."""
+    """Check the arguments before any file is read; return the pool."""
     parse_layer_spec(command.layers)
     if command.words and command.sentences:
         raise ValueError("--words or --sentences, not both")
@@ -180,7 +181,7 @@ def _fill(
     params: Any,
     tokenizer: Any,
 ) -> UnreadWords:
-    """Append what a share of the lines lacks; return the words without a vector."""
+    """Append the lines of a share that are missing; return the unread words."""
     begin = lines.start + writer.num_sentences
     # A sentence shows at most so many pieces of those before it and after it, and each
     # of these has one at least: so far reading must go for the same rows to come out.
@@ -215,7 +216,7 @@ def _fill(
 
 
 def _publish(store: PartedStore, text: Survey) -> None:
-    """Make one store of the parts, or say which of them are still missing."""
+    """Combine the parts into one store, or report which are still missing."""
     if missing := store.publish():
         parts = ", ".join(map(store.label, missing[:8]))
         print(

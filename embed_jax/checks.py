@@ -9,9 +9,9 @@ def at_least(name: str, value: int | float | None, least: int, why: str = "") ->
 
     Args:
       name: of the option, for the message.
-      value: None is no value, and is let through.
-      least: the smallest value that it may have.
-      why: what needs so much, for the message.
+      value: None is allowed.
+      least: the smallest value allowed.
+      why: the reason for the minimum, for the message.
 
     Raises:
       ValueError: it is below; names the option.
@@ -22,16 +22,16 @@ def at_least(name: str, value: int | float | None, least: int, why: str = "") ->
 
 
 def check_at_least(config: object, least: int, *names: str, why: str = "") -> None:
-    """Refuse fields below a number, see `at_least`.
+    """Refuse fields below a minimum, see `at_least`.
 
     Args:
       config: has the fields as attributes.
-      least: the smallest value that they may have.
-      names: of the fields; None is no value, and is let through.
-      why: what needs so much, for the message.
+      least: the smallest value allowed.
+      names: of the fields; a value of None is allowed.
+      why: the reason for the minimum, for the message.
 
     Raises:
-      ValueError: a field is below; names it.
+      ValueError: a field is below `least`; names it.
 
     Example:
       >>> from types import SimpleNamespace
@@ -44,11 +44,11 @@ def check_at_least(config: object, least: int, *names: str, why: str = "") -> No
 
 
 def check_rates(config: object, *names: str) -> None:
-    """Refuse probabilities that leave nothing, such as a dropout rate of 1.
+    """Refuse rates, such as dropout probabilities, outside [0, 1).
 
     Args:
       config: has the fields as attributes.
-      names: of the fields; None is no rate, and is let through.
+      names: of the fields; a value of None is allowed.
 
     Raises:
       ValueError: a field is negative, 1 or above, or NaN; names it.
@@ -60,13 +60,13 @@ def check_rates(config: object, *names: str) -> None:
 
 
 def check_above(config: object, bound: int, *names: str, why: str = "") -> None:
-    """Refuse fields that are not above a number, such as a learning rate of 0.
+    """Refuse fields that are not greater than a bound, such as a learning rate of 0.
 
     Args:
       config: has the fields as attributes.
       bound: the values must be greater.
-      names: of the fields; None is no value, and is let through.
-      why: what else is taken, or what needs so much, for the message.
+      names: of the fields; a value of None is allowed.
+      why: what else is taken, or the reason, for the message.
 
     Raises:
       ValueError: a field is at the bound, below, infinite or NaN; names it.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A family of encoders as a record, and which family a model belongs to.
+"""The interface of a family of encoders, and the lookup of a model's family.
 
 A family registers under the entry point "embed_jax.encoders", whose name is the
-`model_type` that it reads; see docs/adding-an-encoder.md. This package knows none.
+`model_type` that it reads; see docs/adding-an-encoder.md. None is built in here.
 """
 
 import dataclasses
@@ -40,16 +40,16 @@ def _claims_nothing(path: Path) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
-    """What a family of encoders offers.
+    """A family of encoders: its functions for loading, embedding and export.
 
     Attributes:
       name: of the family; that of its entry point, or of its main one.
       load: loads `(params, tokenizer)` from a path or an id on the hub.
-      corpus: embeds text at scale.
-      export: from params, tokenizer, spec and dtype to what `embed_jax.export` lowers.
-      claims: tells whether a directory, or a file in one, is a model of the family
-        though no `model_type` in a config.json says so; reads no weights. A
-        `ValueError` says that it is one, but broken, and why.
+      corpus: embeds text of any size.
+      export: makes an `Exportable` of params, tokenizer, spec and dtype.
+      claims: returns whether a directory, or a file in one, is a model of the family
+        though no config.json has its `model_type`; reads no weights. Raises
+        `ValueError` for a model of the family that is broken.
       marks: globs of the small files that `claims` reads, for models on the hub.
     """
 
@@ -61,7 +61,7 @@ class Encoder:
     marks: Sequence[str] = ()
 
     def vector_width(self, params: Any, layer_spec: str | LayerSpec, pool: str) -> int:
-        """Compute the width of a pooled vector without running."""
+        """Compute the width of a pooled vector without running the model."""
         return self.corpus.vector_width(params, layer_spec, pool)
 
     def stream_words(
@@ -96,15 +96,14 @@ class Encoder:
 def find_encoder(path: str | os.PathLike[str]) -> Encoder:
     """Return the family that a model belongs to; reads no weights.
 
-    Of a model on the hub no more than config.json, and the small files that families
-    know their models by, are fetched.
+    Of a model on the hub, only config.json and the files in the families' `marks` are
+    fetched.
 
     Args:
       path: a directory, a file in one, or an id on the Hugging Face hub.
 
     Raises:
-      ValueError: the model is of no family that is installed, or of one but broken, or
-        there is none of that name.
+      ValueError: the model is of no installed family, is broken, or does not exist.
 
     Example:
       >>> find_encoder("no/such/model/here")
@@ -132,7 +131,7 @@ def load(path: str | os.PathLike[str]) -> Loaded:
 
     Args:
       path: a directory of a published model or of a training run, or an id on the
-        Hugging Face hub; what each family reads, its own `load` says.
+        Hugging Face hub; for the formats see the `load` of each family.
 
     Raises:
       ValueError: see `find_encoder` and the family's `load`.
@@ -145,10 +144,10 @@ def encoder_named(name: str, source: str) -> Encoder:
 
     Args:
       name: the model type.
-      source: what says so, for the message.
+      source: where the model type was read, for the message.
 
     Raises:
-      ValueError: none that is installed does.
+      ValueError: no installed family does.
     """
     for entry_point in _entry_points():
         if entry_point.name == name:
@@ -161,7 +160,7 @@ def encoder_named(name: str, source: str) -> Encoder:
 
 
 def _claimed(path: Path, name: str) -> Encoder | None:
-    """Return the family that a local model says it is of, if any."""
+    """Return the family of a local model, or None if no family recognises it."""
     model_type = _model_type(path)
     if model_type is not None:
         return encoder_named(model_type, name)
@@ -178,7 +177,7 @@ def _claimed(path: Path, name: str) -> Encoder | None:
 
 
 def _model_type(path: Path) -> str | None:
-    """Read it off a directory's config.json; None where it is not said."""
+    """Return the `model_type` in a directory's config.json, or None."""
     config = path / CONFIG
     if not config.is_file():
         return None
@@ -209,7 +208,7 @@ def _entry_points() -> importlib.metadata.EntryPoints:
 
 
 def _encoders() -> list[Encoder]:
-    """Return every family once, though several names lead to it."""
+    """Return every family once, even if it has several entry points."""
     found: dict[str, Encoder] = {}
     for entry_point in _entry_points():
         encoder = entry_point.load()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a command ends: its exit status, and one line for whatever went wrong."""
+"""Exit status and error line of a command."""
 
 import signal
 import sys
@@ -10,14 +10,14 @@ from embed_jax.messages import one_line
 
 
 def exit_status(name: str, action: Callable[[], None], if_stopped: str) -> int:
-    """Run a command's work; return 0, or 2 for an error, or 130 where it was stopped.
+    """Run a command's work; return 0, 2 for an error, or 130 if it was interrupted.
 
-    SIGTERM stops it as Ctrl-C does, so that what is open is closed and tidied up.
+    SIGTERM interrupts it as Ctrl-C does, so that context managers clean up.
 
     Args:
-      name: of the command, which begins the line.
-      action: the work; raises ValueError and OSError for what a user can cause.
-      if_stopped: what is left, and how to go on.
+      name: of the command, which begins the error line.
+      action: the work; raises ValueError and OSError for errors of the user.
+      if_stopped: the message after an interrupt: what is kept, and how to continue.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of error messages."""
+"""Helpers for error messages."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ _SHOWN = 4
 
 
 def one_line(error: BaseException) -> str:
-    r"""Return what an error says, in one line; its kind where it says nothing.
+    r"""Return the message of an error as one line; the error's type if it is empty.
 
     Example:
       >>> one_line(OSError("no room:\n  the disk is full")), one_line(KeyError())
@@ -17,9 +17,9 @@ def one_line(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    r"""Return the first line of what an error says; its kind where it says nothing.
+    r"""Return the first line of an error's message; the error's type if it is empty.
 
-    For libraries whose errors go on for pages.
+    For libraries with long error messages.
 
     Example:
       >>> first_line(OSError("damaged\nat 3\nat 4")), first_line(KeyError())
@@ -29,7 +29,7 @@ def first_line(error: BaseException) -> str:
 
 
 def list_first(names: Sequence[str]) -> str:
-    """Name the first few, and say how many more there are.
+    """List the first few names and the number of the others.
 
     Example:
       >>> list_first(["a", "b", "c", "d", "e", "f"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From nothing to contextual vectors: fetch a model, embed a text, look at a word.
+"""A quickstart: fetches a model, embeds a text, and shows the contexts of a word.
 
 python -m embed_jax.quickstart
 """
@@ -22,17 +22,17 @@ from embed_jax.store import VectorStore
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-"""Of that model, what is read."""
+"""The files of that model to fetch."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """Embed the docstrings of Python's standard library, and look at a word in them."""
+    """Embed the docstrings of Python's standard library, and show a word's contexts."""
 
     model: str = MODEL
     """Directory of a model, or an id on the Hugging Face hub."""
     directory: Path = Path("quickstart")
-    """Where text and vectors go."""
+    """Directory to write text and vectors to."""
     word: str = "window"
     """The word whose contexts are printed."""
 
@@ -49,10 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def quickstart(command: Command) -> None:
-    """Run all of it, or what is not there yet.
+    """Run all steps whose outputs do not exist yet.
 
     Raises:
-      ValueError: no such model, text, or word; or vectors of another model are there.
+      ValueError: no such model, text, or word; or there are vectors of another model.
       OSError: a file cannot be read or written.
     """
     corpus, vectors = (
@@ -79,7 +79,7 @@ def quickstart(command: Command) -> None:
 
 
 def _fetch_model() -> None:
-    """Fetch the default model, or say how to do it by hand."""
+    """Fetch the default model, or raise an error that says how to do it by hand."""
     try:
         fetch_snapshot(MODEL, FILES)
     except ValueError as error:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The time loop of an LSTM, with its gradient written out.
+"""An LSTM layer as a scan over time with a custom gradient.
 
 The cell is TensorFlow's `LSTMCell`: gates in the order input, candidate, forget,
-output; one added to the forget gate; the cell clipped, then its projection.
+output; one added to the forget gate; the cell state clipped, then the projection.
 
-Derived automatically, the gradient of the loop adds up a matrix as large as the weights
-at every position. Written out, it stores the slopes of the gates, and the gradient of
-each matrix is one product over all positions. Without differentiation nothing is stored
-for the way back. See docs/decisions/lstm-speed.md and lstm-training.md.
+Automatic differentiation of the scan would accumulate the gradient of the weight
+matrices at every position. The custom gradient stores the gradients of the gates, and
+then computes the gradient of each matrix by one product over all positions. Without
+differentiation nothing is stored for the backward pass. See
+docs/decisions/lstm-speed.md and lstm-training.md.
 """
 
 from collections.abc import Callable
@@ -26,11 +27,11 @@ FORGET_BIAS = 1.0  # added when run, in no published bias
 
 @no_type_check  # jax also builds such trees of shapes, shardings and axes.
 class LstmState(NamedTuple):
-    """What an LSTM layer carries from one position to the next, float32.
+    """The state of an LSTM layer, float32.
 
     Attributes:
-      cell: the memory.
-      hidden: what it gave on last, before any skip connection.
+      cell: the cell state.
+      hidden: the last output, projected, before any skip connection.
     """
 
     cell: Float[Array, "*B H"]
@@ -39,11 +40,11 @@ class LstmState(NamedTuple):
 
 @no_type_check
 class GatesByType(NamedTuple):
-    """The inputs' half of the gates where words repeat, each type once.
+    """The input part of the gates, computed once for each distinct word.
 
     Attributes:
-      table: one row a type, with the bias, float32.
-      words: for each position its type.
+      table: one row a distinct word (type), with the bias, float32.
+      words: for each position the index of its type.
     """
 
     table: Float[Array, "U H4"]
@@ -55,7 +56,7 @@ class InputVectors(NamedTuple):
     """Inputs that are multiplied in the loop, in one product with the hidden state.
 
     Attributes:
-      vectors: one a position, of the type of the products.
+      vectors: one a position, of the dtype of the products.
       bias: of the gates, float32.
     """
 
@@ -76,23 +77,23 @@ def recur(
     projection_clip: float | None = None,
     reverse: bool = False,
 ) -> tuple[Float[Array, "T B P"], LstmState]:
-    """Run over all positions, time first.
+    """Run an LSTM layer over all positions; arrays are time-major.
 
-    It has a gradient in every array that is neither Boolean nor of indices, in reverse
-    mode alone.
+    Differentiable in all floating-point arrays, in reverse mode only.
 
     Args:
-      inputs: their half of the gates with the bias, float32, or what gives it.
-      kernel: the weights of the hidden state, P rows; before them, for `InputVectors`,
-        those of the inputs. Its type is the products'.
-      projection: from cell to output, of the products' type; None where there is none.
+      inputs: the input part of the gates with the bias, float32, or a form that gives
+        it.
+      kernel: the weights of the hidden state, P rows; for `InputVectors` the weights of
+        the inputs come before them. Its dtype is that of the products.
+      projection: from cell to output, of the products' dtype; None for no projection.
       state: before the first position that is read.
-      restart: positions before which `restart_state` replaces the state.
+      restart: True at positions before which `restart_state` replaces the state.
       restart_state: of a batch of one; zeros where None.
-      real: positions that change the state; all where None.
-      cell_clip: bound of the memory, or None.
+      real: True at positions that change the state; all where None.
+      cell_clip: bound of the cell state, or None.
       projection_clip: bound of the projected values, or None.
-      reverse: whether the last position is read first.
+      reverse: whether to read the last position first.
 
     Returns:
       The outputs, float32, and the state after the last position.
@@ -120,10 +121,10 @@ class _Given(NamedTuple):
 
 @no_type_check
 class _Saved(NamedTuple):
-    """What the way back needs of each position, time first.
+    """Values of each position saved for the backward pass, time-major.
 
-    The gates, four fifths of it, are of the products' type: what becomes of them goes
-    into products.
+    The gates, four fifths of them, are of the products' dtype, because the gradients
+    computed from them go into products.
     """
 
     gates: Float[Array, "T B H4"]  # after their non-linearities
@@ -174,9 +175,9 @@ def _run(
 def _divide(
     inputs: Array | GatesByType | InputVectors, kernel: Array
 ) -> tuple[Array, Callable[[Array, Array], Array]]:
-    """Return what the loop runs over, and what makes gates `[B 4H]` of it.
+    """Return the arrays to scan over, and a function that computes gates `[B 4H]`.
 
-    The second is a function of an element of the first and of the hidden state.
+    Its arguments are an element of the arrays and the hidden state.
     """
     if isinstance(inputs, GatesByType):
 
@@ -287,7 +288,7 @@ _recur.defvjp(_forward, _backward)
 def _divide_slopes(
     given: _Given, hiddens: Float[Array, "T B P"], of_gates: Float[Array, "T B H4"]
 ) -> tuple[Array | GatesByType | InputVectors, Float[Array, "rows H4"]]:
-    """Return the slopes of the inputs, in their form, and of the kernel."""
+    """Return the gradients of the inputs, in their form, and of the kernel."""
     inputs, kernel = given.inputs, given.kernel
     slopes = of_gates.astype(jnp.float32)
     if isinstance(inputs, InputVectors):
@@ -327,14 +328,14 @@ def _clip(values: Array, bound: float | None) -> Array:
 
 
 def _pass(slope: Array, values: Array, bound: float | None) -> Array:
-    """Let a slope through where a clip did not act."""
+    """Return the gradient of `_clip`: the slope, zero where values were clipped."""
     return slope if bound is None else jnp.where(jnp.abs(values) < bound, slope, 0.0)
 
 
 def _choose(
     condition: Bool[Array, " B"], chosen: LstmState | None, other: LstmState | None
 ) -> LstmState:
-    """Take whole rows of the one state or the other; None is zeros."""
+    """Select rows of one state or the other by a condition; None is zeros."""
     where = condition[:, None]
     zeros = 0.0, 0.0
     both = zip(chosen or zeros, other or zeros, strict=True)

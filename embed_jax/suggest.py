@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an error says after a wrong name: the closest right ones, then all of them."""
+"""Suggestions in error messages about a wrong name: close names, then all names."""
 
 import difflib
 from collections.abc import Collection
 
 
 def suggest(word: str, choices: Collection[str], label: str) -> str:
-    """Write the part of an error message that says what would be right.
+    """Return the part of an error message that suggests valid names.
 
     Args:
       word: the wrong name, as the user wrote it.
-      choices: the right names, in the order to list them.
-      label: what the choices are, plural.
+      choices: the valid names, in the order to list them.
+      label: a plural noun for the choices.
 
     Returns:
       One line, to stand after "; ".

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trees of arrays as named leaves: the form in which files hold them.
+"""Trees of arrays as flat dictionaries of named leaves, the form used in files.
 
-A leaf's name is the way to it, as `encoder.layer_0.mlp.up.kernel`. Checkpoints,
-exported programs and classifiers hold leaves by these names: they are a file format.
+A leaf's name is its path, such as `encoder.layer_0.mlp.up.kernel`. Checkpoints,
+exported programs and classifiers store leaves by these names: they are a file format.
 """
 
 import math
@@ -12,14 +12,14 @@ from typing import Any
 import jax
 
 SEPARATOR = "."
-"""Between the keys on the way to a leaf."""
+"""Separates the keys of a leaf's path."""
 
 
 def name_leaves(tree: Any) -> dict[str, Any]:
-    """Return the leaves by the names of the ways to them, in the order of the tree.
+    """Return the leaves by name (their path), in the order of the tree.
 
     Raises:
-      ValueError: two leaves have one name, for a key holds a dot.
+      ValueError: two leaves have the same name, because a key contains a dot.
 
     Example:
       >>> name_leaves({"encoder": {"bias": 1, "kernel": 2}, "start": (3, 4)})
@@ -41,7 +41,7 @@ def nest(named: Mapping[str, Any]) -> dict[str, Any]:
     are strings without dots.
 
     Raises:
-      ValueError: a name is that of a leaf and also on the way to another.
+      ValueError: the name of one leaf is a prefix of the path of another.
 
     Example:
       >>> nest({"encoder.bias": 1, "encoder.kernel": 2})
@@ -75,11 +75,11 @@ def map_named(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
 
 
 def summarise(tree: Any, config: object) -> str:
-    """Describe a tree of weights in a line, as its `repr`: printed whole, it is pages.
+    """Describe a tree of weights in one line, for a short `repr`.
 
     Args:
-      tree: of arrays, or of what stands for them.
-      config: of what the weights are.
+      tree: of arrays, or of objects with `shape` and `dtype`.
+      config: the configuration of the model.
 
     Example:
       >>> summarise({"bias": jax.numpy.zeros((2, 600))}, "a layer")

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pretraining: text is prepared once, then read by a loop that learns from it."""
+"""Pretraining of encoders, and the downstream tasks that measure them."""

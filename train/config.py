@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole of an experiment as one frozen value; `configs/` holds the instances."""
+"""Experiment configurations and their command line; `configs/` has the instances."""
 
 import dataclasses
 import importlib
@@ -25,27 +25,27 @@ Remat = Literal["none", "elementwise", "blocks"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pretraining:
-    """What every run has; a family of models derives its own from it.
+    """Base class of pretraining configurations; each family of models derives its own.
 
     Attributes:
-      kind: the name of the family, which trains the model.
+      kind: the name of the family.
       batch_size: rows of a batch, over all devices.
       num_steps: steps of the run.
       seed: of weights, order, masks, negatives and dropout.
-      grad_accum_steps: parts of a batch, run one after the other for want of memory.
+      grad_accum_steps: parts of a batch, run one after the other to save memory.
       dtype: of products; auto is bfloat16 on accelerators and float32 on CPU. Weights
         are float32.
-      remat: what is computed again in the backward pass, for want of memory: nothing,
-        what lies between the products (BERT alone), or whole blocks.
-      init_from: a model or a run whose weights are the first ones.
+      remat: values to recompute in the backward pass, to save memory: none, those
+        between the matrix products (BERT only), or whole blocks.
+      init_from: a model or a run to take the initial weights from.
       log_every: steps between two lines of metrics.
-      eval_every: steps between two measurements of held-out text; 0 for none.
-      eval_batches: held-out batches that are measured; None for all.
-      save_every: steps between two checkpoints; the measured steps are saved too.
-      keep_last: how many of the latest checkpoints are kept, besides the best.
-      num_threads: that make batches ahead.
-      data: its corpus.
-      optimizer: how weights change.
+      eval_every: steps between two evaluations on held-out text; 0 for none.
+      eval_batches: held-out batches of an evaluation; None for all.
+      save_every: steps between two checkpoints; evaluated steps are saved too.
+      keep_last: number of latest checkpoints to keep, besides the best.
+      num_threads: threads that make batches ahead.
+      data: the prepared text.
+      optimizer: the optimiser.
     """
 
     kind: ClassVar[str]
@@ -67,11 +67,11 @@ class Pretraining:
     optimizer: Optimizer
 
     def phases(self) -> "list[Phase]":
-        """Divide the run into steps that are alike; here all of them are."""
+        """Return the phases of the run; here there is only one."""
         return [Phase(0, self.num_steps, self)]
 
     def __post_init__(self) -> None:
-        """Refuse values that no run could have.
+        """Check the fields.
 
         Raises:
           ValueError: names the field.
@@ -89,14 +89,14 @@ class Pretraining:
 
 
 class Phase(NamedTuple):
-    """Steps of a run that are alike.
+    """A phase of a run: steps with one batch size and row length.
 
     Attributes:
-      first: steps that are made before it.
-      last: steps that are made when it ends.
-      experiment: the configuration as if all of the run were like it.
-      schedule: whose learning rate rises and falls within these steps and those after
-        them; None goes on with the schedule of the steps before.
+      first: number of steps before the phase.
+      last: number of steps at its end.
+      experiment: the configuration as if the whole run were this phase.
+      schedule: the optimiser whose learning rate warms up and decays from this phase
+        on; None continues the schedule of the previous phase.
     """
 
     first: int
@@ -122,10 +122,10 @@ Kind = TypeVar("Kind")
 
 
 def config_names(kind: type | tuple[type, ...] = Pretraining) -> list[str]:
-    """List the configurations in `configs/` that a command takes.
+    """List the configurations in `configs/` of a class.
 
     Args:
-      kind: the class, or the classes, of what their `config()` says that it returns.
+      kind: the class, or the classes, that their `config()` is annotated to return.
     """
     package = importlib.import_module("configs")
     names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
@@ -133,7 +133,7 @@ def config_names(kind: type | tuple[type, ...] = Pretraining) -> list[str]:
 
 
 def _returned_by(name: str) -> type:
-    """Return the class that a module of `configs/` is annotated to make."""
+    """Return the annotated return type of `config()` in a module of `configs/`."""
     module = importlib.import_module(f"configs.{name}")
     returned = typing.get_type_hints(module.config)["return"]
     assert isinstance(returned, type), f"configs.{name}.config returns one class"
@@ -151,10 +151,10 @@ def experiment_named(name: str, kind: type = Pretraining) -> Any:
 
     Args:
       name: of its module.
-      kind: what it must be.
+      kind: its class.
 
     Raises:
-      ValueError: there is none of that name and kind; says which is closest.
+      ValueError: there is none of that name and kind; names the closest.
     """
     names = config_names(kind)
     if name in names:
@@ -167,7 +167,7 @@ def experiment_named(name: str, kind: type = Pretraining) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class NoOptions:
-    """A command that takes nothing but a configuration."""
+    """The options of a command that takes only a configuration."""
 
 
 Options = TypeVar("Options")
@@ -194,7 +194,7 @@ def read_command(
     description: str,
     kind: type = Pretraining,
 ) -> tuple[Options, Any]:
-    """Read `CONFIG` and what follows it: a command's own options, and changed fields.
+    """Parse `CONFIG` and the command's options and changed fields after it.
 
     Args:
       arguments: such as `elmo_tiny --workdir runs/a --num-steps 9 --model.cell-dim 64`.
@@ -204,8 +204,8 @@ def read_command(
       kind: of the configurations that the command takes.
 
     Raises:
-      ValueError: there is no such experiment; says which is closest.
-      SystemExit: help was asked for, or a wrong field or value; the text is written.
+      ValueError: there is no such experiment; names the closest.
+      SystemExit: after --help, or for a wrong field or value, with a message.
     """
     names = config_names(kind)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -242,12 +242,12 @@ def read_command(
 
 
 def to_json(experiment: Pretraining) -> dict[str, Any]:
-    """Return what a run's experiment.json holds: every field, by its path."""
+    """Return the content of a run's experiment.json: all fields, nested."""
     return {"kind": experiment.kind, **to_plain(experiment)}
 
 
 def check_same(experiment: Pretraining, path: Path) -> None:
-    """Refuse to go on with a run under a configuration that gives other numbers.
+    """Refuse to resume a run with a configuration that would change its results.
 
     Raises:
       ValueError: names the fields that differ and both values.

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures a model or a run on held-out text, with the whole vocabulary.
+"""Evaluates a model or a run on held-out text, with the whole vocabulary.
 
     python -m train.evaluate runs/elmo_tiny --data data/docstrings_words
     python -m train.evaluate models/bert_tiny --data data/docstrings_pieces
 
-An ELMo: the perplexity of each direction over every word and sentence end, unknown
-words as `<UNK>`, nothing dropped. A BERT: loss and accuracy at masked tokens, 15 % of
-the text whatever it was trained with, and of its pairs.
+For an ELMo: the perplexity of each direction over all words and sentence ends, with
+unknown words as `<UNK>`. For a BERT: loss and accuracy at masked tokens, 15 % of the
+text whatever the masking rate in training, and on its pairs.
 """
 
 import dataclasses
@@ -26,19 +26,19 @@ from train.families.registry import family_of_model
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command(Evaluation):
-    """Measure a model or a run on held-out text."""
+    """Evaluate a model or a run on held-out text."""
 
     model: Annotated[Path, tyro.conf.Positional, arg(metavar="RUN_OR_MODEL")]
-    """A run, or anything that load reads."""
+    """Directory of a run, or a model in any form that load reads."""
     data: Annotated[Path, arg(metavar="DIRECTORY")]
-    """What train.prepare made, with the vocabulary of the model."""
+    """Text prepared by train.prepare, with the vocabulary of the model."""
 
 
 def evaluate(command: Command) -> dict[str, float]:
-    """Measure a model.
+    """Evaluate a model and return its metrics.
 
     Raises:
-      ValueError: model and data do not belong together.
+      ValueError: model and data do not match.
     """
     path = command.data / command.part
     if not path.is_dir():

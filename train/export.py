@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the weights of a run in the form that the field reads.
+"""Exports the weights of a run as a model in the published format.
 
     python -m train.export runs/bert_tiny models/bert_tiny
 
-A BERT becomes a Hugging Face directory, an ELMo options.json with HDF5 files. Of the
-kept checkpoints the one with the least held-out loss is taken, or the latest where none
-was measured.
+A BERT becomes a Hugging Face directory, an ELMo options.json with HDF5 files. The
+exported checkpoint is the one with the lowest held-out loss, or the latest if none was
+evaluated.
 """
 
 import dataclasses
@@ -27,13 +27,13 @@ class Command:
     """Write the weights of a run as a Hugging Face directory (BERT) or HDF5 (ELMo)."""
 
     run: Annotated[Path, tyro.conf.Positional, arg(metavar="RUN")]
-    """The directory of the run; it may go on meanwhile."""
+    """The directory of the run, finished or running."""
     model: Annotated[Path, tyro.conf.Positional, arg(metavar="MODEL")]
     """The directory to make."""
     step: int | None = None
-    """Whose checkpoint; by default the best that is kept."""
+    """Step of the checkpoint; by default the best that is kept."""
     overwrite: bool = False
-    """Replace a model that is there."""
+    """Replace an existing model."""
 
 
 def export(
@@ -43,15 +43,15 @@ def export(
 
     Args:
       run: the directory of the run.
-      model: the directory to make, whole or not at all.
-      step: whose checkpoint; by default the best that is kept.
-      overwrite: whether a model may be replaced.
+      model: the directory to make, atomically.
+      step: of the checkpoint; by default the best that is kept.
+      overwrite: whether an existing model may be replaced.
 
     Returns:
       The step.
 
     Raises:
-      ValueError: `run` is none, or it holds no such checkpoint.
+      ValueError: `run` is not a run, or has no such checkpoint.
       FileExistsError: `model` exists.
     """
     if not is_run(run):

@@ -6,8 +6,8 @@
 
 Words: a folder with train, dev and test in CoNLL columns, or tfds:conll2003. Texts: a
 folder with train, dev and test as .tsv or .csv, label first or columns named; or the
-zip file of Pang and Lee's sentence polarity or subjectivity. DIR gets the model, in the
-form that its own tools read, what it predicts for dev and test, and results.json.
+zip file of Pang and Lee's sentence polarity or subjectivity. DIR gets the model in its
+published format, its predictions for dev and test, and results.json.
 """
 
 import dataclasses
@@ -48,14 +48,14 @@ Splits = Mapping[str, Sequence[Example]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What is fine-tuned on what.
+    """The model, the data and the output of a fine-tuning.
 
     Attributes:
       model: directory of a model or of a run, or an id on the Hugging Face hub.
       data: a folder, a zip file of Pang and Lee's, or tfds:conll2003.
       output: the directory to make; it appears when all is done.
       overwrite: whether an output of this command may be replaced.
-      train_limit: of the training examples only so many, the first ones.
+      train_limit: number of training examples to use, the first ones; by default all.
     """
 
     model: str
@@ -81,15 +81,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(config: Finetuning, options: Options, command: str = "") -> Finetuned:
-    """Fine-tune, and write the directory.
+    """Fine-tune a model, and write the output directory.
 
     Args:
-      config: how.
-      options: what.
-      command: for the record.
+      config: of the fine-tuning.
+      options: the model, the data and the output.
+      command: the command line, for results.json.
 
     Raises:
-      ValueError: anything about the data, the model or the output, before training.
+      ValueError: invalid data, model or output; raised before training.
       OSError: a file cannot be read or written.
     """
     check_absent(options.output, replace=options.overwrite)
@@ -130,7 +130,7 @@ def run(config: Finetuning, options: Options, command: str = "") -> Finetuned:
 def read_examples(
     config: Finetuning, options: Options
 ) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
-    """Read train, dev and test, and the labels that are learnt.
+    """Read train, dev and test, and the labels of the training examples.
 
     Raises:
       ValueError: a bad line, or a label that the training examples lack.
@@ -149,7 +149,7 @@ def read_examples(
 def check_tags(
     splits: Mapping[str, Sequence[TaggedSentence]], source: str
 ) -> tuple[str, ...]:
-    """Return the tags that are learnt: O, then B and I of each type of training.
+    """Return the tags to learn: O, then B and I of each type in the training data.
 
     Raises:
       ValueError: dev or test has a type that training lacks.
@@ -174,10 +174,10 @@ def check_tags(
 def make_classifier(
     config: Finetuning, model: str, labels: Sequence[str]
 ) -> Classifier:
-    """Load an encoder and put a fresh classifier on it.
+    """Load an encoder and add a newly initialised classifier.
 
     Raises:
-      ValueError: no model that is known here, or options that it cannot have.
+      ValueError: no known model, or options that are invalid for it.
     """
     return family_of_model(model).classifier(config, model, labels)
 

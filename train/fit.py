@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train to the best held-out score: the loop over epochs of the downstream tasks.
+"""The training loop of the downstream tasks, which keeps the best epoch.
 
 Several seeds may be trained at once. Each leaf of the state then has a leading axis
-`seeds`, as `jax.vmap` gives it, a score is an array `[seeds]`, and each seed keeps an
-epoch of its own.
+`seeds`, as with `jax.vmap`, a score is an array `[seeds]`, and each seed keeps its own
+best epoch.
 """
 
 import math
@@ -24,11 +24,11 @@ Metrics = Mapping[str, Any]
 
 
 class State(NamedTuple):
-    """What a step changes.
+    """The training state.
 
     Attributes:
-      params: the weights that are learnt.
-      opt_state: the optimiser's.
+      params: the trained weights.
+      opt_state: the state of the optimiser.
     """
 
     params: Any
@@ -36,17 +36,17 @@ class State(NamedTuple):
 
 
 Step = Callable[[State, Batch, int], tuple[State, Any]]
-"""From a state, a batch and the number of steps before it to the next state and the
-loss, or None in the place of the loss. A step may donate the state that it is given."""
+"""Maps a state, a batch and the number of previous steps to the next state and the loss
+(or None). A step may donate the state's buffers."""
 
 
 class Epoch(NamedTuple):
     """One pass over the training examples.
 
     Attributes:
-      loss: mean over its steps; None where they give none.
-      metrics: held-out, after it.
-      seconds: that its steps took, without the evaluation; the first ones compile.
+      loss: mean over its steps; None if the steps return none.
+      metrics: held-out metrics after it.
+      seconds: time of its steps, without the evaluation; the first include compilation.
     """
 
     loss: Any
@@ -55,12 +55,12 @@ class Epoch(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """What training gave: the best epoch, of each seed where there are several.
+    """The result of training: the best epoch, or that of each seed.
 
     Attributes:
       params: the weights after it.
       score: its held-out score.
-      epoch: which it is, from 1.
+      epoch: its number, from 1.
       history: all epochs.
     """
 
@@ -84,16 +84,16 @@ def fit(
     """Train, and keep the weights of the best epoch; of equal ones the first.
 
     Args:
-      step: changes the state.
-      state: the first one.
+      step: the training step.
+      state: the initial state.
       epochs: the batches of each epoch; at least one epoch.
-      evaluate: measures weights on held-out examples.
-      metric: the name of the score by which epochs are compared. A higher one is
-        better, NaN never is.
-      patience: epochs without a better score of any seed before training ends;
-        0, never.
+      evaluate: computes held-out metrics of weights.
+      metric: the name of the score that selects the best epoch. Higher is better; NaN
+        is never the best.
+      patience: epochs without a better score of any seed before training ends; 0 for
+        no early stopping.
       patience_above: patience begins once the score of any seed is above this.
-      report: is given the number and the record of each epoch.
+      report: called with the number and the record of each epoch.
 
     Raises:
       ValueError: the score of a seed is NaN after every epoch.
@@ -131,7 +131,7 @@ def fit(
 
 
 def _mean(losses: list[Any]) -> Any:
-    """Return the mean of what the steps gave, as numbers of Python."""
+    """Return the mean loss of the steps, as Python numbers."""
     if not losses:
         return None
     return jax.tree.map(
@@ -140,9 +140,9 @@ def _mean(losses: list[Any]) -> Any:
 
 
 def _choose(better: Bool[np.ndarray, "*seeds"], new: Any, kept: Any) -> Any:
-    """Return the new weights of the seeds that are better, and the kept ones else.
+    """Return the new weights for the seeds that are better, else the kept ones.
 
-    What is new is copied: the next step may take its memory.
+    New weights are copied, since the next step may donate their buffers.
     """
     if kept is None or better.all():
         return jax.tree.map(jnp.copy, new)
@@ -160,13 +160,14 @@ def _choose(better: Bool[np.ndarray, "*seeds"], new: Any, kept: Any) -> Any:
 def clipped_adam(
     max_gradient_norm: float, adam: optax.GradientTransformation | None = None
 ) -> optax.GradientTransformation:
-    """Build what gives the direction of a step: a shortened gradient, then Adam.
+    """Build Adam with gradient clipping by global norm, without a learning rate.
 
-    The learning rate is not in it, so that runs of other rates share their programs.
+    The learning rate is left out, so that runs with different rates share compiled
+    programs.
 
     Args:
-      max_gradient_norm: a longer gradient is shortened to this.
-      adam: by default optax's own, with its constants.
+      max_gradient_norm: the gradient is clipped to this norm.
+      adam: by default optax's, with its constants.
     """
     clip = optax.clip_by_global_norm(max_gradient_norm)
     return optax.chain(clip, adam or optax.scale_by_adam())
@@ -175,14 +176,14 @@ def clipped_adam(
 def descend(
     optimizer: optax.GradientTransformation, state: State, gradient: Any, rates: Any
 ) -> State:
-    """Make a step along the direction that an optimiser gives.
+    """Apply one step of an optimiser that has no learning rate of its own.
 
     Args:
       optimizer: such as `clipped_adam`.
       state: before the step.
       gradient: of the loss.
-      rates: the learning rate; or a tree of them, each for all weights below its
-        place, None for weights that stay.
+      rates: the learning rate; or a tree of them (a prefix of the weights' tree), with
+        None for weights that are not changed.
     """
     direction, opt_state = optimizer.update(gradient, state.opt_state, state.params)
 

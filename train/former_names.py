@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What fields of an experiment were called when older runs were written."""
+"""Former names of the fields of an experiment, in the files of older runs."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ FORMER_NAMES = {
 
 
 def with_current_names(settings: Any) -> Any:
-    """Return what a run's experiment.json holds, every field by today's name.
+    """Return the content of a run's experiment.json with current field names.
 
     Args:
-      settings: as JSON gives it; what is no object is returned as it is.
+      settings: the parsed JSON; values that are not objects are returned unchanged.
     """
     if isinstance(settings, dict):
         return {

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each layer of a frozen model is worth for finding names: BERT's Table 7.
+"""Named entity recognition by layers of a frozen model (Devlin et al. 2019, Table 7).
 
     python -m train.ner ner_small --model MODEL --data DIRECTORY
 
-Every layer of every word is computed once and kept; then a BiLSTM tagger is trained for
-each `layer_spec`, several seeds at once, and its span F1 goes into a table.
+Every layer of every word is computed once and cached; then a BiLSTM tagger is trained
+for each `layer_spec`, several seeds at once, and its span F1 goes into a table.
 """
 
 import dataclasses
@@ -38,24 +38,24 @@ TABLE_7 = (
 )
 """The rows of Devlin et al. 2019, Table 7."""
 ELMO_ROWS = ("embeddings", "first", "last", "mean(all)", "mix(all)")
-"""Peters et al. 2018: the layers one by one, their mean, and the learnt mix."""
+"""The rows for ELMo (Peters et al. 2018): the layers, their mean and the learnt mix."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What is tagged with what.
+    """The model, the data and the output.
 
     Attributes:
       model: directory of a model or of a run, or an id on the Hugging Face hub.
       data: a folder with train, dev and test in CoNLL columns, or tfds:conll2003.
-      output: the folder that gets the table as Markdown, as JSON and as a picture.
+      output: the folder for the table as Markdown, as JSON and as a picture.
       name: of these files; by default made of the data's and the model's names.
-      cache: the folder that keeps features and what was trained on them.
-      retrain: train again what the cache has results of.
-      jobs: specs that are trained at the same time, each in a process of its own: the
-        loop over time of one keeps about one core busy.
-      predictions: a folder for the test sentences with what the first seed found, a
-        CoNLL file for each spec.
+      cache: the folder for features and trained results.
+      retrain: train again even if the cache has results.
+      jobs: specs to train at the same time, each in its own process; one process uses
+        about one core.
+      predictions: a folder for the test sentences with the predictions of the first
+        seed, a CoNLL file for each spec.
     """
 
     model: str
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def shown(arguments: Sequence[str]) -> str:
-    """Write the command as a reader can repeat it."""
+    """Format the command so that it can be repeated."""
     return f"python -m train.ner {shlex.join(arguments)}"
 
 
@@ -93,7 +93,7 @@ def compare_specs(config: Tagging, options: Options, command: str) -> list[Row]:
     """Train a tagger for each spec and write the table.
 
     Raises:
-      ValueError: anything about the data, the model or the specs, before training.
+      ValueError: invalid data, model or specs; raised before training.
       OSError: a file cannot be read or written.
     """
     for spec in config.layers:
@@ -144,7 +144,7 @@ def compare_specs(config: Tagging, options: Options, command: str) -> list[Row]:
 
 
 def rows_for(layers: Sequence[str], num_blocks: int) -> tuple[str, ...]:
-    """Return the specs of the table; a model under four blocks gets ELMo's rows.
+    """Return the specs of the table; a model with fewer than four blocks has ELMo's.
 
     Raises:
       ValueError: the model lacks a layer.
@@ -162,7 +162,7 @@ def rows_for(layers: Sequence[str], num_blocks: int) -> tuple[str, ...]:
 
 
 def describe_mixes(outcome: Outcome) -> str:
-    """Write what the mixes learnt: the layers' shares and the scale, over the seeds.
+    """Format the learnt weights of the layers and gamma of the mixes, over the seeds.
 
     Example:
       >>> import numpy as np

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A configuration in the form that JSON can hold."""
+"""Conversion of configurations to JSON values."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from typing import Any
 
 
 def to_plain(value: Any, of_path: Callable[[Path], Any] = str) -> Any:
-    """Return dictionaries and lists in place of dataclasses and tuples.
+    """Convert dataclasses and tuples to dictionaries and lists.
 
     Args:
       value: a configuration, or a field of one.
-      of_path: what stands for a path.
+      of_path: converts a path.
 
     Returns:
-      What JSON can hold; a dataclass's dictionary begins with its name, as "type".
+      A JSON value; the dictionary of a dataclass begins with its name, as "type".
 
     Example:
       >>> to_plain((Path("data"), 1, None))

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run will need of a TPU slice, told before one is rented.
+"""Estimates memory and step time of a run on a TPU slice, without a TPU.
 
     python -m train.plan bert_base --topology v5e:16x16 --batch-size 16384
 
-The real training step is compiled for the topology, on this machine, without a TPU, and
-read: its memory, its operations, the bytes it moves, what chips send each other. From
-these and the chip's published figures follows the least time of a step. Neither data
-nor weights are needed.
+The training step is compiled for the topology on this machine. The compiled program
+gives its memory, its operations, the bytes it moves and the collectives between chips.
+From these and the chip's published specifications follows a lower bound on the time of
+a step. Neither data nor weights are needed.
 """
 
 import dataclasses
@@ -41,17 +41,17 @@ _PARTS_SHOWN = 6
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What is planned for what.
+    """The TPU slice, the program to plan, and the output.
 
     Attributes:
       topology: generation and shape of a TPU slice: v5e:4x4, v5p:2x2x2, v6e:16x16, …
       fsdp: chips that share one copy of the weights.
-      purpose: the step of training, or the function that embeds a batch of as many rows
-        of the same length.
-      layers: of the function that embeds.
-      largest: double the batch until it does not fit, each time a compilation.
-      output: a file for the same as JSON.
-      overwrite: replace it where it exists.
+      purpose: the training step, or the embedding of a batch with as many rows of the
+        same length.
+      layers: the layer_spec of the embedding.
+      largest: double the batch size until it does not fit; one compilation each.
+      output: a file for the plan as JSON.
+      overwrite: replace an existing output.
     """
 
     topology: str
@@ -85,21 +85,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def plan(name: str, experiment: Pretraining, options: Options) -> list[dict[str, Any]]:
-    """Compile and read, each phase of a run for itself.
+    """Compile and analyse each phase of a run.
 
-    With `options.largest` for one batch size after the other.
+    With `options.largest`, for increasing batch sizes.
 
     Args:
-      name: of the configuration, for whoever reads the plan.
+      name: of the configuration, for the plan.
       experiment: the configuration.
-      options: what is planned for what.
+      options: the TPU slice and the program to plan.
 
     Returns:
-      What JSON can hold, for each phase and each batch size that was tried.
+      A JSON object for each phase and each batch size that was tried.
 
     Raises:
-      ValueError: no such topology, a chip that nothing is known of, a batch that the
-        chips cannot share.
+      ValueError: no such topology, an unknown chip, or a batch that cannot be divided
+        among the chips.
     """
     parse_layer_spec(options.layers)
     devices = topology_devices(options.topology)
@@ -186,16 +186,16 @@ def _plan_one(
 
 
 def memory_of(program: Any, what: Abstract, num_chips: int) -> dict[str, float]:
-    """Return the bytes that a compiled program needs on each chip, by what they are.
+    """Return the bytes that a compiled program needs on each chip, by kind.
 
     Args:
-      program: what was compiled.
-      what: from what; it names the arrays that are there before.
-      num_chips: over which activations are spread.
+      program: the compiled program.
+      what: its source; it names the arrays that exist before.
+      num_chips: number of chips that share the activations.
 
     Returns:
-      Of `what.held` each part, then "activations", "temporary", "results" and
-      "together". Arguments that results take the place of are counted once.
+      The bytes of each part of `what.held`, then of "activations", "temporary",
+      "results" and "together". Donated arguments are counted once.
     """
     analysis = program.memory_analysis()
     parts = {name: bytes_a_chip(tree) for name, tree in what.held.items()}
@@ -213,7 +213,7 @@ def memory_of(program: Any, what: Abstract, num_chips: int) -> dict[str, float]:
 
 
 def bytes_a_chip(tree: Any) -> int:
-    """Return what placed arrays take on each device."""
+    """Return the bytes of sharded arrays on each device."""
     return sum(
         leaf.dtype.itemsize * math.prod(leaf.sharding.shard_shape(leaf.shape))
         for leaf in jax.tree.leaves(tree)
@@ -221,7 +221,7 @@ def bytes_a_chip(tree: Any) -> int:
 
 
 def _grouped(line: Roofline) -> dict[str, dict[str, float]]:
-    """Add up the collectives of a kind and a size of group."""
+    """Sum the collectives by kind and group size."""
     groups: dict[str, dict[str, float]] = defaultdict(
         lambda: {"number": 0, "bytes": 0, "received": 0.0}
     )
@@ -234,13 +234,13 @@ def _grouped(line: Roofline) -> dict[str, dict[str, float]]:
 
 
 def _sane(costs: dict[str, Any], line: Roofline) -> float | None:
-    """Return the compiler's own estimate, where it can be one."""
+    """Return the compiler's own estimate of the time, if it is plausible."""
     seconds = float(costs.get("optimal_seconds", 0.0))
     return seconds if line.step_seconds / 2 < seconds < 100 else None
 
 
 def describe(facts: dict[str, Any]) -> str:
-    """Write a plan for people."""
+    """Format a plan as text."""
     mesh = " x ".join(f"{name} {size}" for name, size in facts["mesh"].items())
     head = (
         f"{facts['config']}, {facts['for']} on {facts['topology']}: {facts['chips']} x "

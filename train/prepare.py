@@ -3,9 +3,9 @@
 
     python -m train.prepare elmo_tiny
 
-It reads the text in as many processes as there are cores, and keeps shards of it as
-they are finished; stopped or killed, the same command goes on from there. What is
-prepared already, with the same settings from the same files, is left as it is.
+It reads the text in as many processes as there are cores, and keeps finished shards;
+after an interruption, the same command continues from them. Text that is already
+prepared, with the same settings from the same files, is not prepared again.
 """
 
 import dataclasses
@@ -46,15 +46,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def prepare(data: DataConfig, say: Say) -> None:
-    """Prepare text: a vocabulary or a tokeniser, and what is trained and measured on.
+    """Prepare text: a vocabulary or a tokeniser, training and held-out data.
 
     Args:
-      data: the text, and how it is encoded.
-      say: is given lines that tell how far it is.
+      data: the settings.
+      say: takes lines about the progress.
 
     Raises:
-      ValueError: anything about the settings or the text; the cheap checks come first.
-      FileExistsError: something would be replaced that no preparation has made.
+      ValueError: invalid settings or text; the cheap checks come first.
+      FileExistsError: a file would be replaced that no preparation has made.
       OSError: a file cannot be read or written.
     """
     preparation = data.preparation(say)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pretrains a model: THE loop, for every family of models alike.
+"""Pretrains a model of any family.
 
     python -m train.pretrain elmo_tiny --workdir runs/elmo_tiny
     python -m train.pretrain bert_tiny --workdir runs/bert_tiny --num-steps 2000
@@ -75,25 +75,25 @@ def pretrain(
     mesh: Mesh | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> TrainState:
-    """Train until the last step, or until it is told to stop.
+    """Train until the last step, or until `stop` returns True.
 
-    Several processes call it together, each with the devices of all.
+    With several processes, all call it together, with a mesh of all devices.
 
     Args:
       experiment: the configuration.
-      run: the directory of the run; if it holds a checkpoint, the run goes on from it.
+      run: the directory of the run; if it has a checkpoint, training resumes from it.
       mesh: the devices; by default all.
-      stop: asked after every step; True saves and returns. Where one of several
-        processes is told to stop, all stop after the next step.
+      stop: called after every step; True saves and returns. If one of several processes
+        is asked to stop, all stop after the next step.
 
     Returns:
       The last state.
 
     Raises:
-      ValueError: data, configuration and run do not belong together; or the loss is no
-        longer a number, and the message says where.
-      OSError: a file cannot be written, or another process is gone; the last checkpoint
-        is whole.
+      ValueError: data, configuration and run do not match; or a metric is not finite,
+        and the message names it and the step.
+      OSError: a file cannot be written, or another process is lost; the last checkpoint
+        is complete.
     """
     with noticing_lost_processes():
         return _pretrain(experiment, run, mesh, stop)
@@ -150,7 +150,7 @@ def _pretrain(
 
 
 class _Loop:
-    """Makes the steps of a phase."""
+    """Runs the steps of a phase."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class _Loop:
     def run(
         self, phase: Phase, objective: Objective, state: TrainState, step: int
     ) -> TrainState:
-        """Go on from a step to the end of its phase, or until told to stop."""
+        """Train from a step to the end of its phase, or until asked to stop."""
         experiment, mesh = phase.experiment, self._mesh
         step_function = CompiledStep(
             make_step(
@@ -228,7 +228,7 @@ def _check_run(experiment: Pretraining, run: Path) -> None:
 
 
 def _begin_run(experiment: Pretraining, run: Path, setup: Setup) -> None:
-    """Write what `load` reads beside the weights, before the first of them."""
+    """Write the files that `load` reads beside the weights, before the first step."""
     run.mkdir(parents=True, exist_ok=True)
     if not (run / EXPERIMENT).is_file():
         family = family_of(experiment)
@@ -239,7 +239,7 @@ def _begin_run(experiment: Pretraining, run: Path, setup: Setup) -> None:
 
 
 def _wait_for(path: Path) -> None:
-    """Wait until this host sees what the first process has written."""
+    """Wait until this host sees the files that the first process has written."""
     deadline = time.monotonic() + _SECONDS_TO_BE_SEEN
     while not path.is_file():
         if time.monotonic() > deadline:
@@ -249,13 +249,13 @@ def _wait_for(path: Path) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command takes besides the configuration."""
+    """The options of the command besides the configuration."""
 
     workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """The directory of the run: checkpoints, metrics, curves."""
     processes: Annotated[Processes, tyro.conf.arg(name="")]
     fsdp: int = 1
-    """Devices that share one copy of the weights; may change when a run goes on."""
+    """Devices that share one copy of the weights; may change when a run resumes."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what each layer of a frozen model knows: of grammar, senses and sentences.
+"""Probes each layer of a frozen model: parts of speech, word senses, similarity.
 
     python -m train.probe --model MODEL --output docs/results/NAME
 
@@ -42,19 +42,19 @@ FOLDERS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """Measure every layer of a frozen model."""
+    """Probe every layer of a frozen model."""
 
     model: str
     """Directory of a model or of a run, or an id on the Hugging Face hub."""
     output: Path
     """FOLDER/NAME of the files to write."""
     tasks: str = ",".join(TASKS)
-    """Which, with commas between them."""
+    """The tasks, separated by commas."""
     layers: tuple[str, ...] = ()
-    """Specs beside the single layers; by default mean(last4), concat(last4) and
+    """Specs besides the single layers; by default mean(last4), concat(last4) and
     mix(blocks), and for a model of fewer than four blocks mean(all) and mix(all)."""
     cache: Path = Path("data/features")
-    """The folder that keeps the vectors of words."""
+    """The folder that caches the vectors of words."""
     pos_data: Path | None = None
     """A folder of train.tsv, dev.tsv and test.tsv: word, universal and language's tag;
     by default pos_ud_english_ewt under CONTEXTUAL_DATA, or under ../shared/data."""
@@ -64,9 +64,9 @@ class Command:
     sts_data: Path | None = None
     """A folder of sts-dev.csv and sts-test.csv; by default sts_benchmark, likewise."""
     tags: tuple[Literal["upos", "xpos"], ...] = ("upos",)
-    """The sets of tags that are probed for."""
+    """The tag sets to probe."""
     probe: ProbeConfig = dataclasses.field(default_factory=ProbeConfig)
-    """Of parts of speech. Its seeds also number the splits of the sense corpora."""
+    """The probe of parts of speech. Its seeds also set the splits of sense corpora."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,15 +84,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def measure_layers(command: Command, shown: str) -> None:
-    """Measure the tasks and write their tables.
+    """Run the tasks and write their tables.
 
     Args:
-      command: what to measure.
-      shown: the command as a reader can repeat it.
+      command: the options.
+      shown: the command line, so that it can be repeated.
 
     Raises:
-      ValueError: anything about the model, the specs or the data, before anything is
-        computed.
+      ValueError: an invalid model, spec or data file; raised before any computation.
       OSError: a file cannot be read or written.
     """
     tasks = {name: _make_task(command, name) for name in _names(command.tasks)}
@@ -136,7 +135,7 @@ def measure_layers(command: Command, shown: str) -> None:
 
 
 def combine_rows(measured: Sequence[Measured]) -> list[Row]:
-    """Put the headlines of several tasks side by side; the baselines come first."""
+    """Combine the headline metrics of several tasks into rows, the baselines first."""
     scores: dict[str, dict[str, tuple[float, ...]]] = {}
     for found in measured:
         panel = found.panel

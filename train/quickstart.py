@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From nothing to contextual vectors, with models that this machine trains itself.
+"""A quickstart: trains two tiny models on this machine and shows their vectors.
 
     python -m train.quickstart
 
 The embedded corpus of docstrings becomes a vocabulary and a token store; a tiny ELMo
 and a tiny BERT are pretrained on it and exported; a few sentences whose words have
 several senses are embedded at every layer. For each the nearest other contexts of the
-word are printed, and all contexts are drawn in two dimensions. What is finished is not
-done again.
+word are printed, and all contexts are drawn in two dimensions. Finished steps are not
+repeated.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ from train.pretrain import pretrain
 from train.tasks.senses import draw_contexts
 
 MODELS = "elmo_tiny", "bert_tiny"
-"""What is pretrained: experiments of `configs/`."""
+"""The experiments of `configs/` to pretrain."""
 
 SENTENCES = {
     "string": (
@@ -55,15 +55,15 @@ SENTENCES = {
         "The private key of the certificate is read from a file.",
     ),
 }
-"""For each word sentences that use it in one sense or another."""
+"""For each word, sentences that use it in different senses."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """Pretrain a tiny ELMo and a tiny BERT on docstrings, and look at their vectors."""
+    """Pretrain a tiny ELMo and a tiny BERT on docstrings, and show their vectors."""
 
     directory: Path = Path("quickstart")
-    """Where data, runs, models and the picture go."""
+    """Directory to write data, runs, models and the picture to."""
     steps: int | None = None
     """Steps of each run, instead of those of the configurations."""
 
@@ -71,7 +71,7 @@ class Command:
 def quickstart(
     command: Command, say: Callable[[str], None], stop: Callable[[], bool]
 ) -> None:
-    """Run all of it, or what is not there yet."""
+    """Run all steps whose outputs do not exist yet."""
     began = time.monotonic()
     drawn: dict[str, list[Float[np.ndarray, "N D"]]] = {}
     for name in MODELS:

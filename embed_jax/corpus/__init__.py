@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text of any size to vectors, in order and in bounded memory."""
+"""Embedding of text of any size, in order and in bounded memory."""

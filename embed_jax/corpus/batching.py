@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of many lengths into few shapes with little padding.
+"""Batching of rows by length: few batch shapes, little padding.
 
-Every new batch shape costs a compilation, every padded position a position's work. A
-short list of lengths bounds the first, sorting by length the second, and a budget in
-tokens, not in rows, keeps the memory of a batch the same whatever its length.
+Every new batch shape costs a compilation, and every padded position costs compute. A
+short list of row lengths bounds the number of shapes, sorting by length bounds the
+padding, and a budget in tokens instead of rows bounds the memory of a batch.
 """
 
 import dataclasses
@@ -16,11 +16,11 @@ from embed_jax.checks import check_at_least
 
 
 class Batch(NamedTuple):
-    """Rows to be computed together.
+    """Rows that are computed together.
 
     Attributes:
-      indices: which rows, longest first.
-      num_rows: rows of the compiled shape, at least as many as there are indices.
+      indices: indices of the rows, longest first.
+      num_rows: rows of the compiled shape, at least the number of indices.
       length: tokens a row of the compiled shape.
     """
 
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     length: int
 
     def split(self, values: np.ndarray) -> np.ndarray:
-        """Leave out the rows that only fill the shape up."""
+        """Return the rows of the result without those that are padding."""
         return values[: len(self.indices)]
 
 
@@ -38,10 +38,10 @@ class BatchShapes:
     """The shapes that batches may have.
 
     Attributes:
-      token_budget: most positions of a batch, padding included; exceeded only by a
+      token_budget: maximal positions of a batch, padding included; exceeded only by a
         single row (or `row_multiple` rows) longer than it.
       max_length: longest row in tokens.
-      row_multiple: rows come in multiples of it, for so many devices.
+      row_multiple: the number of rows is a multiple of it, such as of the devices.
     """
 
     token_budget: int
@@ -49,16 +49,16 @@ class BatchShapes:
     row_multiple: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what no batch can have.
+        """Check the fields.
 
         Raises:
-          ValueError: a field below 1.
+          ValueError: a field is below 1.
         """
         check_at_least(self, 1, "token_budget", "max_length", "row_multiple")
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """The row lengths: multiples of 4 to 32, then by an eighth to a quarter."""
+        """The row lengths: multiples of 4 up to 32, then in steps of 1/8 to 1/4."""
         lengths, length, step = [], 4, 4
         while length < self.max_length:
             lengths.append(length)
@@ -84,9 +84,9 @@ class BatchShapes:
         return max(self.token_budget // length // multiple, 1) * multiple
 
     def num_rows(self, wanted: int, length: int) -> int:
-        """Return the rows of a batch: as many as a full one has, or a half, a quarter.
+        """Return the rows of a batch: those of a full one, or a half, a quarter, ….
 
-        So few rows are not computed as many, at the price of a few more shapes.
+        A small batch then has little padding, at the cost of a few more shapes.
         """
         rows = self.full(length)
         while rows // 2 >= wanted and rows // 2 % self.row_multiple == 0:
@@ -94,10 +94,9 @@ class BatchShapes:
         return rows
 
     def plan(self, lengths: Sequence[int]) -> list[Batch]:
-        """Put rows into batches, the longest first.
+        """Divide rows into batches, the longest first.
 
-        Longest first, a budget that is too large for the memory fails at once, not
-        after an hour.
+        A budget that is too large for the memory thus fails in the first batch.
 
         Args:
           lengths: of each row, in tokens.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The corpus that every machine has: the docstrings of Python's standard library.
+"""A corpus that needs no download: the docstrings of Python's standard library.
 
-Real English, about programming, without a download. Files are parsed, not imported.
+It is English prose about programming. Files are parsed, not imported.
 """
 
 import ast
@@ -21,10 +21,10 @@ _SHORTEST = 40
 
 
 def source_files(packages: Sequence[str] = ()) -> list[Path]:
-    """List the standard library's own files, in a fixed order, without its tests.
+    """List the files of the standard library, in a fixed order, without its tests.
 
     Args:
-      packages: installed packages whose files follow; what is not here is passed over.
+      packages: installed packages whose files follow; those not installed are skipped.
     """
     root = Path(sysconfig.get_path("stdlib"))
     files = _modules(root, {"site-packages", "test", "tests", "idlelib"})
@@ -49,17 +49,17 @@ def read_paragraphs(paths: list[Path] | None = None) -> Iterator[str]:
 
     Args:
       paths: Python files; by default those of the standard library. A file that does
-        not parse is passed over.
+        not parse is skipped.
     """
     for module in read_modules(source_files() if paths is None else paths):
         yield from module
 
 
 def read_modules(paths: Iterable[Path]) -> Iterator[list[str]]:
-    """Yield for each file the paragraphs of prose that no file before it has.
+    """Yield for each file the paragraphs of prose that no earlier file has.
 
     Args:
-      paths: Python files. A file that does not parse has none.
+      paths: Python files. A file that does not parse gives an empty list.
     """
     seen: set[str] = set()
     for path in paths:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sentences in, vectors of words or of sentences out, with any family of encoders.
+"""Embedding of words or sentences with any family of encoders.
 
-A family says how sentences become rows and how rows are computed; what all of them do
-alike stands here: options and their checks, the token budget, chunks, warnings.
+A family defines how sentences become rows and how rows are computed. This module has
+what all families share: options and their checks, the token budget, chunks, warnings.
 """
 
 import dataclasses
@@ -31,16 +31,16 @@ Level = Literal["words", "sentences"]
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is asked of a family, checked.
+    """Checked arguments of one call, as a family's `open` gets them.
 
     Attributes:
       level: whether words or sentences get a vector each.
-      spec: which layers and how they are combined.
-      pool: how pieces are pooled.
+      spec: the layers and their combination.
+      pool: the pooling of pieces.
       width: of a pooled vector.
-      options: the others.
+      options: the remaining options.
       token_budget: positions a batch, of all devices together.
-      num_devices: rows come in multiples of it.
+      num_devices: the number of rows is a multiple of it.
     """
 
     level: Level
@@ -58,14 +58,14 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Pipeline(Generic[RowT]):
-    """How a family embeds; see `embed_jax.corpus.stream.stream_vectors`.
+    """A family's functions for `embed_jax.corpus.stream.stream_vectors`.
 
     Attributes:
       items: the sentences, cut into rows.
-      run: computes a batch of rows, without waiting for it.
-      assemble: puts the results of a sentence's rows together: `[words, width]`, or
+      run: computes a batch of rows, without waiting for the result.
+      assemble: combines the results of a sentence's rows: `[words, width]`, or
         `[1, width]` where a sentence gets one vector.
-      plan: puts rows of these lengths into batches.
+      plan: divides rows of given lengths into batches.
     """
 
     items: Iterable[Item[RowT]]
@@ -79,12 +79,12 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
     """Embeds any amount of text with one family of encoders.
 
     Attributes:
-      open: checks what the family alone can check and returns its pipeline.
+      open: does the checks of the family and returns its pipeline.
       token_budgets: positions a batch on each device, by platform; "default" elsewhere.
-      sentence_pools: those that the family has.
-      chunk_batches: batches whose rows are sorted together, so that little is padded.
-      chunk_bytes: results that a chunk may occupy; it is smaller then.
-      least_batches: of a chunk, however many bytes they are.
+      sentence_pools: the sentence pools of the family.
+      chunk_batches: batches whose rows are sorted together, which reduces padding.
+      chunk_bytes: maximal bytes of a chunk's results; a chunk has fewer batches then.
+      least_batches: minimal batches of a chunk, whatever their bytes.
     """
 
     open: Callable[[ParamsT, TokenizerT, Iterable[Sentence], Request], Pipeline]
@@ -111,15 +111,14 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
           tokenizer: what `load` gave.
           sentences: each a str, which the tokeniser splits into words, or a list of
             words.
-          layer_spec: which layers and how they are combined.
-          options: an `embed_jax.corpus.options.Options`, which says what each option
-            does.
+          layer_spec: the layers and their combination.
+          options: see `embed_jax.corpus.options.Options`.
           **changes: single options, such as `pool="mean"`.
 
         Returns:
           For each sentence an array `[words, width]`. A word that the model did not
-          read (nothing but control characters, say) has a zero vector, and a logged
-          warning counts such.
+          read (one of control characters only, say) has a zero vector; a logged warning
+          counts these words.
 
         Raises:
           ValueError: see `stream_words`.
@@ -145,9 +144,8 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
           params: what `load` gave.
           tokenizer: what `load` gave.
           sentences: each a str, or a list of words.
-          layer_spec: which layers and how they are combined.
-          options: an `embed_jax.corpus.options.Options`, which says what each option
-            does.
+          layer_spec: the layers and their combination.
+          options: see `embed_jax.corpus.options.Options`.
           **changes: single options, such as `pool="max"`.
 
         Returns:
@@ -177,16 +175,15 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
     ) -> Iterator[Embedded]:
         """Embed the words of any number of sentences, in order, in bounded memory.
 
-        `mix_norm` normalises each sentence by itself here, so that a vector never
-        depends on its batch.
+        Here `mix_norm` normalises each sentence separately, so that a vector does not
+        depend on its batch.
 
         Args:
           params: what `load` gave.
           tokenizer: what `load` gave.
           sentences: read lazily, in a thread of their own.
-          layer_spec: which layers and how they are combined.
-          options: an `embed_jax.corpus.options.Options`, which says what each option
-            does.
+          layer_spec: the layers and their combination.
+          options: see `embed_jax.corpus.options.Options`.
           **changes: single options, such as `pool="mean"`.
 
         Returns:
@@ -216,9 +213,8 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
           params: what `load` gave.
           tokenizer: what `load` gave.
           sentences: read lazily, in a thread of their own.
-          layer_spec: which layers and how they are combined.
-          options: an `embed_jax.corpus.options.Options`, which says what each option
-            does.
+          layer_spec: the layers and their combination.
+          options: see `embed_jax.corpus.options.Options`.
           **changes: single options, such as `pool="max"`.
 
         Returns:
@@ -254,7 +250,7 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
         layer_spec: str | LayerSpec,
         options: Options,
     ) -> Iterator[Embedded]:
-        """Check everything that can be checked now; return the generator of vectors."""
+        """Check all arguments at once; return the generator of vectors."""
         if isinstance(sentences, Sequence):
             check_sentences(sentences)
         pools = WORD_POOLS if level == "words" else self.sentence_pools
@@ -293,7 +289,7 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
 def batch_budget(
     token_budget: int | None, defaults: Mapping[str, int], mesh: Mesh | None
 ) -> int:
-    """Return the positions of a batch: those of a device, times the devices.
+    """Return the positions of a batch: those a device times the number of devices.
 
     Args:
       token_budget: of each device; None for the default of its platform.
@@ -311,7 +307,7 @@ def batch_budget(
 
 
 def _vectors_of(stream: Iterator[Embedded]) -> list[np.ndarray]:
-    """Keep the vectors; report the words that have none of their own."""
+    """Collect the vectors; warn of the words that were not read."""
     vectors = []
     num_unread, example = 0, ""
     for index, embedded in enumerate(stream):

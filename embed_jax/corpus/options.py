@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of embedding text, spelled once for functions and for commands."""
+"""Options for embedding text, shared by the functions and the commands."""
 
 import dataclasses
 import inspect
@@ -21,25 +21,24 @@ Function = TypeVar("Function", bound=Callable)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextOptions:
-    """How text is cut into rows and rows are put into batches."""
+    """Options for cutting text into rows and rows into batches."""
 
     long: Long = "window"
-    """What is done with a sentence that is longer than the model reads at once: window
-    reads all of it, truncate its beginning, the other words having zero vectors; error
-    refuses it."""
+    """For a sentence longer than the model's maximal length: window reads all of it,
+    truncate only its beginning (the other words get zero vectors), error refuses it."""
     context: int | Literal["document"] = 0
-    """Pieces of the neighbouring sentences that each sentence is shown, or document, as
-    many as fit. A blank line ends a document."""
+    """Pieces of neighbouring sentences that are put around each sentence as context;
+    document: as many as fit. A blank line ends a document."""
     max_length: int | None = None
-    """Longest row in tokens; by default what the model has."""
+    """Longest row in tokens; by default the model's maximum."""
     token_budget: int | None = None
     """Positions a batch on each device; lower it when memory runs out."""
 
     def check(self) -> None:
-        """Refuse what no model can have.
+        """Check the values, as far as possible without a model.
 
         Raises:
-          ValueError: names the option and what it may be.
+          ValueError: names the option and its valid values.
         """
         for field in dataclasses.fields(TextOptions):
             _check(field.name, getattr(self, field.name))
@@ -50,24 +49,22 @@ class Options(TextOptions):
     """All options of the functions that embed text.
 
     Attributes:
-      long: what is done with a sentence over `max_length`: "window" reads all of it;
-        "truncate" reads the beginning and gives the other words zero vectors; "error"
-        refuses.
-      context: how many pieces of the sentences before and after are shown to each
-        sentence, or "document", as many as fit. A blank sentence ends a document.
-      max_length: longest row in tokens; by default what the model has.
+      long: for a sentence over `max_length`: "window" reads all of it; "truncate" reads
+        the beginning and gives the other words zero vectors; "error" refuses it.
+      context: number of pieces of the sentences before and after that are put around
+        each sentence, or "document", as many as fit. A blank sentence ends a document.
+      max_length: longest row in tokens; by default the model's maximum.
       token_budget: positions a batch on each device; the default is the family's.
-      pool: how pieces become the vector of a word (first, last, mean, max, first_last;
-        by default first) or of a sentence (cls, mean, max, mean_sqrt_len; by default
-        mean).
-      specials: whether the tokens that begin and end a row count for the vector of a
-        sentence, where the family has such.
+      pool: pooling of pieces into words (first, last, mean, max, first_last; by default
+        first) or sentences (cls, mean, max, mean_sqrt_len; by default mean).
+      specials: whether the special tokens at the ends of a row count for the vector of
+        a sentence, in families that have them.
       mix: the `ScalarMix` of the spec's mix term, or a tuple, one a term.
       dtype: of the computation; float32 or bfloat16.
       out_dtype: of the vectors; float32, float16 or bfloat16.
-      mesh: the devices to spread batches over (`embed_jax.devices.mesh.data_mesh`); by
+      mesh: the devices to shard batches over (`embed_jax.devices.mesh.data_mesh`); by
         default the default device.
-      on_batch: called with the number of rows whenever a batch is done, for progress.
+      on_batch: called with the number of rows after each batch, for progress.
     """
 
     pool: str | None = None
@@ -83,8 +80,8 @@ def make_options(options: Options | None, changes: dict[str, Any]) -> Options:
     """Return the options with some of them changed.
 
     Raises:
-      TypeError: there is no option of a name; says which is closest.
-      ValueError: an option has no such value.
+      TypeError: an unknown option; names the closest one.
+      ValueError: an invalid value of an option.
     """
     names = [field.name for field in dataclasses.fields(Options)]
     for name in changes:
@@ -96,7 +93,7 @@ def make_options(options: Options | None, changes: dict[str, Any]) -> Options:
 
 
 def shows_options(function: Function) -> Function:
-    """Have `help` and editors show every option in place of `**changes`."""
+    """Set a signature that lists every option in place of `**changes`, for `help`."""
     signature = inspect.signature(function)
     named = [
         parameter

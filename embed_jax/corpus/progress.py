@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A line that says how far a corpus is, how fast, and how long it will take."""
+"""A progress bar for embedding a corpus."""
 
 import time
 from types import TracebackType
@@ -8,10 +8,10 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Counts sentences on the terminal, with words a second and the time left.
+    """A progress bar in sentences, with words a second and the time left.
 
-    Sentences are written in bursts, when all before them are done, but computed
-    steadily: what is computed and not yet written counts too.
+    Sentences are computed steadily but written in order, in bursts; those computed and
+    not yet written count too.
     """
 
     def __init__(self, name: str, total: int, done: int) -> None:
@@ -28,7 +28,7 @@ class Progress:
         self._show()
 
     def written(self, num_words: int) -> None:
-        """Count one sentence that has reached the disk."""
+        """Count one sentence of `num_words` words that was written to disk."""
         self._written += 1
         self._waiting = max(self._waiting - 1, 0)
         self._num_words += num_words
@@ -44,7 +44,7 @@ class Progress:
         self._bar.update(max(estimate - self._bar.n, 0))
 
     def __enter__(self) -> "Progress":
-        """Show the line."""
+        """Return the progress bar itself."""
         return self
 
     def __exit__(
@@ -53,5 +53,5 @@ class Progress:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave the line as it is."""
+        """Close the bar, which stays on the terminal."""
         self._bar.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a command reads a text file and runs a model over it."""
+"""Options of commands that embed a text file, and the function that embeds it."""
 
 import dataclasses
 import itertools
@@ -21,17 +21,17 @@ from embed_jax.layers.layer_spec import parse_layer_spec
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Running:
-    """How a command runs a model over lines of text; its fields are options there."""
+    """Command-line options for running a model over lines of text."""
 
     compute: Literal["float32", "bfloat16"] = "float32"
-    """Of the computation; bfloat16 is less exact, and what accelerators are fast in."""
+    """Dtype of the computation; bfloat16 is less exact, but faster on accelerators."""
     split: bool = False
     """The words are already split, by spaces; they are kept as they are."""
     devices: int | None = None
-    """How many devices of this host to use; by default all of them."""
+    """Number of devices of this host to use; by default all of them."""
 
     def check(self) -> None:
-        """Refuse what can be refused without a model.
+        """Check the values, as far as possible without a model.
 
         Raises:
           ValueError: more devices than there are.
@@ -39,7 +39,7 @@ class Running:
         self.mesh()
 
     def mesh(self) -> Mesh | None:
-        """Return the devices to spread batches over; None for one."""
+        """Return the mesh to shard batches over; None for one device."""
         return local_mesh(self.devices)
 
     def sentences(self, corpus: Path) -> Iterator[Sentence]:
@@ -47,19 +47,19 @@ class Running:
         return map(self.sentence, read_lines(corpus))
 
     def sentence(self, line: str) -> Sentence:
-        """Return a line as the model is given it."""
+        """Return a line as the tokeniser takes it: a str, or words if `split`."""
         return [word for word in line.split(" ") if word] if self.split else line
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading(Running, TextOptions):
-    """What a text file is read with; its fields are options on the command line."""
+    """Command-line options for reading a text file and running a model over it."""
 
     def check(self) -> None:
-        """Refuse what can be refused without a model.
+        """Check the values, as far as possible without a model.
 
         Raises:
-          ValueError: an option that no model can have, more devices than there are.
+          ValueError: an invalid option, or more devices than there are.
         """
         TextOptions.check(self)
         Running.check(self)
@@ -82,7 +82,7 @@ class Reading(Running, TextOptions):
         """Embed the lines of a file, from line `first` (counted from 0) to `stop`.
 
         Raises:
-          ValueError: an option that the model cannot have; at once.
+          ValueError: an option that is invalid for the model; raised at once.
         """
         how = {
             field.name: getattr(self, field.name)
@@ -111,7 +111,7 @@ class Reading(Running, TextOptions):
         corpus: Path,
         text: Survey,
     ) -> dict[str, Any]:
-        """Say what vectors are; those of equal descriptions belong together."""
+        """Return the metadata of the vectors; equal metadata, equal settings."""
         return {
             "model": model,
             "weights": checksum_weights(params),

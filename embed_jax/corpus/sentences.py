@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a sentence is, to every tokeniser."""
+"""The type of a sentence, as every tokeniser takes it."""
 
 from collections.abc import Sequence
 

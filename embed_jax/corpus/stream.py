@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Any number of sentences to vectors, in order and in bounded memory.
+"""Streaming of sentences through a model, in order and in bounded memory.
 
-Sentences are read a chunk at a time. A thread reads and tokenises the next chunk while
-the device computes this one; the chunk's rows are sorted into batches, and its results
-put back into the order of the text.
+Sentences are read in chunks. A thread reads and tokenises the next chunk while the
+device computes the current one. The rows of a chunk are sorted by length into batches,
+and the results are put back into the order of the text.
 """
 
 import queue
@@ -22,15 +22,15 @@ RowT = TypeVar("RowT", bound=Sized)
 
 @runtime_checkable
 class PlannedBatch(Protocol):
-    """Rows to be computed together, such as `embed_jax.corpus.batching.Batch`."""
+    """Rows that are computed together, such as `embed_jax.corpus.batching.Batch`."""
 
     @property
     def indices(self) -> list[int]:
-        """Which rows."""
+        """Indices of the rows."""
         ...
 
     def split(self, values: np.ndarray) -> Iterable[np.ndarray]:
-        """Divide the batch's result into those of its rows, in their order."""
+        """Split the result of the batch into one a row, in the order of `indices`."""
         ...
 
 
@@ -43,12 +43,12 @@ IN_FLIGHT = 3
 
 @dataclass(frozen=True, slots=True)
 class Item(Generic[RowT]):
-    """One sentence on its way to the device.
+    """One tokenised sentence.
 
     Attributes:
       rows: the rows it is computed from; a long sentence has several.
       words: its words.
-      unread: indices of the words that no row reads; their vectors will be zero.
+      unread: indices of the words that are in no row; their vectors will be zero.
     """
 
     rows: list[RowT]
@@ -57,12 +57,12 @@ class Item(Generic[RowT]):
 
 
 class Embedded(NamedTuple):
-    """One sentence embedded.
+    """The vectors of one sentence.
 
     Attributes:
       words: its words.
       vectors: one a word `[words, D]`, or one for the sentence `[1, D]`.
-      unread: indices of the words that have no vector of their own but zeros.
+      unread: indices of the words that the model did not read; their vectors are zero.
     """
 
     words: list[str]
@@ -72,7 +72,7 @@ class Embedded(NamedTuple):
 
 @dataclass
 class _Chunk(Generic[RowT]):
-    """Sentences read together, their batches, and the results that are back."""
+    """Sentences read together, their batches, and the results received so far."""
 
     items: list[Item[RowT]]
     rows: list[RowT] = field(init=False)
@@ -99,18 +99,18 @@ def stream_vectors(
     Args:
       items: the sentences; read ahead in a thread of their own.
       run: computes a batch, without waiting for it; the batch can split the result.
-      assemble: puts the results of a sentence's rows together.
-      plan: puts rows of these lengths into batches, each row into one.
-      chunk_tokens: tokens that are sorted together; more of them mean less padding and
-        more memory.
-      on_batch: told the number of rows whenever a batch is back, which is long before
-        their sentences' turn comes.
+      assemble: combines the results of a sentence's rows.
+      plan: divides rows of given lengths into batches, each row into one.
+      chunk_tokens: tokens of a chunk, whose rows are sorted together; more of them mean
+        less padding and more memory.
+      on_batch: called with the number of rows when a batch has been computed, which is
+        before its sentences are yielded.
 
     Yields:
-      The sentences, one by one.
+      The sentences with their vectors, in order.
 
     Raises:
-      Exception: whatever reading the items or computing raises, at that place.
+      Exception: whatever reading the items or computing raises.
     """
     in_flight: deque[tuple[_Chunk[RowT], BatchT, jax.Array]] = deque()
     waiting: deque[_Chunk[RowT]] = deque()
@@ -140,10 +140,10 @@ def stream_vectors(
 
 
 def read_ahead(source: Iterable[T], depth: int = 1) -> Iterator[T]:
-    """Iterate in a thread of its own, up to `depth` elements ahead.
+    """Iterate over a source in a thread of its own, up to `depth` elements ahead.
 
-    An exception of the source is raised here, in its place. Closing the generator ends
-    the thread.
+    An exception of the source is raised here, after the elements before it. Closing the
+    generator ends the thread.
     """
     ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
     closed = threading.Event()
@@ -196,7 +196,7 @@ def _chunks(items: Iterable[Item[RowT]], chunk_tokens: int) -> Iterator[_Chunk[R
 
 
 def _collect(chunk: _Chunk, batch: PlannedBatch, result: Any) -> None:
-    """Wait for a batch and hand its results to its chunk."""
+    """Wait for the result of a batch and store it in its chunk."""
     parts = batch.split(np.asarray(result))
     for row, index in zip(parts, batch.indices, strict=True):
         chunk.results[index] = row
@@ -211,7 +211,7 @@ def _finish(
     for item in chunk.items:
         end = start + len(item.rows)
         parts = [part for part in chunk.results[start:end] if part is not None]
-        # Let go of what is done: the caller may take his time with each sentence.
+        # Let go of what is done: the caller may take its time with each sentence.
         chunk.results[start:end] = [None] * len(item.rows)
         yield Embedded(item.words, assemble(item, parts), item.unread)
         start = end

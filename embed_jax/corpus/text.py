@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A text file as sentences, one a line, checked before anything expensive starts."""
+"""Reading and checking of text files with one sentence a line."""
 
 import gzip
 import hashlib
@@ -14,13 +14,13 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Survey(NamedTuple):
-    """What one pass over a corpus tells.
+    """The size and checksum of a corpus, from one pass over it.
 
     Attributes:
       num_lines: lines, blank ones included.
       num_bytes: bytes of text, line ends included, uncompressed.
       digest: SHA-256 of the text.
-      marks: where its lines begin, to divide it.
+      marks: positions of lines, to divide the text into shares.
     """
 
     num_lines: int
@@ -30,7 +30,7 @@ class Survey(NamedTuple):
 
 
 def survey(path: Path) -> Survey:
-    """Read a corpus once: count it, and find a bad line now rather than hours later.
+    """Read a corpus once, to measure it and to check its encoding.
 
     Raises:
       ValueError: a line is not UTF-8; the message names file, line and byte.

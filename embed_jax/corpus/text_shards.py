@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A text in shares of lines that hold about as many bytes each."""
+"""Division of a text into shares of lines with about equal bytes."""
 
 # How finely a long text is divided: so many marks at least, and at most twice as many.
 NUM_MARKS = 1 << 15
 
 
 class LineMarks:
-    """Where the lines of a text begin, roughly: enough to divide it.
+    """Approximate positions of the lines of a text, for dividing it into shares.
 
     Mark k is the first line that begins at byte `k * grain` or later. When there are
     too many marks every other one is dropped and the grain doubles, so a text of any
     size is marked in one pass and bounded memory, to one part in 32,768.
 
     Attributes:
-      marks: the lines that are marked.
+      marks: numbers of the marked lines.
 
     Example:
       >>> marks = LineMarks()
@@ -30,7 +30,7 @@ class LineMarks:
         self._num_bytes = 0
 
     def add(self, length: int) -> None:
-        """Note the next line, of `length` bytes with its end."""
+        """Add the next line, of `length` bytes including its line end."""
         while len(self.marks) * self._grain <= self._num_bytes:
             self.marks.append(self._num_lines)
             if len(self.marks) > 2 * NUM_MARKS:
@@ -40,11 +40,11 @@ class LineMarks:
         self._num_bytes += length
 
     def share(self, index: int, count: int) -> range:
-        """Return the lines of share `index` of `count`, a block of them.
+        """Return the lines of share `index` of `count`, a contiguous range.
 
-        The shares are a function of the text and of `count` alone. Together they are
-        all lines, in order, each once. No share has more bytes than an equal one and
-        its last line, but for a grain; where lines are few, some shares are empty.
+        The shares depend on the text and on `count` only. Together they are all lines,
+        in order, each once. A share exceeds an equal one by at most its last line and
+        one grain; where lines are few, some shares are empty.
 
         Raises:
           ValueError: there is no such share.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Words that no model read: how many, and where the first one stands."""
+"""Counting of words that the model did not read."""
 
 import dataclasses
 
@@ -8,11 +8,11 @@ from embed_jax.corpus.stream import Embedded
 
 @dataclasses.dataclass
 class UnreadWords:
-    """Counts the words of a corpus that have no vector of their own.
+    """Counts the words of a corpus that the model did not read (`Embedded.unread`).
 
     Attributes:
-      count: so many were noted.
-      first: says where the first of them stands.
+      count: number of such words.
+      first: describes the position of the first one.
 
     Example:
       >>> import numpy as np
@@ -26,7 +26,7 @@ class UnreadWords:
     first: str = ""
 
     def note(self, line: int, embedded: Embedded) -> None:
-        """Count those of one sentence, the corpus's `line`, from 1."""
+        """Count the unread words of one sentence; `line` is its number, from 1."""
         if embedded.unread and not self.count:
             index = embedded.unread[0]
             self.first = f"line {line}, word {index + 1}, {embedded.words[index]!r}"

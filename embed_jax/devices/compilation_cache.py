@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compiled shapes outlive the run of a command."""
+"""JAX's persistent compilation cache, switched on for commands."""
 
 import os
 from pathlib import Path
@@ -8,11 +8,11 @@ import jax
 
 
 def keep_compilations() -> None:
-    """Compile a shape once for this machine, not once a run.
+    """Switch JAX's persistent compilation cache on.
 
-    For commands alone: it changes `jax.config` of the whole process. The folder is
-    JAX_COMPILATION_CACHE_DIR, or contextual-jax in the user's cache; what takes less
-    than 0.2 s to compile is not kept, or what is said by
+    For commands only: it changes `jax.config` of the whole process. The folder is
+    JAX_COMPILATION_CACHE_DIR, or contextual-jax in the user's cache directory. Programs
+    that take less than 0.2 s to compile are not kept, or less than
     JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS.
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

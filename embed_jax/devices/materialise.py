@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A barrier: values that the compiler computes once, where they stand."""
+"""An optimisation barrier that keeps XLA from recomputing values."""
 
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def materialise(values: T) -> T:
-    """Compute values once and keep them."""
+    """Return the values behind a barrier, so that XLA computes them only once."""
     # Otherwise XLA:CPU may compute the values again in each of their consumers, and the
     # operands of a product while it multiplies.
     return jax.lax.optimization_barrier(values)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The device mesh: where rows are spread and weights are repeated."""
+"""Device meshes for data parallelism: rows are sharded, weights are replicated."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -22,13 +22,13 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
 
 
 def local_mesh(num_devices: int | None = None) -> Mesh | None:
-    """Make a mesh over devices of this process; None where it is of one alone.
+    """Make a mesh over devices of this process; return None for a single device.
 
     Args:
-      num_devices: the first so many of them, by default all.
+      num_devices: number of devices to use, the first ones; by default all.
 
     Raises:
-      ValueError: this process has not so many.
+      ValueError: this process has fewer devices.
     """
     here = jax.local_devices()
     if num_devices is not None and not 1 <= num_devices <= len(here):
@@ -38,7 +38,7 @@ def local_mesh(num_devices: int | None = None) -> Mesh | None:
 
 
 def shard_rows(tree: T, mesh: Mesh) -> T:
-    """Spread the first axis of every array over all devices of the mesh.
+    """Shard the first axis of every array over all devices of the mesh.
 
     Raises:
       ValueError: the axis is not a multiple of the number of devices.
@@ -47,5 +47,5 @@ def shard_rows(tree: T, mesh: Mesh) -> T:
 
 
 def replicate(tree: T, mesh: Mesh) -> T:
-    """Put a whole copy of every array on every device of the mesh."""
+    """Replicate every array on all devices of the mesh."""
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The platform that a program is traced for, which may be another than this one."""
+"""The platform that a program is traced for, which may differ from the current one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,15 +11,15 @@ _target: ContextVar[str | None] = ContextVar("target", default=None)
 
 
 def target_platform() -> str:
-    """Return "cpu", "gpu" or "tpu": jax's default backend, unless told otherwise."""
+    """Return "cpu", "gpu" or "tpu": that of `tracing_for`, or jax's default backend."""
     return _target.get() or jax.default_backend()
 
 
 @contextmanager
 def tracing_for(platform: str) -> Iterator[None]:
-    """Choose the forms that suit a platform while a program is traced.
+    """Set `target_platform` for the programs that are traced in this block.
 
-    What jax has traced before is not traced again: use functions of your own.
+    jax caches traces: trace functions that have not been traced for another platform.
 
     Example:
       >>> with tracing_for("tpu"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How exactly products are computed."""
+"""Numerical precision of matrix products."""
 
 import jax
 import jax.numpy as jnp
@@ -7,10 +7,10 @@ from jaxtyping import Array, Float
 
 
 def precision(dtype: jnp.dtype) -> jax.lax.Precision:
-    """Return the precision of products: float32 means float32 on every device.
+    """Return the precision of products of a dtype; float32 is exact on every device.
 
-    Left alone, a GPU computes float32 products in TF32 and a TPU in bfloat16, which
-    moves vectors by 1e-3. Whoever wants the speed asks for bfloat16.
+    By default, a GPU computes float32 products in TF32 and a TPU in bfloat16, which
+    changes vectors by 1e-3. For that speed, choose bfloat16 as the dtype.
     """
     if dtype == jnp.float32:
         return jax.lax.Precision.HIGHEST
@@ -20,7 +20,7 @@ def precision(dtype: jnp.dtype) -> jax.lax.Precision:
 def dot(
     left: Float[Array, "*rows X"], right: Float[Array, "X Y"]
 ) -> Float[Array, "*rows Y"]:
-    """Multiply in the type of the right, which is a weight's; sum in float32."""
+    """Multiply in the dtype of `right`, the weights; accumulate in float32."""
     return jnp.dot(
         left.astype(right.dtype),
         right,

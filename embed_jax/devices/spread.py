@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The mesh that a batch's rows are spread over, for code that must know it.
+"""The device mesh over which the rows of a batch are sharded, set during tracing.
 
-The compiler divides all operations of jax by itself, but no kernel of ours.
+XLA partitions the operations of JAX by itself; our own kernels need the mesh for it.
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ _mesh: ContextVar[Mesh | None] = ContextVar("mesh", default=None)
 
 
 def mesh_of_rows() -> Mesh | None:
-    """Return the mesh, or None where nobody has told."""
+    """Return the mesh set by `rows_spread_over`, or None."""
     return _mesh.get()
 
 
 @contextmanager
 def rows_spread_over(mesh: Mesh | None) -> Iterator[None]:
-    """Tell the mesh while a function of spread rows is traced.
+    """Set the mesh for functions of sharded rows that are traced in this block.
 
-    Its rows are divided over all axes of the mesh, as
-    `embed_jax.devices.mesh.shard_rows` does.
+    The rows are sharded over all axes of the mesh, as by
+    `embed_jax.devices.mesh.shard_rows`.
     """
     token = _mesh.set(mesh)
     try:

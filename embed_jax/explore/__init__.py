@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looking at vectors: neighbours, word types, the contexts of a word."""
+"""Exploration of vectors: nearest neighbours, word types, contexts of a word."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks into a store of word vectors: where a word is used alike.
+"""The command that lists the nearest contexts of a word in a store of word vectors.
 
 python -m embed_jax.nearest vectors.h5 bank
 """
@@ -23,7 +23,7 @@ BLOCK = 512
 
 
 class Occurrence(NamedTuple):
-    """One place where a word stands.
+    """One occurrence of a word.
 
     Attributes:
       sentence: index of the sentence.
@@ -36,7 +36,7 @@ class Occurrence(NamedTuple):
     words: list[str]
 
     def show(self, reach: int = 8) -> str:
-        """Write the word in brackets among its neighbours.
+        """Return the word in brackets, with up to `reach` words on either side.
 
         Example:
           >>> Occurrence(0, 1, ["the", "bank", "of"]).show()
@@ -55,11 +55,11 @@ class Command:
     store: Annotated[Path, tyro.conf.Positional, arg(metavar="STORE")]
     """A file that python -m embed_jax wrote, with a vector for each word."""
     word: Annotated[str, tyro.conf.Positional, arg(metavar="WORD")]
-    """The word; capitals do not matter."""
+    """The word, in upper or lower case."""
     like: int = 1
-    """Which of its occurrences to start from: 1 is the first."""
+    """Number of the occurrence to compare with: 1 is the first."""
     count: int = 10
-    """How many contexts to print."""
+    """Number of contexts to print."""
 
 
 def find_occurrences(
@@ -69,7 +69,7 @@ def find_occurrences(
 
     Args:
       store: of word vectors.
-      word: as it stands in the text.
+      word: in upper or lower case.
 
     Returns:
       The occurrences in the order of the text, and their vectors, float32.
@@ -124,7 +124,7 @@ def print_nearest(command: Command) -> None:
     """Print the contexts of `command.word`, nearest first.
 
     Raises:
-      ValueError: the store has sentence vectors, no such word, or not so many of them.
+      ValueError: the store has sentence vectors, no such word, or fewer occurrences.
       OSError: there is no such store.
     """
     with VectorStore(command.store) as store:

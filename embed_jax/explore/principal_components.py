@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directions in which points differ most."""
+"""Principal component analysis."""
 
 import numpy as np
 from jaxtyping import Float
@@ -11,20 +11,19 @@ def principal_components(
     *,
     count: int = 2,
 ) -> Float[np.ndarray, "_ {count}"]:
-    """Return the coordinates along the directions in which points differ most.
+    """Return the coordinates of points along their first principal components.
 
-    The directions are those of the smaller of the two products of the centred points
-    with themselves, which for many points or many channels is far quicker than the
-    decomposition of the points.
+    They come from the eigenvectors of the smaller of Gram and covariance matrix, which
+    for many points or many channels is far faster than an SVD of the points.
 
     Args:
-      points: at least one; the directions and the origin are theirs.
-      others: points that are only placed.
-      count: of directions.
+      points: at least one; the components and the mean are theirs.
+      others: points that are only projected.
+      count: number of components.
 
     Returns:
-      float64 coordinates of the points, then of the others; zeros along a direction
-      that there is not.
+      float64 coordinates of the points, then of the others; zeros along components
+      beyond the rank.
 
     Example:
       >>> principal_components(np.array([[1.0, 0, 0], [3.0, 0, 0]]))[:, 1].tolist()

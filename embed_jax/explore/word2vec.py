@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Word vectors as text in the form of word2vec, which most tools open.
+"""Writing of word vectors in the text format of word2vec, which most tools read.
 
-The first line has the number of words and the width, every other one a word and its
-numbers, with single spaces between.
+The first line has the number of words and the width, every other line a word and its
+numbers, separated by single spaces.
 """
 
 import os
@@ -29,20 +29,20 @@ def write_word2vec(
 ) -> int:
     r"""Write words and their vectors, as gensim's `load_word2vec_format` reads them.
 
-    Words that the format cannot hold are left out: the empty one, those with a space,
+    Words that the format cannot hold are left out: the empty word, those with a space,
     tab or line end in them, and those with a lone surrogate, which is not UTF-8. Other
-    white space, such as U+00A0 or U+3000, is written as it is. No word may come twice,
-    for readers keep the first alone.
+    white space, such as U+00A0 or U+3000, is written unchanged. The words must be
+    distinct, because readers keep only the first of equal ones.
 
     Args:
       path: the file; it appears when it is complete.
-      words: of `vectors`, in the order to write; gensim takes it for falling frequency.
+      words: of `vectors`, in the order to write; gensim expects descending frequency.
       vectors: any float dtype; written with the nine digits that float32 needs to be
         read back bit for bit.
       overwrite: replace what is at `path`.
 
     Returns:
-      How many words were left out.
+      The number of words that were left out.
 
     Raises:
       ValueError: not as many words as vectors, or the directory is missing.
@@ -72,7 +72,7 @@ def write_word2vec(
 
 
 def _fits(word: str) -> bool:
-    """Whether a word is one to the readers of this format."""
+    """Return whether readers of this format take the text as one word."""
     if not word or _ENDS_A_WORD.search(word):
         return False
     return not any("\ud800" <= character <= "\udfff" for character in word)

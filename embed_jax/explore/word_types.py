@@ -8,7 +8,7 @@ The second form reads what `python -m embed_jax` wrote, which can be stopped and
 resumed. The HDF5 file has
 
     words   [types]     UTF-8 strings, the most frequent first
-    counts  [types]     int64: in how many contexts each was
+    counts  [types]     int64: the number of contexts of each
     mean    [types, D]  float32
     sum     [types, D]  float32
 
@@ -63,13 +63,12 @@ class WordTypes:
 
     Attributes:
       words: the types.
-      counts: in how many contexts each was.
+      counts: number of contexts of each.
       mean: of the vectors of these contexts, float32.
-      sum: the same times the count, float32.
-      metadata: what the vectors are, as a vector store says it, and how they were
-        collected.
-      num_unread: words that no model read, which count nowhere.
-      num_rare: types that were too rare to be kept.
+      sum: of the vectors, the mean times the count, float32.
+      metadata: that of the vector store, and the settings of the collection.
+      num_unread: words that the model did not read; they are not counted.
+      num_rare: types that were left out as too rare.
     """
 
     words: list[str]
@@ -91,25 +90,26 @@ def collect_word_types(
 ) -> WordTypes:
     """Average the vectors of each distinct word.
 
-    Sums are kept in float64, eight bytes a type and channel, so memory grows with the
-    types and not with the corpus, and a million contexts lose no digit of float32.
+    Sums are kept in float64, eight bytes a type and channel: memory grows with the
+    number of types, not with the corpus, and a million contexts lose no digit of
+    float32.
 
     Args:
       stream: of embedded words, from `stream_words` of an encoder or `stream_store`.
         Its `unread` words are skipped.
       min_count: types with fewer contexts are left out.
-      lowercase: take words that differ in capitals for one type. What the model sees
-        does not change.
+      lowercase: merge words that differ only in case into one type. The input of the
+        model does not change.
       dim: width of the vectors, for a stream that may be empty.
-      metadata: what the vectors are; must survive JSON.
+      metadata: a description of the vectors; must be serialisable as JSON.
 
     Returns:
       The types.
 
     Raises:
-      ValueError: a `min_count` below 1, a sentence that has not one vector a word, or
-        vectors of another width than those before.
-      TypeError: the metadata is no JSON.
+      ValueError: a `min_count` below 1, a sentence without one vector a word, or
+        vectors of different widths.
+      TypeError: the metadata cannot be serialised as JSON.
 
     Example:
       >>> vectors = np.array([[1, 0], [5, 5], [3, 2]], np.float32)
@@ -133,7 +133,7 @@ def collect_word_types(
 
 
 class _Totals:
-    """The sums and counts of the types met so far, in order of their appearance."""
+    """Sums and counts of the types so far, in order of appearance."""
 
     def __init__(self, dim: int | None):
         self._dim = dim
@@ -182,7 +182,7 @@ class _Totals:
         )
 
     def _make_room(self) -> None:
-        """Lengthen the arrays in place, where the system can: no second copy."""
+        """Lengthen the arrays, in place where the system can, without a second copy."""
         room = len(self._counts)
         if len(self._rows) > room:
             room = max(_ROOM, len(self._rows), room + room // 4)
@@ -200,10 +200,10 @@ def _check_sentence(number: int, words: list[str], vectors: np.ndarray) -> None:
 
 
 def stream_store(store: VectorStore) -> Iterator[Embedded]:
-    """Read a store of word vectors as if it were being computed.
+    """Read a store of word vectors as a stream, like that of `stream_words`.
 
-    A store does not say which words no model read, but their vectors are zero, and no
-    others are: these count as unread.
+    Words with a zero vector count as unread: a store does not list the unread words,
+    but only their vectors are zero.
 
     Args:
       store: of word vectors; must stay open until the stream ends.
@@ -235,7 +235,7 @@ def write_word_types(
 ) -> int:
     """Write types to an HDF5 file, which appears when it is complete.
 
-    Types that its strings cannot hold are left out: those with a NUL, and those with a
+    Types that HDF5 strings cannot hold are left out: those with a NUL, and those with a
     lone surrogate, which is not UTF-8.
 
     Args:
@@ -244,7 +244,7 @@ def write_word_types(
       overwrite: replace what is at `path`.
 
     Returns:
-      How many types were left out.
+      The number of types that were left out.
 
     Raises:
       ValueError: the directory is missing.
@@ -277,7 +277,7 @@ def _is_storable(word: str) -> bool:
 
 
 def read_word_types(path: str | os.PathLike[str]) -> WordTypes:
-    """Read what `write_word_types` wrote, all of it.
+    """Read a file of `write_word_types` into memory.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -347,8 +347,8 @@ def _parse(file: h5py.File) -> WordTypes:
 class Command:
     """Write one vector for each distinct word: its mean and sum over all contexts.
 
-    From a corpus, MODEL CORPUS OUTPUT; or from vectors that python -m embed_jax has
-    computed, which goes on after a kill, STORE OUTPUT. Read the output with
+    From a corpus: MODEL CORPUS OUTPUT. From vectors that python -m embed_jax has
+    computed, which can be resumed: STORE OUTPUT. Read the output with
     embed_jax.word_types.read_word_types.
     """
 
@@ -362,16 +362,16 @@ class Command:
     layers: str | None = None
     """Layers and how they are combined: last (the default), concat(last4), 0, …"""
     words: str | None = None
-    """How a word is pooled from its pieces: first (the default), last, mean, max,
+    """Pooling of pieces into words: first (the default), last, mean, max,
     first_last."""
     word2vec: Path | None = None
-    """A text file to write besides, in the form that gensim and others read."""
+    """A text file to write too, in word2vec format, which gensim and others read."""
     sum: bool = False
-    """Write sums into the text file, not means."""
+    """Write sums into the text file instead of means."""
     min_count: int = 1
     """Leave out types with fewer contexts."""
     lowercase: bool = False
-    """Take words that differ in capitals for one; the model sees them as they are."""
+    """Merge words that differ only in case; the input of the model is unchanged."""
     reading: Annotated[Reading, arg(name="")] = dataclasses.field(
         default_factory=Reading
     )
@@ -402,7 +402,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(command: Command) -> None:
-    """Collect and write the types that `command` asks for.
+    """Collect and write the word types for `command`.
 
     Raises:
       ValueError: anything about the arguments, the model or the corpus; the cheap
@@ -434,7 +434,7 @@ def run(command: Command) -> None:
 def _report(
     command: Command, types: WordTypes, unread: UnreadWords, num_unstorable: int
 ) -> Iterator[str]:
-    """Say line by line what was written and what was not."""
+    """Yield the lines of a report on what was written and what was left out."""
     num_contexts, width = int(types.counts.sum()), types.mean.shape[1]
     yield (
         f"{command.output}: {len(types.words) - num_unstorable:,} types of "
@@ -451,7 +451,7 @@ def _report(
 
 
 def _check(command: Command) -> None:
-    """Refuse what can be refused without reading anything."""
+    """Check the arguments before any file is read."""
     if len(command.paths) not in (2, 3):
         raise ValueError(
             f"{len(command.paths)} paths; give MODEL CORPUS OUTPUT, or STORE OUTPUT"

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model and a spec as a StableHLO program, and the file that serves it."""
+"""Export of a model with a layer spec as a StableHLO program, and its server file."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command: a model in, a program out that serves it without this project.
+"""The command that exports a model as a program that runs without this project.
 
 python -m embed_jax.export MODEL ARTEFACT --layers "concat(last4)"
 python ARTEFACT/serve.py < sentences.txt > vectors.jsonl
@@ -41,12 +41,12 @@ SERVE, READER = "serve.py", "text_reader.py"
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """Export a model and a layer_spec as StableHLO, with all that serving needs.
+    """Export a model and a layer_spec as StableHLO, with all files for serving.
 
-    The directory holds the program for CPU, CUDA and TPU, which takes any batch and any
-    length, the weights, the tokeniser's files and serve.py, which needs jax, NumPy and,
-    for a BERT, the library that its tokeniser is of. A program can be read for six
-    months at least by later versions of jax; keep the model to export it again.
+    The directory holds the program for CPU, CUDA and TPU, which takes any batch size
+    and length, the weights, the tokeniser's files and serve.py, which needs jax, NumPy
+    and, for a BERT, the library of its tokeniser. Later versions of jax can read a
+    program for at least six months; keep the model to export it again.
     """
 
     model: Annotated[str, tyro.conf.Positional, arg(metavar="MODEL")]
@@ -56,7 +56,7 @@ class Command:
     layers: str = "last"
     """Layers and how they are combined: last, concat(last4), mean(all), 0, -2, …"""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the computation."""
+    """Dtype of the computation."""
     overwrite: bool = False
     """Replace an artefact that is there."""
 
@@ -73,7 +73,7 @@ def export_model(command: Command) -> None:
     """Write an artefact.
 
     Raises:
-      ValueError: a malformed spec, no model, a layer that the model lacks.
+      ValueError: a malformed spec, no model, or a layer that the model lacks.
       OSError: the directory exists, or cannot be written.
     """
     spec = parse_layer_spec(command.layers)
@@ -110,9 +110,9 @@ def export_model(command: Command) -> None:
 
 
 def lower(what: Exportable) -> bytes:
-    """Lower a function for all platforms, with symbols for batch and length.
+    """Lower a function for all platforms, with symbolic batch size and length.
 
-    The program takes the leaves of the weights in a list and the inputs by name.
+    The program takes a list of the leaves of the weights, and the inputs by name.
     """
     leaves, tree = jax.tree.flatten(what.weights)
     scope = export.SymbolicScope(what.constraints)

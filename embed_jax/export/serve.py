@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serves what `embed_jax.export` wrote. This file stands alone; a copy lies beside it.
+"""Runs a program of `embed_jax.export`; a copy of this file is put beside the program.
 
-Beside it lies `text_reader.py` too, which makes inputs of text for the model's family.
+The copy needs no other file of this project but `text_reader.py`, also put there, which
+makes inputs of text for the model's family.
 
     python ARTEFACT/serve.py < sentences.txt > vectors.jsonl
 
@@ -36,21 +37,21 @@ class Served:
     """An exported embedder.
 
     Attributes:
-      manifest: what `manifest.json` says.
+      manifest: the content of `manifest.json`.
     """
 
     def __init__(
         self, directory: str | Path, reader: Callable[..., Any] | None = None
     ) -> None:
-        """Read program and weights.
+        """Read the program and the weights.
 
         Args:
-          directory: that `embed_jax.export` wrote.
-          reader: the `Reader` of its text_reader.py; by default that of the one beside
-            this file.
+          directory: written by `embed_jax.export`.
+          reader: the `Reader` of its text_reader.py; by default of the text_reader.py
+            beside this file.
 
         Raises:
-          ValueError: a file is missing or is not what it should be.
+          ValueError: a file is missing or invalid.
         """
         self._directory = Path(directory)
         try:
@@ -70,19 +71,19 @@ class Served:
         self._reader, self._read = reader, None
 
     def run(self, **inputs: Any) -> jax.Array:
-        """Compute vectors `[B T width]` of the arrays that the manifest names."""
+        """Compute vectors `[B T width]`; the inputs are listed in the manifest."""
         return self._call(self._weights, inputs)
 
     def embed(
         self, sentences: Sequence[Sequence[str]], *, first: int = 0
     ) -> list[np.ndarray]:
-        """Embed sentences, each a list of words: for each `[words, width]`.
+        """Embed sentences, each a list of words; return `[words, width]` for each.
 
-        The vector of a BERT's word is its first piece's; one without a piece has zeros.
-        Messages count the sentences from `first`.
+        For a BERT, the vector of a word is that of its first piece, zero for a word
+        without pieces. Error messages number the sentences from `first`.
 
         Raises:
-          ValueError: a sentence is longer than the model reads.
+          ValueError: a sentence is longer than the model's maximal length.
         """
         if self._read is None:
             make = self._reader or _reader_beside()
@@ -111,7 +112,7 @@ def _reader_beside() -> Callable[..., Any]:
 
 
 def _shape_for(rows: Sequence[Sequence[Any]], most: int | None = None) -> tuple:
-    """Return a shape that holds the rows; few differ, so that few are compiled."""
+    """Return a batch shape that holds the rows, one of few, to limit compilations."""
     length = _power_of_two(max(map(len, rows), default=1))
     return _power_of_two(len(rows)), min(length, most or length)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a family hands over to be exported: a function of arrays, and what it needs."""
+"""The interface between a family of encoders and `embed_jax.export`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,20 +10,20 @@ from jaxtyping import Array, Float
 PROGRAM, WEIGHTS, MANIFEST = "program.bin", "weights.npz", "manifest.json"
 """The files of an exported embedder."""
 PLATFORMS = ("cpu", "cuda", "tpu")
-"""For which one program is lowered."""
+"""The platforms that a program is lowered for."""
 
 
 class Exportable(NamedTuple):
-    """An `embed` with a fixed model and spec.
+    """An embedding function with a fixed model and layer spec, ready for export.
 
     Attributes:
-      function: from the weights and a dictionary of inputs to vectors `[B T width]`.
+      function: maps the weights and a dictionary of inputs to vectors `[B T width]`.
       weights: a tree of arrays.
-      inputs: of each input the axes, letters or numbers, and the dtype.
-      constraints: on the letters, as `jax.export.symbolic_shape` reads them.
-      save_text: writes the files that make inputs of text into a directory, and returns
-        what else must be known for it, as JSON can hold it.
-      reader: a Python file that stands alone and is put beside the program. Its
+      inputs: the axes (letters or numbers) and the dtype of each input.
+      constraints: on the letters, as `jax.export.symbolic_shape` takes them.
+      save_text: writes the tokeniser's files into a directory, and returns the other
+        settings of the reader, its `text`, as a JSON object.
+      reader: a self-contained Python file, copied beside the program. Its
         `Reader(directory, text, shape_for)`, called with sentences (lists of words)
         and the number of the first one, gives the inputs, and for each sentence the
         positions of its words in its row, -1 for a word without one.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files and directories: written whole, checked, fetched, and read from other tools."""
+"""Atomic output of files and directories, the hub, and formats of other tools."""

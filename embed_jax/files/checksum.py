@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A short name for weights: what was computed with them is known again by it."""
+"""A checksum of weights, which identifies the model that computed something."""
 
 import zlib
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Directories that appear whole or not at all, whatever happens on the way."""
+"""Atomic writing of directories: they appear complete or not at all."""
 
 import contextlib
 import ctypes
@@ -24,26 +24,26 @@ def written_whole(
     overwrite: bool,
     synced: bool = True,
 ) -> Iterator[Path]:
-    """Give an empty directory to write to, which becomes `path` at the end.
+    """Give an empty directory to write to, which is renamed to `path` at the end.
 
-    It lies beside `path` and is renamed, so `path` is never half of what it should be.
-    After an exception everything is as it was before. Where `path` is a symbolic link,
-    the directory that it names is replaced, and the link stays.
+    It is made beside `path`, so `path` is never incomplete. An exception leaves
+    everything as it was before. Where `path` is a symbolic link, its target is
+    replaced, and the link stays.
 
-    A directory that is replaced changes places with the new one in one step, where the
-    system has such a step (Linux). Elsewhere a kill between two renames can leave the
-    old one beside, as NAME.replaced-…, and none in its place.
+    A directory to replace is exchanged with the new one atomically where the system can
+    do so (Linux). Elsewhere a kill between two renames can leave the old one as
+    NAME.replaced-…, and nothing at `path`.
 
     Args:
       path: the directory to make; its parents are made too.
-      marker: a file that every directory of this kind holds. One without it is not
+      marker: a file that every directory of this kind has. One without it is not
         replaced, unless it is empty.
-      overwrite: whether a directory may be replaced, with all that lies in it.
-      synced: whether the end waits until a loss of power could do no harm.
+      overwrite: whether a directory may be replaced, with all its files.
+      synced: whether to wait until the files would survive a power failure.
 
     Raises:
       FileExistsError: `path` exists and `overwrite` is False, or it is of another kind;
-        where it came while the new one was written, that is kept and named.
+        if it appeared during the writing, the new directory is kept and named.
     """
     target = meant_by(Path(path))
     check_replaceable(target, marker=marker, overwrite=overwrite)
@@ -68,7 +68,7 @@ def written_whole(
 
 
 def check_replaceable(path: Path, *, marker: str, overwrite: bool) -> None:
-    """Refuse what `written_whole` would not replace.
+    """Check that `written_whole` may make or replace a directory.
 
     Raises:
       FileExistsError: `path` exists and `overwrite` is False, or it is of another kind.
@@ -85,7 +85,7 @@ def check_replaceable(path: Path, *, marker: str, overwrite: bool) -> None:
 
 
 def _take_the_place(fresh: Path, target: Path) -> None:
-    """Give a directory the name of another, which then lies where the first did."""
+    """Rename `fresh` to `target`, exchanging the two if `target` exists."""
     if not target.exists():
         fresh.rename(target)
         return
@@ -106,7 +106,7 @@ def _beside(target: Path, what: str) -> Path:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Let two names change places in one step; tell whether the system could."""
+    """Exchange two names atomically; return whether the system could."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError):

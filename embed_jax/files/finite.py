@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights that are no numbers are refused where they are read."""
+"""A check that weights are finite, made when they are read."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ def check_finite(values: np.ndarray, name: str, source: str) -> None:
 
     Args:
       values: float32.
-      name: of the tensor, as its file has it.
+      name: of the tensor in its file.
       source: the file.
 
     Raises:

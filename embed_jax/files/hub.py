@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models of the Hugging Face hub, or of its cache on this machine."""
+"""Fetching of models from the Hugging Face hub or from its local cache."""
 
 import re
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ def fetch_snapshot(name: str, patterns: Sequence[str]) -> Path:
 
     Args:
       name: an id on the hub, such as "google-bert/bert-base-cased".
-      patterns: globs of the files that are wanted; others are not fetched.
+      patterns: globs of the files to fetch.
 
     Returns:
-      The directory they lie in.
+      The directory of the files.
 
     Raises:
-      ValueError: `name` is a file or can be no id, or the hub does not give it.
+      ValueError: `name` is a file or no valid id, or the hub does not provide it.
 
     Example:
       >>> fetch_snapshot("no/such/model/here", ["*"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file that is written whole or not at all, and refused before the work begins."""
+"""Atomic writing of files, and the check of an output path before the work begins."""
 
 import os
 import secrets
@@ -16,11 +16,11 @@ _LONGEST_STEM = 255 - len(".01234567.new")
 
 
 def check_output(path: Path, *, replace: bool) -> None:
-    """Refuse an output that could not be written, or that would be lost.
+    """Check that an output path can be written and replaces nothing unasked.
 
     Raises:
       ValueError: its directory is missing.
-      FileExistsError: it is there already, and `replace` does not allow to replace it.
+      FileExistsError: the file exists, and `replace` is False.
     """
     if not meant_by(path).absolute().parent.is_dir():
         raise ValueError(f"{meant_by(path).parent}: no such directory")
@@ -38,21 +38,21 @@ def check_absent(path: Path, *, replace: bool) -> None:
 
 
 def meant_by(path: Path) -> Path:
-    """Return what a symbolic link names in the end, and any other path as it is.
+    """Return the final target of a symbolic link, and any other path unchanged.
 
-    A link that were replaced would leave the data on another disk than it names.
+    If the link itself were replaced, the data would be on another disk than intended.
     """
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 @contextmanager
 def open_output(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file beside `path`, which takes its place when the block ends well.
+    """Open a file beside `path`, which replaces `path` when the block ends normally.
 
-    Where `path` is a symbolic link, the file that it names is replaced, and the link
-    stays. A block that raises leaves nothing behind; a kill at any moment leaves at
-    most a file of a name that none had before, `path` with eight digits and `.new`
-    appended. Permissions stay those of the file that is replaced.
+    Where `path` is a symbolic link, its target is replaced, and the link stays. A block
+    that raises leaves nothing behind; a kill leaves at most a file with a new name,
+    `path` with eight digits and `.new` appended. The permissions of a replaced file are
+    kept.
 
     Raises:
       OSError: the disk is full or fails.
@@ -81,7 +81,7 @@ def open_output(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _open_fresh(target: Path) -> tuple[Path, IO[bytes]]:
-    """Open a file beside `target` under a name that nobody has."""
+    """Open a file beside `target` under an unused name."""
     stem = os.fsdecode(os.fsencode(target.name)[:_LONGEST_STEM])
     while True:
         new = target.with_name(f"{stem}.{secrets.token_hex(4)}.new")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory of a training run, as far as serving reads it.
+"""Reading of the directory of a training run: its configuration and weights.
 
     RUN/experiment.json         the configuration of the run
     RUN/model/                  the model's configuration and tokeniser, published form
     RUN/checkpoints/STEP/params the weights, an Orbax item
     RUN/metrics.jsonl           its metrics, a line each
 
-The run may go on while its weights are read.
+The run may continue while its weights are read.
 """
 
 import contextlib
@@ -33,15 +33,15 @@ _TRIES = 5
 
 
 def is_run(path: Path) -> bool:
-    """Tell whether a path is the directory of a run."""
+    """Return whether a path is the directory of a run."""
     return (path / EXPERIMENT).is_file() and (path / MODEL).is_dir()
 
 
 def kind_of(path: Path) -> str:
-    """Return what a run trains: "bert" or "elmo".
+    """Return the kind of model that a run trains: "bert" or "elmo".
 
     Raises:
-      ValueError: the run does not say.
+      ValueError: the run's configuration lacks the kind.
     """
     source = path / EXPERIMENT
     try:
@@ -51,7 +51,7 @@ def kind_of(path: Path) -> str:
 
 
 def saved_steps(path: Path) -> list[int]:
-    """List the steps whose checkpoints are whole, rising."""
+    """List the steps with complete checkpoints, ascending."""
     folder = path / CHECKPOINTS
     if not folder.is_dir():
         return []
@@ -64,9 +64,9 @@ def saved_steps(path: Path) -> list[int]:
 
 
 def best_step(path: Path) -> int | None:
-    """Return the saved step whose held-out loss is least, or None if none has one.
+    """Return the saved step with the lowest held-out loss; None if none has a loss.
 
-    A loss that is no number is none.
+    Losses that are not finite are ignored.
     """
     losses: dict[int, float] = {}
     for step in saved_steps(path):
@@ -82,13 +82,13 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
 
     Args:
       path: the directory of the run.
-      step: whose checkpoint; by default the latest.
+      step: of the checkpoint; by default the latest.
 
     Returns:
-      The tree of weights, NumPy, and its step.
+      The tree of weights, NumPy arrays, and its step.
 
     Raises:
-      ValueError: there is no such checkpoint, it is damaged, or a weight is no number.
+      ValueError: there is no such checkpoint, it is damaged, or a weight is not finite.
     """
     # Late: text is prepared by processes that do not load jax.
     from embed_jax.tree import nest

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting until what was written would survive a power failure."""
+"""Syncing of files and directories to disk, to survive a power failure."""
 
 import os
 from pathlib import Path
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Sync a file, or the entries of a folder, to disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -15,14 +15,14 @@ def sync(path: Path) -> None:
 
 
 def put_in_place(new: Path, target: Path) -> None:
-    """Give a file that is written the name it is for, on the disk in this order.
+    """Sync a file, then rename it to `target` and sync the folder.
 
-    Its content first, then the name: after a loss of power `target` is either what it
-    was before or all of the new file. They must lie on one file system.
+    After a power failure `target` is either the old file or the whole new one. Both
+    paths must be on one file system.
 
     Raises:
-      OSError: the disk is full or fails; `target` may be the new file already, where
-        the names in its folder could not be synced.
+      OSError: the disk is full or fails; `target` may be the new file already, if only
+        the sync of its folder failed.
     """
     sync(new)
     new.replace(target)
@@ -30,7 +30,7 @@ def put_in_place(new: Path, target: Path) -> None:
 
 
 def sync_all(directory: Path) -> None:
-    """Wait until a directory is on the disk, with all that lies in it."""
+    """Sync a directory and everything in it to disk."""
     for folder, _, files in os.walk(directory):
         for name in files:
             sync(Path(folder, name))

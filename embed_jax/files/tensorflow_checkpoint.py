@@ -54,13 +54,13 @@ class _Entry:
 
 # Not Mapping[str, np.ndarray]: to check that, the tests' hook would read a variable.
 class TensorFlowCheckpoint(Mapping):
-    """The variables of a checkpoint by name, each read when it is asked for.
+    """The variables of a checkpoint by name, each read on access.
 
-    Every read goes to the file and returns a new array, so a caller that converts one
+    Every access reads the file and returns a new array, so a caller that converts one
     variable after another holds no second copy of the model.
 
     Attributes:
-      prefix: the path that the checkpoint's files have in common.
+      prefix: the common path prefix of the checkpoint's files.
       shapes: the shapes by name, known without reading any values.
     """
 
@@ -168,7 +168,7 @@ def read_tensorflow_checkpoint(path: str | Path) -> TensorFlowCheckpoint:
 
 
 def is_tensorflow_checkpoint(path: str | Path) -> bool:
-    """Whether the path names a TensorFlow checkpoint, judged by file names alone.
+    """Return whether the path names a TensorFlow checkpoint, judged by file names only.
 
     Args:
       path: anything that `read_tensorflow_checkpoint` takes.

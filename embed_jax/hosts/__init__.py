@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several processes: joining them, agreeing, and noticing that one is lost."""
+"""Several processes, one on each host: joining, agreement and failure detection."""

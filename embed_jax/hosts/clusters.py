@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which process of a cluster's job this is, by what the cluster says to each.
+"""Detection of the cluster job that this process belongs to, and of its process id.
 
-`jax.distributed.initialize` finds the same out for itself, and waits for all processes
-as it does; what needs nothing of the others asks here. The order is jax's own.
+`jax.distributed.initialize` does the same detection, but waits for all processes; this
+module is for commands that need not wait. Clusters are tried in the order of jax.
 """
 
 import os
@@ -17,12 +17,12 @@ _SECONDS = 10
 
 
 class Job(NamedTuple):
-    """What a cluster says of a job.
+    """This process's place in a cluster job.
 
     Attributes:
-      process_id: which of its processes this is, from 0.
-      num_processes: how many there are; None where the cluster does not say.
-      local_id: which of those on this host, from 0, where each has a device of its own.
+      process_id: from 0.
+      num_processes: number of processes; None where the cluster does not provide it.
+      local_id: index among those on this host, from 0, where each has its own device.
     """
 
     process_id: int
@@ -31,13 +31,13 @@ class Job(NamedTuple):
 
 
 def find_job() -> Job | None:
-    """Return what a cluster says of this process's job; None outside of one.
+    """Return this process's place in a cluster job; None outside of a job.
 
-    Open MPI, Slurm, Cloud TPUs (on Kubernetes or as machines) and indexed jobs of
-    Kubernetes, whose number of processes only the one who started them knows.
+    Supports Open MPI, Slurm, Cloud TPUs (on Kubernetes or as machines) and indexed jobs
+    of Kubernetes, which do not provide the number of processes.
 
     Raises:
-      ValueError: a number is none, or is missing beside the others.
+      ValueError: a variable of the cluster is not a number, or one is missing.
     """
     given = os.environ
     if "OMPI_COMM_WORLD_RANK" in given:
@@ -78,7 +78,7 @@ def _job_of_tpus(given: Mapping[str, str]) -> Job:
 
 
 def has_tpu() -> bool:
-    """Tell whether a TPU may be attached, without a look into it."""
+    """Return whether a TPU may be attached, without opening it."""
     devices = Path("/dev")
     return any(devices.glob("accel[0-9]*")) or any(devices.glob("vfio/[0-9]*"))
 

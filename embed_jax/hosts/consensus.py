@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the processes of one command tell each other before the long work begins."""
+"""Agreement between the processes of one command: small values, and errors.
+
+Every function here is collective: all processes have to call it.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +13,7 @@ from jax.experimental import multihost_utils
 
 
 def from_first(number: int) -> int:
-    """Return the number that the first process has. All have to ask together.
+    """Return the first process's number in all processes (a broadcast).
 
     Args:
       number: of 32 bits.
@@ -25,7 +28,7 @@ def from_first(number: int) -> int:
 
 
 def from_all(number: int) -> list[int]:
-    """Return the number of every process. All have to ask together.
+    """Return the numbers of all processes, in their order (an all-gather).
 
     Args:
       number: of 32 bits.
@@ -41,10 +44,10 @@ def from_all(number: int) -> list[int]:
 
 @contextmanager
 def all_or_none() -> Iterator[None]:
-    """Let a block fail in every process if it fails in one, so that none waits.
+    """Raise in every process if the block raises in one, so that none is left waiting.
 
     Raises:
-      ValueError: it failed in another process, whose own message says why.
+      ValueError: the block failed in another process, which reports the reason.
     """
     failure = None
     try:

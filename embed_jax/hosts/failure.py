@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a command on several hosts ends where one of its processes is gone.
+"""Ending a command on several hosts after one of its processes has failed.
 
-Where processes talk over TCP, a closed connection raises an error in the middle of a
-step. Elsewhere a step waits for what never comes, until jax has missed the other's
-heartbeat; then, and at once where process 0 is gone, jax ends this process by
-`abort()`, and nothing in Python is asked.
+If the processes communicate over TCP (gloo), the closed connection raises an error
+within a step. Otherwise a step hangs until jax misses the heartbeat of the lost
+process; then, or at once if process 0 is lost, jax ends this process by `abort()`,
+without running any Python code.
 """
 
 import os
@@ -26,15 +26,15 @@ _LAST_SECONDS = 5
 
 
 class ProcessLostError(ConnectionError):
-    """Another process of the same command is gone."""
+    """Another process of the same command has failed or ended."""
 
 
 @contextmanager
 def noticing_lost_processes() -> Iterator[None]:
-    """Name what the errors of a lost connection mean.
+    """Replace errors of a lost connection by one that names the cause and the remedy.
 
     Raises:
-      ProcessLostError: instead of them.
+      ProcessLostError: the block raised an error of gloo or jax's coordination service.
     """
     try:
         yield
@@ -49,10 +49,10 @@ def noticing_lost_processes() -> Iterator[None]:
 
 @contextmanager
 def last_words(text: str) -> Iterator[None]:
-    """Have a line said where this process ends without a chance to say it.
+    """Have a line printed to stderr if this process dies within the block.
 
     Args:
-      text: the line, said by a process of its own that sees this one's end.
+      text: the line, printed by a child process that notices the end of this one.
     """
     watcher = subprocess.Popen(
         ["sh", "-c", 'read -r _ || printf "%s\\n" "$0" >&2', text],
@@ -66,9 +66,9 @@ def last_words(text: str) -> Iterator[None]:
 
 
 def leave(status: int) -> int:
-    """Return an exit status; where it is an error on several hosts, leave at once.
+    """Return an exit status; after an error on several hosts, exit at once instead.
 
-    An ordinary exit would wait for the other processes, which may wait for this one.
+    A normal exit would wait for the other processes, which may wait for this one.
     """
     if status and jax.distributed.is_initialized():
         sys.stdout.flush()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One command on several hosts: how its processes find each other."""
+"""Options for one command on several hosts, and the connection of its processes."""
 
 import dataclasses
 import os
@@ -17,11 +17,11 @@ SHUTDOWN_SECONDS = 60
 
 
 class Place(NamedTuple):
-    """Which of the processes of one command this is.
+    """This process's place among the processes of one command.
 
     Attributes:
       process_id: from 0.
-      num_processes: how many there are.
+      num_processes: number of processes.
     """
 
     process_id: int
@@ -30,29 +30,29 @@ class Place(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Processes:
-    """Where the same command runs once on each of several hosts.
+    """Options for running the same command once on each of several hosts.
 
-    Left out, JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID are read;
-    without them the command runs alone.
+    The defaults are JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID;
+    without them the command runs as a single process.
     """
 
     coordinator: Annotated[str | None, arg(metavar="HOST:PORT")] = None
-    """Where process 0 listens for the others; "auto" asks Slurm, Open MPI, Kubernetes
-    or the Cloud TPU metadata, which know the other two as well (an indexed job of
-    Kubernetes may need to be told how many there are)."""
+    """Address at which process 0 listens for the others; "auto" detects it and the
+    other two from Slurm, Open MPI, Kubernetes or the Cloud TPU metadata (an indexed job
+    of Kubernetes may need --num-processes)."""
     num_processes: int | None = None
-    """How many there are, this one included."""
+    """Number of processes, this one included."""
     process_id: int | None = None
-    """Which this one is, from 0."""
+    """Index of this process, from 0."""
 
     def join(self) -> None:
-        """Wait for the other processes; afterwards `jax.devices()` has all devices.
+        """Connect to the other processes; afterwards `jax.devices()` has all devices.
 
-        To be called before anything asks jax for a device.
+        Waits for all of them. Call it before any use of a jax device.
 
         Raises:
-          ValueError: the three are not given together, or make no sense.
-          RuntimeError: the others did not come.
+          ValueError: the three are not given together, or are invalid.
+          RuntimeError: the other processes did not connect in time.
         """
         coordinator, number, index = self._given()
         # SIGTERM stays what the command makes of it.
@@ -81,15 +81,15 @@ class Processes:
         )
 
     def place(self) -> Place:
-        """Tell which process this is, without waiting for the others.
+        """Return this process's place, without connecting to the others.
 
-        For work that needs nothing of them: each keeps its own devices, and outlives
-        the others. The coordinator's address is not needed; "auto" asks as `join` does
-        and, like it, leaves a process that shares its host one device.
-        To be called before anything asks jax for a device.
+        For work without communication: each process sees only its own devices, and does
+        not depend on the others. The coordinator's address is not needed; "auto"
+        detects as `join` does and, like it, gives each process on a shared host one
+        device. Call it before any use of a jax device.
 
         Raises:
-          ValueError: the numbers are not given together, or make no sense.
+          ValueError: the numbers are not given together, or are invalid.
         """
         coordinator, number, index = self._given()
         if coordinator == "auto" and (number is None or index is None):
@@ -121,7 +121,7 @@ class Processes:
 
 
 def is_first() -> bool:
-    """Tell whether this process is the one that speaks and writes for all."""
+    """Return whether this is process 0, the only one that prints and writes files."""
     return jax.process_index() == 0
 
 

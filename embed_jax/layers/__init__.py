@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which layers are wanted, and how layers and pieces become one vector."""
+"""Layer specs, combination of layers, and pooling of pieces into one vector."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The small language in which a user says which layers to take and how to combine them.
+"""Layer specs: a small language for choosing and combining the layers of an encoder.
 
 The grammar::
 
@@ -46,8 +46,8 @@ class Selection:
     Attributes:
       first: the lower end as a layer number, negative if counted from the end.
       last: the upper end, likewise; equal to `first` for a single layer.
-      written: the user's own words, for error messages.
-      position: the character where they begin, from 1, for error messages.
+      written: the selection as the user wrote it, for error messages.
+      position: the character where it begins, from 1, for error messages.
     """
 
     first: int
@@ -65,7 +65,7 @@ class Selection:
 
 @dataclasses.dataclass(frozen=True)
 class Term:
-    """A function of layers; a selection that stands alone is a `concat`."""
+    """A function of layers; a selection outside a function is a `concat`."""
 
     function: str
     selections: tuple[Selection, ...]
@@ -81,7 +81,7 @@ class Term:
 
 @dataclasses.dataclass(frozen=True)
 class LayerSpec:
-    """A parsed spec: hashable, so a static argument of `jax.jit`; made by parsing.
+    """A parsed layer spec, hashable, so usable as a static argument of `jax.jit`.
 
     Specs are equal when they mean the same, whatever their spelling and white space:
     `parse_layer_spec("-1") == parse_layer_spec(" last ")`. `str` gives the canonical
@@ -100,11 +100,11 @@ class LayerSpec:
 
     @property
     def normalises(self) -> bool:
-        """Whether it takes statistics over positions, by a `mix_norm`."""
+        """Whether the spec has a `mix_norm`, which takes statistics over positions."""
         return any(term.function == "mix_norm" for term in self.terms)
 
     def resolve(self, num_blocks: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """List each term's function and layers, for a model of so many blocks.
+        """List each term's function and layers, for a model of `num_blocks` blocks.
 
         Args:
           num_blocks: L; the model's layers are 0 to L.
@@ -155,7 +155,7 @@ class LayerSpec:
         return range(first, last + 1)
 
     def layers(self, num_blocks: int) -> tuple[int, ...]:
-        """List the layers that are needed, each once, ascending; as `resolve`."""
+        """List the needed layers, each once, ascending; raises as `resolve`."""
         resolved = self.resolve(num_blocks)
         return tuple(sorted({layer for _, layers in resolved for layer in layers}))
 
@@ -186,7 +186,9 @@ class LayerSpec:
         )
 
     def mix_sizes(self, num_blocks: int) -> tuple[int, ...]:
-        """Count the layers of each `mix` and `mix_norm` term, in order; as `resolve`.
+        """Return the numbers of layers of the `mix` and `mix_norm` terms, in order.
+
+        Raises as `resolve`.
 
         Example:
           >>> parse_layer_spec("mix(all),last,mix_norm(1,2)").mix_sizes(num_blocks=12)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From vectors of word pieces to vectors of words, and of sentences.
+"""Pooling of vectors of word pieces into vectors of words or sentences.
 
-Positions that belong to no word, or that a sentence does not pool, may hold anything,
-even NaN: they touch neither a result nor a gradient.
+Positions that belong to no word, or that a sentence does not pool, may hold any value,
+even NaN: they affect neither results nor gradients.
 """
 
 from functools import partial
@@ -55,8 +55,7 @@ def pool_words(
       pool: `first` and `last` take one piece as it is, bit for bit; `first_last`
         concatenates both; `mean` is computed and returned in float32; `max` is taken
         channel by channel.
-      num_words: W, static; by default T, the most there can be. Words beyond it are
-        left out.
+      num_words: W, static; by default T, the maximum. Words beyond it are left out.
 
     Returns:
       Vectors of width `pooled_width(D, pool)`, zero for words without a piece.
@@ -122,7 +121,7 @@ def pool_sentence(
 
     Args:
       vectors: one a position, any float dtype.
-      pooled: True at the positions that count.
+      pooled: True at the positions to pool.
       pool: `cls` takes the first position of the row as it is, whatever `pooled` says;
         `max` is taken channel by channel; `mean`, and `mean_sqrt_len`, the sum divided
         by the square root of the number of positions, are computed and returned in
@@ -156,16 +155,16 @@ def pool_sentence(
 def combine_sentence_parts(
     parts: Float[np.ndarray, "R D"], counts: Int[np.ndarray, " R"], pool: str
 ) -> Float[np.ndarray, " D"]:
-    """Combine the pooled windows of one long sentence, as if it had been one row.
+    """Combine the pooled windows of one long sentence into the vector of the sentence.
 
     Args:
-      parts: what `pool_sentence` gave for each window, in the order of the text.
-      counts: how many positions each window pooled. Where windows overlap, a position
-        is pooled in one of them only.
+      parts: the result of `pool_sentence` for each window, in the order of the text.
+      counts: number of pooled positions of each window. Where windows overlap, a
+        position is pooled in one of them only.
       pool: the pool of the parts.
 
     Returns:
-      What pooling all positions together gives, in the dtype of the parts.
+      The result of pooling all positions together, in the dtype of the parts.
 
     Raises:
       ValueError: an unknown pool, no parts, or not one count for each.

@@ -16,7 +16,7 @@ NORM_SCOPES = ("batch", "row")
 
 @no_type_check  # jax also builds such trees of shapes, shardings and stacked weights.
 class ScalarMix(flax.struct.PyTreeNode):
-    """The parameters of one `mix(…)` or `mix_norm(…)`, to be learnt with the task.
+    """The learnable parameters of one `mix(…)` or `mix_norm(…)`.
 
     Attributes:
       weights: one unnormalised logit a layer, in the order of the spec, float32.
@@ -28,7 +28,7 @@ class ScalarMix(flax.struct.PyTreeNode):
 
     @classmethod
     def init(cls, num_layers: int) -> "ScalarMix":
-        """Start from the plain mean: zero weights, a gamma of one.
+        """Return the initial values, zero weights and a gamma of one: the mean.
 
         Example:
           >>> ScalarMix.init(3).weights.shape
@@ -44,11 +44,11 @@ def mix_layers(
 ) -> Float[Array, "*shape"]:
     """Sum the layers with softmax-normalised weights, scaled by gamma.
 
-    Peters et al. 2018, equation 1. bilm-tf writes softmax(weights + 1/L), which is the
-    same number; the penalty that it adds to the loss is `mix_penalty`.
+    Peters et al. 2018, equation 1. bilm-tf computes softmax(weights + 1/L), which is
+    equal; for the penalty that it adds to the loss see `mix_penalty`.
 
     Args:
-      layers: one array a layer, any float dtype; not stacked, which would copy them.
+      layers: one array a layer, any float dtype; not stacked, to avoid a copy.
       weights: unnormalised logits.
       gamma: scale of the whole vector.
 
@@ -81,12 +81,12 @@ def mix_layers(
 def mix_penalty(
     mix: ScalarMix | Sequence[ScalarMix], coefficient: float
 ) -> Float[Array, ""]:
-    """Penalise mixes that leave the plain mean, as a term to add to a task's loss.
+    """Return the L2 penalty on the weights of mixes, to add to a task's loss.
 
-    The coefficient times the sum of the squared weights: the prior of Peters et al.
-    2018, section 3.3, and the `l2_coef` of bilm-tf. There is no half in it and no
-    offset, for the weights start at zero. Gamma is free. With 1, the paper found, the
-    mix stays close to the mean, with 0.001 the layers find their own shares.
+    The coefficient times the sum of the squared weights, without a factor 1/2: the
+    regularisation of Peters et al. 2018, section 3.3, and the `l2_coef` of bilm-tf.
+    Gamma is not penalised. In the paper, a coefficient of 1 keeps the mix close to the
+    mean of the layers, and 0.001 lets the weights vary.
 
     Args:
       mix: the parameters of a mix term, or of several.
@@ -113,18 +113,18 @@ def mix_penalty(
 def normalise_layer(
     layer: Float[Array, "B T D"], mask: Bool[Array, "B T"], over: str = "batch"
 ) -> Float[Array, "B T D"]:
-    """Shift and scale a layer to mean 0 and variance 1 over all its real numbers.
+    """Normalise a layer to mean 0 and variance 1 over all real positions and channels.
 
     As bilm-tf's `weight_layers(do_layer_norm=True)`: one mean and one variance for all
     real positions and all channels, no learnable parameters, epsilon 1e-12 added to the
-    variance. Differs from AllenNLP: epsilon 1e-13, and sentence boundaries count there.
+    variance. AllenNLP differs: its epsilon is 1e-13, and sentence boundaries count.
 
     Args:
       layer: any float dtype.
-      mask: True at real positions; the others may hold anything, even NaN.
+      mask: True at real positions; the others may hold any value, even NaN.
       over: "batch" takes the statistics over the whole batch, as bilm-tf, so a vector
-        depends on its batch mates; "row" over each row alone, as if it were a batch of
-        one, so it does not.
+        depends on the other rows of its batch; "row" over each row by itself, so it
+        does not.
 
     Returns:
       float32, zero at padding.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the layers of an encoder to the vectors that a `LayerSpec` asks for."""
+"""Selection and combination of the layers of an encoder by a `LayerSpec`."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -11,18 +11,18 @@ from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
 from embed_jax.layers.scalar_mix import ScalarMix, mix_layers, normalise_layer
 
 Mix = ScalarMix | tuple[ScalarMix, ...] | None
-"""Of one spec: that of its one mix term, or one a mix term in order."""
+"""The mix parameters of one spec: of its one mix term, or one for each in order."""
 Specs = str | LayerSpec | tuple[str | LayerSpec, ...]
-"""One spec, or several whose results come from one run."""
+"""One spec, or several that are computed in one run."""
 
 
 def pair_mixes(
     layer_spec: Specs, mix: Mix | tuple[Mix, ...]
 ) -> tuple[tuple[LayerSpec, ...], tuple[Mix, ...]]:
-    """Return the specs and the mix of each, be it one spec or several.
+    """Return the parsed specs and the mix of each, for one spec or several.
 
     Raises:
-      ValueError: a malformed spec, or mixes that are not as many as the specs.
+      ValueError: a malformed spec, or not one mix for each spec.
 
     Example:
       >>> pair_mixes("last", None)[1], pair_mixes(("last", "first"), None)[1]
@@ -45,7 +45,7 @@ def select_each(
     mask: Bool[Array, "B T"],
     norm_over: str = "batch",
 ) -> tuple[Float[Array, "B T _"], ...]:
-    """Do what `select_layers` does for each spec; `layers` begins with layer 0."""
+    """Apply `select_layers` for each spec; `layers` begins with layer 0."""
     found = dict(enumerate(layers))
     return tuple(
         select_layers(found, spec, num_blocks, mask, mix, norm_over)
@@ -67,7 +67,7 @@ def select_layers(
       layers: arrays by layer index; only `spec.layers(num_blocks)` are read.
       spec: what to select, from `parse_layer_spec`.
       num_blocks: L; the model's layers are 0 to L, computed or not.
-      mask: True at real positions; the others may hold anything, even NaN.
+      mask: True at real positions; the others may hold any value, even NaN.
       mix: a `ScalarMix` for the spec's one mix term, or several, one a mix term in
         order; by default zero weights and a gamma of one.
       norm_over: the scope of `mix_norm`, see
@@ -79,8 +79,8 @@ def select_layers(
       layers' own dtype; a concatenation of both is float32.
 
     Raises:
-      ValueError: the model lacks a layer of the spec, a needed layer is absent, or the
-        mixes are not as many, or have not as many weights, as the spec asks for.
+      ValueError: the model lacks a layer of the spec, a needed layer is not in
+        `layers`, or the number of mixes, or of their weights, does not fit the spec.
 
     Example:
       >>> from embed_jax.layers.layer_spec import parse_layer_spec

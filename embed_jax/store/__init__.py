@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vectors of a corpus on disk: one ragged array and its words in one HDF5 file.
+"""Vector stores: the vectors and words of a corpus as ragged arrays in one HDF5 file.
 
     vectors       [rows, D]        float32, float16, or bfloat16 as uint16 bit patterns
     offsets       [sentences + 1]  int64: sentence i owns rows offsets[i]:offsets[i + 1]
@@ -10,11 +10,11 @@ A sentence may own no row, as a blank line does. In a store of sentence vectors 
 sentence owns one row, whose word is the whole sentence. The file's attributes are
 `format`, `dtype` and `metadata`, a JSON object.
 
-A store that several processes wrote is several such files, its parts, and an index
-over them: a file with the same arrays, whose vectors and words are HDF5 virtual data
-sets. One more attribute, `parts`, lists what it is made of.
+A store that several processes wrote consists of several such files, its parts, and an
+index: a file with the same arrays, whose vectors and words are HDF5 virtual datasets.
+Its additional attribute `parts` lists the parts.
 
-`writer` writes a store, `parts` one of several parts, `reader` reads either.
+`writer` writes a store, `parts` a store of several parts; `reader` reads either.
 """
 
 from embed_jax.store.parts import PartedStore as PartedStore

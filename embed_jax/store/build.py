@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HDF5 file of a store, built from raw files a block at a time."""
+"""Building of the HDF5 file of a store from its raw files, block by block."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from embed_jax.store.layout import ARRAYS, BLOCK_BYTES, CHUNK_BYTES, FORMAT
 def build_file(
     partial: Path, target: Path, journal: Journal, compression: str | None
 ) -> None:
-    """Write the HDF5 file from the raw ones, a block at a time."""
+    """Write the HDF5 file from the raw files, block by block."""
     target.write_bytes(format_header(journal))
     reserve_room(target, sum(map(journal.size_of, ARRAYS)))
     with h5py.File(target, "r+") as file:
@@ -31,7 +31,7 @@ def build_file(
 
 
 def format_header(journal: Journal) -> bytes:
-    """An HDF5 file that has no arrays yet."""
+    """Return the bytes of an HDF5 file with the attributes and without arrays."""
     with h5py.File("unnamed", "w", driver="core", backing_store=False) as file:
         file.attrs["format"] = FORMAT
         file.attrs["dtype"] = journal.dtype
@@ -41,10 +41,10 @@ def format_header(journal: Journal) -> bytes:
 
 
 def reserve_room(target: Path, size: int) -> None:
-    """Lengthen an HDF5 file, as far as it could grow; closing it cuts off the rest.
+    """Extend an HDF5 file to the largest size it may need; closing it truncates it.
 
-    HDF5 cannot close a file that it cannot write to: were the disk to fill up while it
-    writes, h5py would print errors that nobody can catch and then crash the process.
+    HDF5 cannot close a file that it cannot write to: if the disk were full during
+    writing, h5py would print errors that cannot be caught and crash the process.
     """
     if not hasattr(os, "posix_fallocate"):
         return
@@ -57,7 +57,7 @@ def reserve_room(target: Path, size: int) -> None:
 def filter_options(
     shape: tuple[int, ...], dtype: np.dtype, compression: str | None
 ) -> dict[str, Any]:
-    """How `create_dataset` cuts an array into chunks and compresses them."""
+    """Return the arguments of `create_dataset` for chunks and compression."""
     # HDF5 refuses chunks larger than the array, hence any chunk of an empty one.
     if compression is None or shape[0] == 0:
         return {}

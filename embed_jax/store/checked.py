@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A finished file, opened and checked; likewise the parts that an index is made of."""
+"""Opening and checking of a finished store, and of the parts of an index."""
 
 import json
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from embed_jax.store.partial import partial_of, parts_of
 
 
 class ListedPart(NamedTuple):
-    """What an index says of one of its parts.
+    """An index's entry for one of its parts.
 
     Attributes:
-      name: path of the part, seen from the folder of the index.
-      num_sentences: its sentences.
-      num_rows: its rows.
-      num_bytes: its bytes of text.
+      name: path of the part, relative to the folder of the index.
+      num_sentences: number of its sentences.
+      num_rows: number of its rows.
+      num_bytes: number of its bytes of text.
     """
 
     name: str
@@ -33,13 +33,13 @@ class ListedPart(NamedTuple):
 
 @dataclass(frozen=True)
 class OpenStore:
-    """A store's file and what is in it.
+    """An open store.
 
     Attributes:
-      file: to be closed.
+      file: the HDF5 file, to be closed.
       arrays: the four arrays, by name.
-      contents: what they hold.
-      parts: what an index lists; empty where the arrays are in the file itself.
+      contents: their sizes, dtype and metadata.
+      parts: the parts listed by an index; empty if the arrays are in the file itself.
     """
 
     file: h5py.File
@@ -67,8 +67,8 @@ def open_store(path: Path) -> OpenStore:
     """Open a finished store, or the index of one.
 
     Raises:
-      FileNotFoundError: there is no such file, only a partial store, or an index one
-        of whose parts is missing.
+      FileNotFoundError: there is no such file, or only a partial store, or a part of
+        the index is missing.
       ValueError: the file is truncated, no store, or of another format version; or a
         part is not the one that the index was made of.
     """
@@ -95,14 +95,14 @@ def open_store(path: Path) -> OpenStore:
 
 
 def listed_parts(file: h5py.File) -> tuple[ListedPart, ...]:
-    """What an index lists; nothing for any other file."""
+    """Return the parts listed by an index; none for any other file."""
     if "parts" not in file.attrs:
         return ()
     return tuple(ListedPart(*part) for part in json.loads(_attribute(file, "parts")))
 
 
 def whole_of(part: Journal) -> Journal:
-    """What the store is that a part belongs to; the share is the part's own."""
+    """Return the journal of the whole store of a part: without the part's own share."""
     metadata = {key: part.metadata[key] for key in part.metadata if key != "share"}
     return Journal(part.dim, part.dtype, metadata)
 
@@ -123,7 +123,7 @@ def _open_file(path: Path) -> h5py.File:
 
 
 def _explain_missing(path: Path) -> None:
-    """Point to what there is of a store that is not finished."""
+    """Raise an error for a missing file that names an unfinished store, if any."""
     if (held := read_journal(partial_of(path))) is not None:
         raise FileNotFoundError(
             f"{path} is not finished: {partial_of(path)} holds its first "
@@ -155,7 +155,7 @@ def _attribute(file: h5py.File, name: str) -> Any:
 
 
 def _checked_arrays(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
-    """The four arrays of a file that has them all and in which they fit each other."""
+    """Return the four arrays of a file, after a check that their sizes agree."""
     arrays = {
         name: array
         for name in ARRAYS
@@ -186,7 +186,7 @@ def _fit_each_other(
 
 
 def _check_parts(path: Path, index: OpenStore) -> None:
-    """Check every part now: HDF5 would read zeros from one that is not there."""
+    """Check every part; from a missing one HDF5 would silently read zeros."""
     row = byte = 0
     for listed in index.parts:
         name = path.parent / listed.name

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file that makes several parts one store.
+"""The index file, which combines several parts into one store.
 
-Vectors and words stay where they are, as HDF5 virtual datasets that name the parts by
-their path from the index: any HDF5 reader sees one array, and both can be moved
-together. Offsets count from the first part on, so they are written anew.
+Vectors and words stay in the parts; the index has HDF5 virtual datasets that refer to
+them by relative paths, so any HDF5 reader sees one array, and index and parts can be
+moved together. Offsets count from the first part on, so they are copied and shifted.
 """
 
 import json
@@ -23,12 +23,12 @@ from embed_jax.store.layout import BLOCK_BYTES, OFFSET
 def write_index(
     target: Path, folder: Path, contents: Journal, parts: Sequence[ListedPart]
 ) -> None:
-    """Write an index, to be renamed to a file of `folder`.
+    """Write an index, which the caller renames to a file in `folder`.
 
     Args:
       target: the file to write.
-      folder: where the paths of the parts begin.
-      contents: what all parts hold together.
+      folder: the directory that the paths of the parts are relative to.
+      contents: the journal of the whole store.
       parts: in the order of the sentences.
 
     Raises:
@@ -54,7 +54,7 @@ def write_index(
 def _lay_out(
     file: h5py.File, array: str, contents: Journal, parts: Sequence[ListedPart]
 ) -> None:
-    """Make an array of those of the parts, laid end to end."""
+    """Make a virtual dataset that concatenates an array of the parts."""
     shape, dtype = contents.shape_of(array), contents.dtype_of(array)
     layout = h5py.VirtualLayout(shape, dtype)
     start = 0
@@ -75,7 +75,7 @@ def _lay_out(
 def _offset_blocks(
     folder: Path, array: str, parts: Sequence[ListedPart]
 ) -> Iterator[Int[np.ndarray, " boundaries"]]:
-    """All ends, counted from the first part on."""
+    """Yield the offsets of the parts, counted from the first part on."""
     begin = 0
     for listed in parts:
         with open_store(folder / listed.name) as part:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a store is, how much of it there is, and the small file that says so."""
+"""The journal of a store: a small file with its settings and its committed size."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from embed_jax.store.layout import FORMAT, OFFSET, STORED_DTYPES
 
 @dataclass(frozen=True)
 class Journal:
-    """What a partial store is, and how much of its raw files is committed."""
+    """The settings of a partial store, and how much of its raw files is committed."""
 
     dim: int
     dtype: str
@@ -46,7 +46,7 @@ class Journal:
         return count * self.dtype_of(array).itemsize
 
     def identity(self) -> dict[str, str]:
-        """What must not change between two runs, each value as JSON."""
+        """Return the settings that must be equal to resume, each value as JSON."""
         values = {"dim": self.dim, "dtype": self.dtype} | {
             f"metadata[{key!r}]": value for key, value in self.metadata.items()
         }
@@ -54,12 +54,12 @@ class Journal:
 
 
 def parse_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What reading the metadata back will give: a tuple becomes a list."""
+    """Return the metadata as read back from JSON, where a tuple becomes a list."""
     return json.loads(json.dumps(dict(metadata or {}), allow_nan=False))
 
 
 def write_journal(partial: Path, journal: Journal) -> None:
-    """Replace the journal of a partial store, atomically and for good."""
+    """Replace the journal of a partial store, atomically and synced to disk."""
     # Not `open_output`: the folder is ours and locked, and a name that is known is one
     # that the next run can remove after a kill.
     new = partial / "journal.new"
@@ -69,7 +69,7 @@ def write_journal(partial: Path, journal: Journal) -> None:
 
 
 def read_journal(partial: Path) -> Journal | None:
-    """The last commit, or None where there never was one.
+    """Return the last committed journal, or None if there is none.
 
     Raises:
       ValueError: the journal is of another format, or damaged.
@@ -91,7 +91,7 @@ def read_journal(partial: Path) -> Journal | None:
 
 
 def check_same(path: Path, held: Journal, new: Journal) -> None:
-    """Refuse to mix vectors of two runs that are not the same.
+    """Check that two runs have the same settings, before their vectors are combined.
 
     Raises:
       ValueError: width, dtype or metadata differ; the first difference is named.

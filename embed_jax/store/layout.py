@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the file of a store is made of, and how it is cut up."""
+"""Arrays, dtypes and block sizes of a store's file."""
 
 import ml_dtypes
 import numpy as np

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folder in which a store grows: locked, emptied, removed."""
+"""The folder of a partial store: checking, locking, clearing and removing it."""
 
 import fcntl
 import os
@@ -11,17 +11,17 @@ from embed_jax.store.layout import ARRAYS
 
 
 def partial_of(path: Path) -> Path:
-    """Where the store grows that will be `path`."""
+    """Return the folder of the partial store for `path`."""
     return path.with_name(path.name + ".partial")
 
 
 def parts_of(path: Path) -> Path:
-    """Where the parts lie of a store that several processes write."""
+    """Return the folder for the parts of a store that several processes write."""
     return path.with_name(path.name + ".parts")
 
 
 def check_partial(partial: Path) -> None:
-    """Refuse a folder that no writer made: one with files, but without our own.
+    """Refuse a folder that no writer made: it has files, but not a writer's.
 
     Raises:
       FileExistsError: names it.
@@ -61,7 +61,7 @@ def lock_folder(folder: Path, *, wait: bool = False) -> IO[bytes]:
 
 
 def clear_partial(partial: Path) -> None:
-    """Remove what a writer wrote, but not its lock."""
+    """Remove the files of a writer except its lock."""
     # Without its journal the rest is worthless, so that goes first.
     for name in ("journal.json", "journal.new", "finished.h5", *ARRAYS):
         (partial / name).unlink(missing_ok=True)
@@ -74,10 +74,10 @@ def remove_partial(partial: Path) -> None:
 
 
 def remove_left(partial: Path) -> None:
-    """Remove what a kill left of a store that it had finished, unless it is in use.
+    """Remove the folder that a kill left beside a finished store, unless it is in use.
 
-    A folder with a journal is of a store that is being written anew, and stays; so does
-    one without a lock, which is not ours.
+    A folder with a journal belongs to a store that is being rewritten, and is kept; so
+    is one without a lock, which no writer made.
     """
     if (partial / "lock").exists():
         with suppress(BlockingIOError), lock_folder(partial):
@@ -86,7 +86,7 @@ def remove_left(partial: Path) -> None:
 
 
 def remove_locked(folder: Path) -> None:
-    """Remove a folder that holds nothing any more but the lock of this process."""
+    """Remove a folder that holds only the lock of this process."""
     (folder / "lock").unlink(missing_ok=True)
     # The next writer may have come as soon as the lock was gone.
     with suppress(OSError):

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A store that several processes write, each its own parts, without talking.
+"""A store that several processes write in parts, without communication.
 
-    vectors.h5                                the index: the last who finishes writes it
+    vectors.h5                                the index, written by the last to finish
     vectors.h5.parts/1f3a9c0b-0-of-4.h5       a part, written by a StoreWriter
-    vectors.h5.parts/1f3a9c0b-1-of-4.h5.partial/   one that is not finished
+    vectors.h5.parts/1f3a9c0b-1-of-4.h5.partial/   an unfinished part
 
-The eight digits are a checksum of what the vectors are, so that parts of other settings
-never have the same name: a finished store is read until the index of the next one takes
-its place. A store in one part is the file alone, without folder or index.
+The eight digits are a checksum of the settings of the vectors, so parts of different
+settings have different names: a finished store stays readable until the index of the
+next one replaces it. A store in one part is a single file, without folder or index.
 """
 
 import json
@@ -49,7 +49,7 @@ _NEW = ".index.new"
 
 
 class _Name(NamedTuple):
-    """A part by its name: what the vectors are, which part it is, and of how many."""
+    """The parsed file name of a part: checksum, index, and number of parts."""
 
     checksum: str
     part: int
@@ -62,29 +62,29 @@ class _Name(NamedTuple):
 class PartedStore:
     """One store written in `count` parts, by as many processes or fewer.
 
-    The parts are decided by whoever begins. A run that resumes them keeps their number,
-    whatever the number of its own processes.
+    The first run sets the number of parts. A run that resumes keeps it, whatever the
+    number of its own processes.
 
     Args:
-      path: where the index goes; the parts lie in the folder `path + ".parts"`.
-      count: how many parts a new store has.
+      path: the index file; the parts are in the folder `path + ".parts"`.
+      count: number of parts of a new store.
       dim: width of the vectors.
-      dtype: as of StoreWriter.
-      metadata: as of StoreWriter; the same for all processes.
-      resume: go on with the parts of an earlier run, or start where none is.
-      overwrite: replace a finished store, and throw away unfinished parts of other
-        settings or another number, unless `resume` wants to go on with them.
-      compression: as of StoreWriter.
+      dtype: as for StoreWriter.
+      metadata: as for StoreWriter; the same for all processes.
+      resume: continue the parts of an earlier run, or start if there are none.
+      overwrite: replace a finished store, and delete unfinished parts of other settings
+        or another number, unless `resume` continues them.
+      compression: as for StoreWriter.
 
     Attributes:
-      path: where the index goes.
-      count: how many parts there are.
-      is_finished: whether a run that resumes finds nothing more to do.
+      path: the index file.
+      count: number of parts.
+      is_finished: whether the store is already finished, for a run that resumes.
 
     Raises:
-      FileExistsError: `path` is there, or parts of another run, and no `resume`.
-      BlockingIOError: another run is at work on parts that would be thrown away.
-      ValueError: what is there has another dim, dtype or metadata, or is damaged.
+      FileExistsError: `path` exists, or parts of another run, and `resume` is False.
+      BlockingIOError: another run is writing parts that would be deleted.
+      ValueError: the existing store has another dim, dtype or metadata, or is damaged.
     """
 
     def __init__(
@@ -115,24 +115,24 @@ class PartedStore:
             self._meet_unfinished()
 
     def label(self, index: int) -> str:
-        """Say which part this is, as its file is named: `0-of-4`."""
+        """Return the label of a part, as in its file name: `0-of-4`."""
         return f"{index}-of-{self.count}"
 
     def name_of(self, index: int) -> str:
-        """Name a part to the user; the only one by the store's name."""
+        """Return the displayed name of a part; of a single one, the store's name."""
         return str(self.path) if self.count == 1 else f"{self.path} {self.label(index)}"
 
     def writer(self, index: int, share: range) -> StoreWriter | None:
-        """Open the writer of a part, or return None where it is finished already.
+        """Open the writer of a part, or return None if the part is already finished.
 
         Args:
-          index: which part, from 0.
-          share: the sentences that it holds.
+          index: of the part, from 0.
+          share: the sentences of the part.
 
         Raises:
-          FileExistsError: the part is there, finished or not, and no `resume`.
-          BlockingIOError: another process is at work on it.
-          ValueError: it was begun otherwise, or is damaged.
+          FileExistsError: the part exists, finished or not, and `resume` is False.
+          BlockingIOError: another process is writing it.
+          ValueError: it was begun with other settings, or is damaged.
         """
         if self.count == 1:
             return self._open_writer(self.path, self._whole.metadata)
@@ -153,12 +153,12 @@ class PartedStore:
         return None
 
     def publish(self) -> list[int]:
-        """Write the index as soon as all parts are there, and tidy up.
+        """Write the index if all parts are finished, and remove what is not needed.
 
-        Any number of processes may call it at the same time and as often as they like.
+        Several processes may call it, at the same time and repeatedly.
 
         Returns:
-          The parts that are missing; none where the store is finished.
+          The missing parts; none if the store is finished.
 
         Raises:
           ValueError: a part is not of this store; nothing was written.
@@ -203,21 +203,21 @@ class PartedStore:
         )
 
     def _meet_finished(self) -> None:
-        """Refuse to replace a store; find out whether it is the one to resume."""
+        """Refuse to replace a finished store, or accept it as the one to resume."""
         if not self._resume:
             raise FileExistsError(f"{self.path} exists: overwrite=True replaces it")
         with open_store(self.path) as finished:
             held = finished.contents
         check_same(self.path, held, self._whole)
         if self._folder.exists():
-            # Whoever finished it may have been killed before he had tidied up.
+            # The run that finished it may have been killed before it had tidied up.
             with self._lock():
                 self._tidy()
         remove_left(partial_of(self.path))
         self.is_finished = True
 
     def _meet_unfinished(self) -> None:
-        """Go on with an unfinished run, throw it away, or refuse to mix with it."""
+        """Continue an unfinished run, delete it, or refuse to mix with it."""
         # Processes come at the same time: each looks, and tidies up, alone.
         with self._lock():
             try:
@@ -230,7 +230,7 @@ class PartedStore:
                 raise
 
     def _agree_on_count(self) -> None:
-        """Take over the number of parts of an unfinished run."""
+        """Set the number of parts to that of an unfinished run."""
         counts = set()
         for path, name in self._unfinished().items():
             held = _contents_of(path)
@@ -259,7 +259,7 @@ class PartedStore:
         ((_, self.count),) = others
 
     def _discard_others(self) -> None:
-        """Throw away what an unfinished run of other settings or parts left."""
+        """Delete unfinished parts of other settings or another number of parts."""
         with ExitStack() as locks:
             discarded = {
                 path: name
@@ -280,7 +280,7 @@ class PartedStore:
                     path.unlink()
 
     def _unfinished(self) -> dict[Path, _Name]:
-        """All parts, finished or not, that no finished store consists of."""
+        """Return all parts, finished or not, that belong to no finished store."""
         kept = self._kept()
         found = {}
         for path in sorted(self._folder.iterdir()):
@@ -290,11 +290,11 @@ class PartedStore:
         return found
 
     def _kept(self) -> set[str]:
-        """Names of the parts that the finished store consists of, if there is one."""
+        """Return the names of the parts of the finished store, if there is one."""
         return {Path(part.name).name for part in _listed_in(self.path)}
 
     def _list_parts(self) -> tuple[ListedPart, ...]:
-        """Open every part; see that each begins where the one before it ends."""
+        """Open every part; check that each begins where the previous one ends."""
         parts = []
         first = 0
         for index in range(self.count):
@@ -333,7 +333,7 @@ class PartedStore:
             raise
 
     def _tidy(self) -> None:
-        """Remove what the finished store does not consist of, unless it is in use."""
+        """Remove parts that do not belong to the finished store, unless in use."""
         kept, names = self._kept(), set()
         for path in self._folder.iterdir():
             if path.name.endswith(_NEW):
@@ -351,7 +351,7 @@ class PartedStore:
 
 
 def _listed_in(path: Path) -> tuple[ListedPart, ...]:
-    """What a finished store consists of; nothing if it is no index."""
+    """Return the parts of a finished store; none if it is no index."""
     try:
         with h5py.File(path, "r", locking=False) as file:
             return listed_parts(file)
@@ -360,7 +360,7 @@ def _listed_in(path: Path) -> tuple[ListedPart, ...]:
 
 
 def _contents_of(path: Path) -> Journal | None:
-    """What a part holds, finished or not; None where there is nothing to lose."""
+    """Return the journal of a part, finished or not; None if it has no data."""
     if not path.name.endswith(_PARTIAL):
         with open_store(path) as part:
             return part.contents

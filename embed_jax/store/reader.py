@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a finished store."""
+"""Reading of a finished store."""
 
 import operator
 import os
@@ -17,21 +17,21 @@ from embed_jax.store.layout import BLOCK_BYTES, DTYPES
 
 
 class VectorStore:
-    """Reads a finished store; only offsets are held in memory.
+    """A finished store, open for reading; only the offsets are held in memory.
 
     `store[i]` is the [words, D] array of sentence i and `store[a:b]` a list of them,
     as in a list of arrays; iterating reads ahead in blocks.
 
     Attributes:
       path: the file, or the index of several.
-      metadata: what the writer was given.
+      metadata: as given to the writer.
       dtype: of the arrays returned, bfloat16 included.
       dim: width of the vectors.
       offsets: int64, the row where each sentence begins, and the number of rows.
 
     Raises:
-      FileNotFoundError: there is no such file, only a partial store, or an index one
-        of whose parts is missing.
+      FileNotFoundError: there is no such file, or only a partial store, or a part of
+        the index is missing.
       ValueError: the file is truncated, no store, or of another format version; or a
         part is not the one that the index was made of.
     """
@@ -52,11 +52,11 @@ class VectorStore:
 
     @property
     def vectors(self) -> h5py.Dataset:
-        """All rows as HDF5 holds them, unread; bfloat16 as uint16 bit patterns."""
+        """The HDF5 dataset of all rows, not read; bfloat16 as uint16 bit patterns."""
         return self._arrays["vectors"]
 
     def read_rows(self, start: int, stop: int) -> Float[np.ndarray, "W D"]:
-        """Read rows `start` to `stop` of all sentences' rows, laid end to end."""
+        """Read rows `start` to `stop` of the concatenated rows of all sentences."""
         return self.vectors[start:stop].view(self.dtype)
 
     def __len__(self) -> int:
@@ -135,7 +135,7 @@ class VectorStore:
         ]
 
     def _blocks(self) -> Iterator[slice]:
-        """Consecutive runs of sentences, each read at once."""
+        """Yield slices of consecutive sentences, each to be read at once."""
         block_rows = BLOCK_BYTES // (self.dim * self.dtype.itemsize)
         first = 0
         while first < len(self):

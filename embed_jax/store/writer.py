@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes a store, and survives being killed at any moment.
+"""Writing of a store, safe against a kill at any moment.
 
-It appends to four raw files in the folder `path + ".partial"` and, at every commit,
-replaces a small journal there that says how much of them counts; resuming cuts off what
-the journal does not know. Only when everything is written is the HDF5 file built in
-that folder and renamed to `path`. docs/decisions/store.md compares the alternatives.
-POSIX only: the lock is `flock`.
+The writer appends to four raw files in the folder `path + ".partial"`. Every commit
+replaces a small journal there with the committed sizes; resuming truncates the files to
+them. When everything is written, the HDF5 file is built in that folder and renamed to
+`path`. docs/decisions/store.md compares the alternatives. POSIX only: the lock is
+`flock`.
 """
 
 import errno
@@ -48,32 +48,32 @@ class StoreWriter:
 
     Leaving the `with` block normally finishes the store, leaving it by an exception
     keeps what was appended for a run with `resume=True`. That run must append the
-    same corpus from sentence `num_sentences` on. Where `path` is complete already, it
-    is told so by `FileExistsError`, which `resume=True` raises for no other reason.
+    same corpus from sentence `num_sentences` on. If `path` is already complete, it gets
+    a `FileExistsError`, which `resume=True` raises for no other reason.
 
-    While the store is being finished, the disk holds its vectors twice.
+    While the store is being finished, its vectors are on the disk twice.
 
     Args:
-      path: where the finished store goes, or a symbolic link to there; its folder must
-        exist.
+      path: the finished store, or a symbolic link to it; its folder must exist.
       dim: width of the vectors.
       dtype: float32, float16 or bfloat16; what is appended is cast to it.
-      metadata: what the vectors are (model, layers, corpus); must survive JSON.
-      resume: go on with the partial store of an earlier run, or start where none is.
-      overwrite: replace a finished store, which stays readable until then, and throw
-        away a partial one, unless `resume` wants to go on with it.
+      metadata: description of the vectors (model, layers, corpus); must be serialisable
+        as JSON.
+      resume: continue the partial store of an earlier run, or start if there is none.
+      overwrite: replace a finished store, which stays readable until then, and delete a
+        partial one, unless `resume` continues it.
       compression: of the vectors; gzip saves about 14 % of float32 and lzf 6 %, at a
         tenth of the reading speed of None. lzf is read by h5py only.
-      commit_bytes: appended bytes that may be lost to a kill, at most.
-      commit_seconds: time after which an append commits, however little there is.
+      commit_bytes: maximal bytes appended between commits, which a kill may lose.
+      commit_seconds: time after which an append commits in any case.
 
     Raises:
-      FileExistsError: `path` is there, or a partial store and no `resume`, or a
-        folder of that name that no store was written in.
-      BlockingIOError: another writer is at work on this store.
+      FileExistsError: `path` exists, or a partial store and `resume` is False, or the
+        folder of the partial store has files of other origin.
+      BlockingIOError: another writer is writing this store.
       ValueError: the partial or finished store has another dim, dtype or metadata, or
         is damaged; or an argument is invalid.
-      TypeError: the metadata is no JSON.
+      TypeError: the metadata cannot be serialised as JSON.
 
     Example:
       >>> import tempfile
@@ -122,7 +122,7 @@ class StoreWriter:
 
     @property
     def num_sentences(self) -> int:
-        """Sentences safely stored, which a resumed run must not append again."""
+        """Number of committed sentences; a resumed run must not append them again."""
         return self._committed.num_sentences
 
     def append(self, vectors: Float[np.ndarray, "W D"], words: Sequence[str]) -> None:
@@ -135,7 +135,7 @@ class StoreWriter:
         Raises:
           ValueError: shapes do not fit, or a finite value overflows float16; nothing
             was appended.
-          OSError: the disk is full or fails; only `resume` goes on from here.
+          OSError: the disk is full or fails; only a run with `resume` can continue.
           RuntimeError: the writer is closed, or an earlier append failed.
         """
         self._check_appendable(vectors, words)
@@ -177,10 +177,10 @@ class StoreWriter:
             self._release()
 
     def close(self) -> None:
-        """Commit what was appended and stop; a run with `resume=True` can go on.
+        """Commit what was appended and close; a run with `resume=True` can continue.
 
         Raises:
-          OSError: the disk is full or fails; the last commit before still counts.
+          OSError: the disk is full or fails; the previous commit is still valid.
         """
         try:
             if self._files and not self._torn:
@@ -210,7 +210,7 @@ class StoreWriter:
     def _find_partial(
         self, new: Journal, *, resume: bool, overwrite: bool
     ) -> Journal | None:
-        """The journal to go on from, None to start afresh, or why neither may be."""
+        """Return the journal to resume from, or None to start; raise if refused."""
         if self.path.exists() and not overwrite:
             if not (self._partial / "journal.json").exists():
                 remove_partial(self._partial)
@@ -240,7 +240,7 @@ class StoreWriter:
         self._commit()
 
     def _reopen_files(self) -> None:
-        """Cut the raw files to what the journal vouches for, and append from there."""
+        """Truncate the raw files to their committed sizes, and open them to append."""
         for array in ARRAYS:
             raw = self._partial / array
             size = self._committed.size_of(array)
@@ -292,7 +292,7 @@ class StoreWriter:
         return pending >= self._commit_bytes or elapsed >= self._commit_seconds
 
     def _commit(self) -> None:
-        """Make all that was appended count, by way of one atomic rename."""
+        """Commit all that was appended, by one atomic rename of the journal."""
         for file in self._files.values():
             file.flush()
             os.fsync(file.fileno())
@@ -322,7 +322,7 @@ class StoreWriter:
 
     @contextmanager
     def _explained_errors(self) -> Iterator[None]:
-        """Say what a full disk leaves behind."""
+        """Add to errors of a full disk what is left and how to continue."""
         try:
             yield
         except OSError as error:
@@ -344,7 +344,7 @@ def _check_arguments(new: Journal, compression: str | None) -> None:
 
 
 def _complete_error(path: Path, resumed: Journal | None) -> FileExistsError:
-    """The error for a finished store; ValueError if it is not what a resume meant."""
+    """Return the error for a finished store; raise ValueError if settings differ."""
     if resumed is None:
         return FileExistsError(f"{path} exists: overwrite=True replaces it")
     with open_store(path) as finished:

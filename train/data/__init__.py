@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text for pretraining: read, encoded once, kept on disk, and cut into batches."""
+"""Data for pretraining: reading, encoding, storage on disk, and batches."""

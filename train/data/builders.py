@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Local text as a TFDS data set, so that everything is read in the same way.
+"""Writing of local text as a TFDS data set, so that all sources are read the same way.
 
-TFDS has the last word on the form: its features write the examples, its metadata
-describe them, and `tfds.builder_from_directory` reads them. But the files are written
-here, example by example: the generators of TFDS keep all that they write in memory, and
-beyond a gigabyte they need TensorFlow to put it in order.
+The format is that of TFDS: its features serialise the examples, its metadata describe
+them, and `tfds.builder_from_directory` reads them. But the files are written here, one
+example at a time: TFDS's own generators keep all examples in memory, and beyond a
+gigabyte they need TensorFlow to sort them.
 """
 
 import itertools
@@ -29,12 +29,12 @@ _OPTIONS = "group_size:1"
 
 
 def is_built(path: Path) -> bool:
-    """Tell whether `path` holds a data set."""
+    """Return whether `path` holds a data set."""
     return (path / _MARKER).is_file()
 
 
 def description_of(path: Path) -> str | None:
-    """Return what `build` was given to describe a data set; None of anything else."""
+    """Return the `description` that `build` was given; None if it wrote no data set."""
     try:
         content = json.loads((path / _MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -43,11 +43,11 @@ def description_of(path: Path) -> str | None:
 
 
 def build(path: Path, documents: Iterable[str], description: str) -> None:
-    """Write documents as a data set, which appears whole or not at all.
+    """Write documents as a data set, atomically.
 
     Args:
       path: its directory.
-      documents: one an example, in this order.
+      documents: one for each example, in this order.
       description: of the data set.
     """
     features = tfds.features.FeaturesDict({FEATURE: tfds.features.Text()})
@@ -87,7 +87,7 @@ def build(path: Path, documents: Iterable[str], description: str) -> None:
 
 
 def _write_shards(directory: Path, records: Iterable[bytes]) -> tuple[list[int], int]:
-    """Write files 0, 1, …; return how many records each has, and all bytes."""
+    """Write files 0, 1, …; return the number of records of each, and all bytes."""
     lengths: list[int] = []
     total = 0
     remaining = iter(records)

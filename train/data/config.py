@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What text is prepared, and how: the settings, and what tells two of them apart."""
+"""The settings of data preparation, and their fingerprint."""
 
 import dataclasses
 import hashlib
@@ -20,25 +20,25 @@ _TOKENIZER_FILES = {".json", ".txt", ".model"}
 
 
 Say = Callable[[str], None]
-"""Is given lines that tell how far something is."""
+"""A function that takes lines about the progress."""
 
 
 @runtime_checkable
 class Preparation(Protocol):
-    """What makes the prepared files of one kind of data."""
+    """The preparation of one kind of data."""
 
     def run(self, documents: Documents, unfinished: Path) -> str:
         """Prepare a text.
 
         Args:
           documents: the text.
-          unfinished: the directory of what an interrupted preparation goes on with.
+          unfinished: directory of intermediate files, used again after an interruption.
 
         Returns:
-          How much text there is, in a line for people.
+          A line about the amount of text.
 
         Raises:
-          ValueError: anything about the text.
+          ValueError: the text is invalid.
           OSError: a file cannot be read or written.
         """
         ...
@@ -46,21 +46,20 @@ class Preparation(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Which text is read, and where it is kept when it is encoded.
+    """Base class of data settings: the text, and the directory of the encoded text.
 
-    A kind of data, such as words, derives its own settings from it.
+    Each kind of data, such as words, derives its own settings.
 
     Attributes:
-      written: what preparing this kind replaces in `directory`: the names of files,
-        and of directories with the names of the files that they hold.
+      written: the entries of `directory` that a preparation replaces: names of files,
+        and of directories with the names of their files.
       source: the text.
-      directory: where the prepared files lie.
-      source_directory: where local text is kept as a TFDS data set, which several
+      directory: the directory of the prepared files.
+      source_directory: the directory of local text as a TFDS data set, which several
         preparations can share; by default `source` in `directory`.
-      held_out_every: every so many documents the last one is held out, to measure on;
-        0 holds none out.
-      num_workers: processes; 0 for as many as there are cores. The files do not depend
-        on it.
+      held_out_every: hold out the last of every so many documents, for evaluation; 0
+        for none.
+      num_workers: processes; 0 for the number of cores. The files do not depend on it.
     """
 
     written: ClassVar[Mapping[str, Set[str]]] = {}
@@ -72,7 +71,7 @@ class DataConfig:
     num_workers: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what has no meaning.
+        """Check the fields.
 
         Raises:
           ValueError: a number out of its range; names the field.
@@ -88,21 +87,21 @@ class DataConfig:
             )
 
     def preparation(self, say: Say) -> Preparation:
-        """Return what prepares this kind of data.
+        """Return the preparation of this kind of data.
 
         Args:
-          say: is given lines that tell how far it is.
+          say: takes lines about the progress.
 
         Raises:
-          ValueError: a setting that is wrong whatever the text is.
+          ValueError: an invalid setting, whatever the text.
         """
         raise NotImplementedError(f"{type(self).__name__} is no kind of data")
 
 
 def describe(config: DataConfig) -> dict[str, Any]:
-    """Return the settings that decide about the files, as JSON can hold them.
+    """Return the settings that the prepared files depend on, as JSON values.
 
-    A file or directory that is named counts with what is in it.
+    Files and directories are described by their path and a digest of their content.
     """
     fields = {
         field.name: to_plain(getattr(config, field.name), _with_content)
@@ -113,10 +112,10 @@ def describe(config: DataConfig) -> dict[str, Any]:
 
 
 def fingerprint(config: DataConfig) -> str:
-    """Return what two configurations share where they give the same files.
+    """Return a hash of the settings, equal for configurations that give the same files.
 
-    It knows the settings and the content of a given vocabulary or tokeniser; whether
-    the text changed is told by `train.data.sources.corpus_digest`.
+    It covers the settings and the content of a given vocabulary or tokeniser, but not
+    the text, for which see `train.data.sources.corpus_digest`.
     """
     text = json.dumps(describe(config), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -127,7 +126,7 @@ def _with_content(path: Path) -> dict[str, str | None]:
 
 
 def _content(path: Path) -> str | None:
-    """Digest a file, or those of a directory that a tokeniser may have."""
+    """Return a digest of a file, or of the tokeniser's files in a directory."""
     files = [path]
     if path.is_dir():
         files = [p for p in sorted(path.iterdir()) if p.suffix in _TOKENIZER_FILES]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Documents to ids, in shards that several processes write, each whole or absent.
+"""Encoding of documents to ids by several processes, in shards written atomically.
 
-A shard is a range of documents; which ones does not depend on how many processes there
-are, nor on where an earlier run stopped, so neither does what is made of them.
+A shard is a range of documents. The ranges depend neither on the number of processes
+nor on where an earlier run stopped, and so the result does not either.
 """
 
 import concurrent.futures
@@ -28,20 +28,20 @@ _NUM_SHARDS, _LARGEST = 256, 1 << 16
 
 
 class Tally(NamedTuple):
-    """What has been encoded: how much of each."""
+    """Counts of what has been encoded."""
 
     documents: int = 0
     sentences: int = 0
     tokens: int = 0
 
     def plus(self, other: "Tally") -> "Tally":
-        """Add up."""
+        """Return the sum of both."""
         return Tally(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 @runtime_checkable
 class ShardEncoder(Protocol):
-    """What turns documents into the files of a shard, in another process too."""
+    """Encodes documents into the files of a shard; picklable for other processes."""
 
     def encode(self, documents: Iterable[list[str]], path: Path) -> None:
         """Write documents, given as their sentences, into an empty directory."""
@@ -49,12 +49,12 @@ class ShardEncoder(Protocol):
 
 
 def is_held_out(number: int, held_out_every: int) -> bool:
-    """Tell whether a document is kept to measure on."""
+    """Return whether a document is held out."""
     return held_out_every > 0 and number % held_out_every == held_out_every - 1
 
 
 def shard_ranges(num_documents: int) -> list[range]:
-    """Cut documents into shards.
+    """Divide documents into shards.
 
     Example:
       >>> shard_ranges(600)[:2]
@@ -69,13 +69,13 @@ def shard_ranges(num_documents: int) -> list[range]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shards:
-    """The shards of a text, those that are written and those that are not yet.
+    """The shards of a text, written or not.
 
     Attributes:
-      path: the directory that they are in.
+      path: their directory.
       documents: the text.
-      held_out_every: every so many documents the last one is held out.
-      encoder: what writes a shard.
+      held_out_every: the last of every so many documents is held out.
+      encoder: writes a shard.
     """
 
     path: Path
@@ -88,11 +88,11 @@ class Shards:
         return len(shard_ranges(len(self.documents)))
 
     def of(self, part: str) -> list[Path]:
-        """List the directories of a part, in the order of the text."""
+        """List the directories of a part, such as "train", in the order of the text."""
         return [self._shard(index) / part for index in range(len(self))]
 
     def kept(self) -> list[Tally]:
-        """Tell what each shard has that is written already.
+        """Return the counts of each shard that is already written.
 
         Raises:
           ValueError: a damaged shard.
@@ -100,10 +100,10 @@ class Shards:
         return [self._tally(i) for i in range(len(self)) if self._shard(i).exists()]
 
     def write(self, num_workers: int) -> Iterator[Tally]:
-        """Write the shards that are missing; yield what each has, as they come.
+        """Write the missing shards; yield the counts of each when it is finished.
 
         Args:
-          num_workers: processes; 0 for as many as there are cores.
+          num_workers: processes; 0 for the number of cores.
 
         Raises:
           ValueError: bad text, or a damaged shard.
@@ -135,7 +135,7 @@ class Shards:
             workers.shutdown(cancel_futures=True)
 
     def write_one(self, index: int) -> Tally:
-        """Write a shard, which appears whole or not at all."""
+        """Write a shard, atomically."""
         numbers = shard_ranges(len(self.documents))[index]
         path = self._shard(index)
         # Hundreds of them: what a loss of power leaves damaged is named, and made anew.

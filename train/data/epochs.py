@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which epoch a batch belongs to, where every epoch has a number of batches of its own.
+"""Lookup of a batch's epoch, for epochs with different numbers of batches.
 
-An epoch's plan says what stands where in its batches. Plans are functions of the seed
-and the epoch alone, so they are made when they are needed and forgotten when they are
-not; what is remembered is how many batches each had.
+The plan of an epoch assigns its data to batches. It depends on the seed and the epoch
+only, so plans are made on demand and dropped again; only the number of batches of each
+epoch is kept.
 """
 
 import bisect
@@ -16,11 +16,11 @@ import numpy as np
 
 @runtime_checkable
 class Plan(Protocol):
-    """What stands where in an epoch's batches."""
+    """The assignment of an epoch's data to batches."""
 
     @property
     def num_batches(self) -> int:
-        """Batches of this epoch, at least one."""
+        """Number of batches of this epoch, at least one."""
         ...
 
 
@@ -28,14 +28,14 @@ P = TypeVar("P", bound=Plan)
 
 
 class Epochs(Generic[P]):
-    """Finds a batch's plan by the batch's number; safe to use from several threads."""
+    """Finds the plan of a batch by the batch's number; thread-safe."""
 
     def __init__(self, make_plan: Callable[[int], P], *, alike: bool = False) -> None:
-        """Prepare to make plans.
+        """Make no plan yet.
 
         Args:
-          make_plan: of an epoch, counted from 0.
-          alike: whether every epoch is as the first.
+          make_plan: makes the plan of an epoch, counted from 0.
+          alike: whether all epochs have the plan of the first.
         """
         self._make_plan, self._alike = make_plan, alike
         self._plans: dict[int, P] = {}
@@ -43,7 +43,7 @@ class Epochs(Generic[P]):
         self._lock = threading.Lock()
 
     def locate(self, number: int) -> tuple[P, int]:
-        """Return the plan of a batch's epoch and the batch's number in that epoch."""
+        """Return the plan of a batch's epoch, and the batch's number within it."""
         with self._lock:
             while not self._ends or self._ends[-1] <= number:
                 self._count_next()
@@ -72,7 +72,7 @@ class Epochs(Generic[P]):
 
 
 def random_stream(seed: int, purpose: int, number: int) -> np.random.Generator:
-    """Return the random numbers of one purpose and one epoch or batch.
+    """Return the random generator for one purpose and one epoch or batch.
 
     Example:
       >>> first, again = (random_stream(0, 1, 5).random() for _ in range(2))

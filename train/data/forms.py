@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The forms that text comes in, and how each is cut into documents and sentences."""
+"""Splitting of text in several formats into documents and sentences."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -42,7 +42,7 @@ def cut_documents(lines: Iterable[str], form: Form) -> Iterator[str]:
 
 
 def paragraphs(document: str, form: Form) -> list[str]:
-    """Return the stretches of a document that no sentence crosses."""
+    """Return the paragraphs of a document, which no sentence crosses."""
     if form == "prose":
         parts = _BLANK_LINES.split(document)
     else:
@@ -52,7 +52,7 @@ def paragraphs(document: str, form: Form) -> list[str]:
 
 
 def sentences(document: str, form: Form) -> list[str]:
-    r"""Return the sentences of a document; white space in them is single spaces.
+    r"""Return the sentences of a document, with single spaces for white space.
 
     Example:
       >>> sentences("Mr. Hall came\nin. He sat.", "prose")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes batches ahead of the step that needs them; grain has the threads."""
+"""Loading of batches ahead of the training step, in grain's threads."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol, cast, runtime_checkable
@@ -12,7 +12,7 @@ READY = 4
 
 @runtime_checkable
 class Batches(Protocol):
-    """Batches by number, each a function of its number alone."""
+    """Random access to batches, each of which depends on its number only."""
 
     def __getitem__(self, number: int) -> Any:
         """Make a batch."""
@@ -20,7 +20,7 @@ class Batches(Protocol):
 
 
 class _Steps:
-    """The batches of a run, as grain reads a data set."""
+    """The batches of a run, as a data source of grain."""
 
     def __init__(self, batches: Batches, num_steps: int) -> None:
         self._batches, self._num_steps = batches, num_steps
@@ -38,10 +38,10 @@ def load_batches(
     """Yield the batches of steps `first` to `last - 1`, in order.
 
     Args:
-      batches: what makes them.
-      first: the first step; going on costs no more than starting.
+      batches: makes the batches.
+      first: the first step; resuming costs no more than starting.
       last: the step after the last one.
-      num_threads: that make batches.
+      num_threads: threads that make batches.
     """
     if first >= last:
         return iter(())

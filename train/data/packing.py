@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instances laid side by side in rows of one length, so that little is padding."""
+"""Packing of instances into rows of one length (best fit), with little padding."""
 
 import numpy as np
 from jaxtyping import Int
@@ -8,15 +8,15 @@ from jaxtyping import Int
 def pack(
     lengths: Int[np.ndarray, " N"], row_length: int, max_instances: int
 ) -> Int[np.ndarray, " N"]:
-    """Give each instance the row that it fills best.
+    """Assign each instance to the row that it fills best.
 
     Args:
-      lengths: tokens of each, at most `row_length`.
+      lengths: tokens of each instance, at most `row_length`.
       row_length: tokens of a row.
-      max_instances: instances of a row.
+      max_instances: maximal instances of a row.
 
     Returns:
-      The row of each instance, int64, numbered from 0 in the order they were begun.
+      The row of each instance, int64, numbered from 0 in the order of their creation.
 
     Example:
       >>> pack(np.array([5, 4, 3, 4]), 8, 3).tolist()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file that says a directory is prepared, from what text and by what settings."""
+"""The record of a preparation in its directory: its text, settings and summary."""
 
 import dataclasses
 import json
@@ -17,13 +17,13 @@ PREPARED, UNFINISHED = "prepared.json", "unfinished"
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """What a preparation is made of, and what it made.
+    """The record of a preparation.
 
     Attributes:
-      settings: as `train.data.config.describe` returns them.
-      fingerprint: of them.
-      corpus: digest of the files.
-      summary: how much text there is; empty where it is not finished.
+      settings: from `train.data.config.describe`.
+      fingerprint: of the settings.
+      corpus: digest of the text files.
+      summary: the amount of text; empty if the preparation is not finished.
     """
 
     settings: dict[str, Any]
@@ -33,7 +33,7 @@ class Prepared:
 
     @classmethod
     def of(cls, data: DataConfig) -> "Prepared":
-        """Return what `data` would be made of now.
+        """Return the record that a preparation of `data` would have now.
 
         Raises:
           ValueError: no such file or data set, or an empty one.
@@ -42,7 +42,7 @@ class Prepared:
 
     @classmethod
     def read(cls, directory: Path) -> "Prepared | None":
-        """Read the file of a directory; None where there is none, or a broken one."""
+        """Read the record of a directory; None if it is missing or broken."""
         try:
             content = json.loads((directory / PREPARED).read_text(encoding="utf-8"))
             return cls(**content)
@@ -50,13 +50,13 @@ class Prepared:
             return None
 
     def write(self, directory: Path) -> None:
-        """Write the file of a directory, whole or not at all."""
+        """Write the record into a directory, atomically."""
         with open_output(directory / PREPARED) as file:
             content = json.dumps(dataclasses.asdict(self), indent=2) + "\n"
             file.write(content.encode())
 
     def is_like(self, other: "Prepared | None") -> bool:
-        """Tell whether both are made of the same, by the same settings."""
+        """Return whether both are of the same text and the same settings."""
         return (
             other is not None
             and self.fingerprint == other.fingerprint
@@ -64,7 +64,7 @@ class Prepared:
         )
 
     def difference(self, other: "Prepared") -> str:
-        """Say in what another one is different."""
+        """Describe the difference to another record."""
         old, new = self.settings, other.settings
         names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
         if names:
@@ -73,7 +73,7 @@ class Prepared:
 
 
 def is_unfinished(path: Path) -> bool:
-    """Tell whether a directory is what a preparation left that was interrupted."""
+    """Return whether a directory is that of an interrupted preparation."""
     if Prepared.read(path):
         return True
     # A kill may have come before its first file was whole.
@@ -83,14 +83,14 @@ def is_unfinished(path: Path) -> bool:
 
 
 def check_own(directory: Path, kinds: Iterable[type[DataConfig]]) -> None:
-    """Refuse a directory in which a preparation would replace what none has written.
+    """Check that a preparation would replace only files of an earlier preparation.
 
     Args:
       directory: of the prepared files.
-      kinds: of data, by any of which the directory may have been prepared before.
+      kinds: of data that the directory may have been prepared with before.
 
     Raises:
-      FileExistsError: names what would be lost.
+      FileExistsError: names the files that would be lost.
     """
     unfinished = directory / UNFINISHED
     remedy = "move it, or give another data.directory"
@@ -121,12 +121,12 @@ def check_own(directory: Path, kinds: Iterable[type[DataConfig]]) -> None:
 
 
 def check_prepared(data: DataConfig) -> None:
-    """Refuse a directory that is not prepared, or by other settings.
+    """Check that a directory is prepared, with the same settings.
 
-    The text itself is not looked at: it need not be there any longer.
+    The text itself is not read; it need not exist any more.
 
     Raises:
-      ValueError: says what is different, and what to do.
+      ValueError: names the difference and the remedy.
     """
     remedy = "run python -m train.prepare with the same configuration first"
     before = Prepared.read(data.directory)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets that TFDS has prepared on this machine; nothing is fetched."""
+"""Opening of TFDS data sets that are prepared on this machine, without downloads."""
 
 import shlex
 from pathlib import Path
@@ -9,14 +9,14 @@ from tensorflow_datasets.core import read_only_builder
 
 
 def open_prepared(name: str, data_dir: Path | str | None) -> tfds.core.DatasetBuilder:
-    """Open a data set whose examples can be read at random.
+    """Open a data set with random access to its examples.
 
     Args:
       name: of the data set, and of its configuration if it has several.
-      data_dir: where TFDS keeps its data; by default where it always does.
+      data_dir: TFDS's data directory; by default its usual one.
 
     Raises:
-      ValueError: not prepared here, or not as array_record; says how to.
+      ValueError: not prepared here, or not as array_record; names the remedy.
     """
     where = {} if data_dir is None else {"data_dir": str(data_dir)}
     option = "".join(f" --{key}={shlex.quote(value)}" for key, value in where.items())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What preparing any kind of data needs: documents encoded, and sizes for people."""
+"""Helpers for preparing any kind of data: encoding of documents, messages on sizes."""
 
 import dataclasses
 import functools
@@ -18,11 +18,11 @@ _INTERVAL = 10.0
 
 @dataclasses.dataclass(frozen=True)
 class TrainingTexts:
-    """Paragraphs of what is not held out, as often as they are asked for.
+    """A re-iterable over the paragraphs of the training documents.
 
     Attributes:
       documents: the text.
-      held_out_every: every so many documents the last one is held out.
+      held_out_every: the last of every so many documents is held out.
     """
 
     documents: Documents
@@ -41,14 +41,14 @@ def encode_documents(
     data: DataConfig,
     say: Say,
 ) -> Shards:
-    """Write all shards, and tell from time to time how far it is.
+    """Write all shards, and report the progress from time to time.
 
     Args:
-      encoder: what writes a shard.
+      encoder: writes a shard.
       documents: the text.
-      unfinished: the directory in which the shards are kept until all is done.
-      data: how the text is divided, and among how many processes.
-      say: is given the lines.
+      unfinished: the directory of the shards until all are done.
+      data: the settings of the division and of the processes.
+      say: takes the lines.
 
     Raises:
       ValueError: bad text, or a damaged shard.
@@ -81,7 +81,7 @@ def encode_documents(
 
 
 def describe_sizes(store: TokenStore) -> str:
-    """Write how much text a store holds, as summaries do."""
+    """Return the amount of text in a store, for summaries."""
     return (
         f"{store.num_documents:,} documents, {store.num_sentences:,} sentences, "
         f"{store.num_tokens:,} tokens"
@@ -89,7 +89,7 @@ def describe_sizes(store: TokenStore) -> str:
 
 
 def describe_share(part: int, whole: int) -> str:
-    """Write a part of a whole in percent.
+    """Return a part of a whole in percent.
 
     Example:
       >>> describe_share(1, 8)
@@ -99,7 +99,7 @@ def describe_share(part: int, whole: int) -> str:
 
 
 def no_text(data: DataConfig) -> ValueError:
-    """Return the error of a text that has nothing to train on."""
+    """Return the error for a text without training text."""
     return ValueError(
         f"source: no text to train on in {data.source}; give more, or lower "
         "held_out_every"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranges of different lengths, written out side by side."""
+"""Expansion of ranges of different lengths into flat arrays."""
 
 import numpy as np
 from jaxtyping import Int
@@ -8,14 +8,14 @@ from jaxtyping import Int
 def write_out(
     starts: Int[np.ndarray, " N"], lengths: Int[np.ndarray, " N"]
 ) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"], Int[np.ndarray, " M"]]:
-    """List every number of the ranges, one range after the other.
+    """List all numbers of the ranges, one range after the other.
 
     Args:
       starts: the first number of each range.
-      lengths: how many numbers it has, perhaps none.
+      lengths: the length of each range, 0 or more.
 
     Returns:
-      For each number the index of its range, its place in the range, and the number.
+      For each number the index of its range, its index in the range, and the number.
 
     Example:
       >>> [a.tolist() for a in write_out(np.array([5, 9]), np.array([2, 1]))]

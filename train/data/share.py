@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which rows of a batch a host makes, checked with what it makes them from."""
+"""The rows of a batch that a host makes."""
 
 from train.data.store import TokenStore
 
@@ -8,12 +8,12 @@ def rows_of_host(store: TokenStore, batch_size: int, share: tuple[int, int]) -> 
     """Return a host's rows of every batch.
 
     Args:
-      store: what batches are made from.
+      store: the text of the batches, which must not be empty.
       batch_size: rows of the whole batch, over all hosts.
       share: the host's index and the number of hosts.
 
     Raises:
-      ValueError: nothing to read, or rows that hosts cannot share.
+      ValueError: the store is empty, or the rows are not a multiple of the hosts.
     """
     index, count = share
     if batch_size % count:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where text comes from: a TFDS data set, local files, or docstrings."""
+"""Sources of text: a TFDS data set, local files, or docstrings."""
 
 import dataclasses
 import functools
@@ -31,12 +31,12 @@ class TfdsSource:
     """A data set that TFDS has prepared on this machine, as array_record files.
 
     Attributes:
-      name: of the data set, perhaps with its configuration and version, as in
+      name: of the data set, optionally with its configuration and version, as in
         wikipedia/20230601.en:1.0.0.
-      split: the part that is read, perhaps a slice, as in train[:10%].
-      feature: the one that holds the text.
+      split: the split to read, optionally a slice, as in train[:10%].
+      feature: the feature with the text.
       form: of its text.
-      data_dir: where data sets are kept; by default where TFDS keeps them.
+      data_dir: TFDS's data directory; by default its usual one.
     """
 
     name: str
@@ -51,7 +51,7 @@ class TextSource:
     """Local text files in UTF-8; those that end in .gz are decompressed.
 
     Attributes:
-      patterns: names of files, with * ? [] and ** as in a shell; files are read in the
+      patterns: file names, with * ? [] and ** as in a shell; files are read in the
         order of their names, each once.
       form: of their text.
     """
@@ -62,11 +62,10 @@ class TextSource:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DocstringSource:
-    """The docstrings of Python's standard library, and of packages that are installed.
+    """The docstrings of Python's standard library and of installed packages.
 
     Attributes:
-      packages: those besides the standard library; what is not installed is passed
-        over.
+      packages: additional packages; those that are not installed are skipped.
     """
 
     packages: tuple[str, ...] = ("jax", "flax", "numpy", "scipy")
@@ -77,12 +76,12 @@ Source = TfdsSource | TextSource | DocstringSource
 
 @dataclasses.dataclass(frozen=True)
 class Documents:
-    """The documents of a data set, read when they are asked for.
+    """The documents of a data set, read on access.
 
     Attributes:
       path: directory of the data set.
-      split: the part of it.
-      feature: the one that holds the text.
+      split: of the data set.
+      feature: the feature with the text.
       form: of the text.
     """
 
@@ -105,7 +104,7 @@ class Documents:
         return forms.sentences(self._text(index), self.form)
 
     def read(self, numbers: Sequence[int]) -> Iterator[list[str]]:
-        """Yield the sentences of some documents; faster than one by one.
+        """Yield the sentences of several documents; faster than one by one.
 
         Raises:
           ValueError: the text of one is not UTF-8.
@@ -125,7 +124,7 @@ class Documents:
         return forms.paragraphs(self._text(index), self.form)
 
     def unopened(self) -> "Documents":
-        """Return the same documents, with no file open: for another process."""
+        """Return a copy without open files, for another process."""
         return dataclasses.replace(self)
 
     @functools.cached_property
@@ -153,12 +152,12 @@ class Documents:
 
 
 def open_documents(source: Source, cache_dir: Path) -> Documents:
-    """Open the documents of a source; local text is made a data set first.
+    """Open the documents of a source; local text is first written as a data set.
 
     Args:
-      source: where text comes from.
-      cache_dir: where data sets of local text are kept. One that is there is taken if
-        no file has changed; those of the same source as it was before are removed.
+      source: the source of the text.
+      cache_dir: directory of the data sets of local text. An existing one is used if no
+        file has changed; outdated ones of the same source are removed.
 
     Raises:
       ValueError: no such file or data set, an empty or damaged one, bad text; names it.
@@ -185,7 +184,7 @@ def open_documents(source: Source, cache_dir: Path) -> Documents:
 
 
 def _describe(source: TextSource | DocstringSource) -> str:
-    """Say what a data set is of, wherever the command is given."""
+    """Describe the source of a data set, independent of the working directory."""
     if isinstance(source, TextSource):
         patterns = tuple(str(Path(name).absolute()) for name in source.patterns)
         return f"Prepared from {dataclasses.replace(source, patterns=patterns)}"
@@ -193,7 +192,7 @@ def _describe(source: TextSource | DocstringSource) -> str:
 
 
 def corpus_digest(source: Source) -> str:
-    """Return what changes with the text: a digest of its files' names, sizes and times.
+    """Return a digest of the names, sizes and times of a source's files.
 
     Raises:
       ValueError: no such file or data set, or an empty one.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encoded text on disk: ids end to end, and where sentences and documents begin.
+"""Stores of encoded text: ids end to end, and the starts of sentences and documents.
 
-A store is a directory of three NumPy files, mapped into memory, not read. Whatever
-text it holds, opening it takes no time and its pages are shared between processes.
+A store is a directory of three NumPy files that are memory-mapped. Opening takes no
+time, whatever the size, and processes share its pages.
 """
 
 import contextlib
@@ -27,14 +27,14 @@ REMEDY = "remove the directory and prepare the text again"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TokenStore:
-    """Sentences of ids, in documents.
+    """Documents of sentences of token ids, memory-mapped.
 
     Attributes:
       path: the directory.
       tokens: ids of all sentences, end to end, without boundaries or specials; uint16
         or uint32.
-      sentence_starts: where each sentence begins in `tokens`, and the end, int64.
-      document_starts: where each document begins in the sentences, and the end, int64.
+      sentence_starts: start of each sentence in `tokens`, and the end, int64.
+      document_starts: first sentence of each document, and the end, int64.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class TokenStore:
 
     @classmethod
     def open(cls, path: Path) -> "TokenStore":
-        """Map a store into memory.
+        """Open a store (memory-mapped).
 
         Raises:
           ValueError: no store, one of another kind, or a damaged one.
@@ -53,17 +53,17 @@ class TokenStore:
 
     @property
     def num_tokens(self) -> int:
-        """How many tokens there are."""
+        """Number of tokens."""
         return len(self.tokens)
 
     @property
     def num_sentences(self) -> int:
-        """How many sentences there are."""
+        """Number of sentences."""
         return len(self.sentence_starts) - 1
 
     @property
     def num_documents(self) -> int:
-        """How many documents there are."""
+        """Number of documents."""
         return len(self.document_starts) - 1
 
     def sentence(self, index: int) -> Integer[np.ndarray, " T"]:
@@ -82,7 +82,7 @@ class TokenStore:
 def open_arrays(
     path: Path,
 ) -> tuple[Integer[np.ndarray, " N"], Int[np.ndarray, " S1"], Int[np.ndarray, " D1"]]:
-    """Map the tokens, sentence starts and document starts of a store.
+    """Memory-map the tokens, sentence starts and document starts of a store.
 
     Raises:
       ValueError: no store, one of another kind, or a damaged one.
@@ -107,12 +107,12 @@ def open_arrays(
 def open_array(
     path: Path, dtypes: Sequence[type[np.generic]], *, ndim: int = 1
 ) -> np.ndarray:
-    """Map one NumPy file into memory; nothing in it is unpickled.
+    """Memory-map one NumPy file; nothing is unpickled.
 
     Args:
       path: the file.
-      dtypes: those that it may have.
-      ndim: the axes that it must have.
+      dtypes: the allowed dtypes.
+      ndim: the required number of axes.
 
     Raises:
       ValueError: missing, damaged, cut short, or of another kind.
@@ -133,20 +133,20 @@ def open_array(
 
 
 def smallest_dtype(num_ids: int) -> np.dtype:
-    """Return uint16 where all ids below `num_ids` fit into it, else uint32."""
+    """Return uint16 if it can hold all ids below `num_ids`, else uint32."""
     return np.dtype(np.uint16 if num_ids <= 1 << 16 else np.uint32)
 
 
 @contextlib.contextmanager
 def written_store(path: Path, num_ids: int) -> Iterator["StoreWriter"]:
-    """Write a store, which appears when the block ends well, or not at all.
+    """Write a store, which appears when the block ends normally.
 
     Args:
       path: the directory; one that holds a store is replaced.
       num_ids: all ids are below it.
 
     Raises:
-      FileExistsError: `path` is there and holds something else.
+      FileExistsError: `path` exists and is not a store.
 
     Example:
       >>> import tempfile
@@ -164,10 +164,10 @@ def written_store(path: Path, num_ids: int) -> Iterator["StoreWriter"]:
 
 
 class StoreWriter:
-    """Writes the files of a store as the documents come, in bounded memory.
+    """Writes the files of a store document by document, in bounded memory.
 
     Attributes:
-      path: the directory; other files may be put there.
+      path: the directory; other files may be added.
     """
 
     def __init__(self, path: Path, num_ids: int, *, synced: bool = True) -> None:
@@ -176,7 +176,7 @@ class StoreWriter:
         Args:
           path: an empty directory.
           num_ids: all ids are below it.
-          synced: whether the end waits until a loss of power could do no harm.
+          synced: whether to wait at the end until the files survive a power failure.
         """
         self.path = path
         self._synced = synced
@@ -231,7 +231,7 @@ class StoreWriter:
         self._documents.append(num_sentences + np.cumsum(sizes))
 
     def __enter__(self) -> "StoreWriter":
-        """Write until the block ends."""
+        """Return the writer, which writes until the block ends."""
         return self
 
     def __exit__(
@@ -246,7 +246,7 @@ class StoreWriter:
 
 
 class _GrowingArray:
-    """A NumPy file whose length is known only at the end."""
+    """A NumPy file written by appending, whose header gets its length at the end."""
 
     def __init__(self, path: Path, dtype: np.dtype) -> None:
         self.size = 0

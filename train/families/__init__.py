@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What training asks of a family of models, and each family's answers.
+"""The interface of a family of models to training, and its implementations.
 
-`family` says what is asked and `registry` finds who answers, each in its own package.
+`family` defines the interface, `registry` finds the implementation of a family; each
+family has its own package.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""First weights from a model that exists: published, or of another run."""
+"""Initial weights from an existing model, published or of another run."""
 
 import dataclasses
 import logging
@@ -18,12 +18,12 @@ def known_rows(
     """Find the words that two vocabularies share.
 
     Args:
-      path: of the model that exists, for the warning.
+      path: of the existing model, for the warning.
       ours: the row of each word of the run.
       theirs: the row of each word of the model.
 
     Returns:
-      Our rows and theirs of all words in both, or None where all are alike.
+      Our rows and theirs of all words in both, or None if the vocabularies are equal.
     """
     if ours == theirs:
         return None
@@ -42,13 +42,13 @@ def known_rows(
 def with_rows(
     given: Any, fresh: Any, place: tuple[str, ...], rows: tuple[np.ndarray, np.ndarray]
 ) -> Any:
-    """Return weights with one leaf taken from two models, row by row.
+    """Return weights with the rows of one leaf combined from two models.
 
     Args:
-      given: the weights of the model that exists, a dictionary of dictionaries.
-      fresh: those of the run, which has another number of rows there.
-      place: the names on the way to the leaf.
-      rows: of `fresh`, and those of `given` that are written there.
+      given: the weights of the existing model, nested dictionaries.
+      fresh: those of the run, whose leaf has another number of rows.
+      place: the path of the leaf.
+      rows: rows of `fresh` to replace, and the rows of `given` to put there.
     """
     name, *below = place
     if below:
@@ -60,13 +60,13 @@ def with_rows(
 
 
 def check_shape(path: Path, theirs: Any, ours: Any, free: Collection[str]) -> None:
-    """Refuse weights of another shape than those of a run.
+    """Check that an existing model has the shape of a run's model.
 
     Args:
-      path: of the model that exists.
+      path: of the existing model.
       theirs: its configuration, a dataclass.
       ours: the configuration of the run's model.
-      free: the fields that shape no weights, or none that are taken over.
+      free: fields that do not affect the shape of the weights to take over.
 
     Raises:
       ValueError: names the fields that differ.

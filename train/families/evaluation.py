@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a model is measured on held-out text, as far as a command can say it."""
+"""Command-line options for evaluation on held-out text."""
 
 import dataclasses
 import json
@@ -12,29 +12,29 @@ from train.former_names import with_current_names
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What is measured of a text; a family reads the options that mean it."""
+    """Options of an evaluation; each family uses those that apply to it."""
 
     part: str = "held_out"
-    """held_out or train."""
+    """Part of the text: held_out or train."""
     step: int | None = None
-    """Of a run, whose checkpoint; by default the latest."""
+    """For a run, the step of the checkpoint; by default the latest."""
     batch_size: int = 64
-    """Rows at a time. An ELMo that carries its state has other figures with another."""
+    """Rows of a batch. An ELMo that carries its state has results that depend on it."""
     batches: int | None = None
-    """At most so many batches; by default all of them."""
+    """Maximal number of batches; by default all of them."""
     reset_state: bool = True
-    """ELMo: whether sentences start from zeros, as they are served, or from the state
-    that the one before left. Of a run, what it was trained with."""
+    """ELMo: whether sentences start from the zero state, as in embedding, or from the
+    final state of the previous one. For a run, as trained."""
     length: int = 128
-    """BERT: tokens of a row. Of a run, what it was trained with."""
+    """BERT: tokens of a row. For a run, as trained."""
     pairs: Literal["nsp", "sop", "none"] = "none"
-    """BERT: whether pairs are measured, and which. Of a run, as trained."""
+    """BERT: the kind of pairs to evaluate. For a run, as trained."""
     packed: bool = False
-    """BERT: whether rows hold several texts. Of a run, as trained."""
+    """BERT: whether rows hold several texts. For a run, as trained."""
 
 
 def settings_of(model: Path) -> dict[str, Any]:
-    """Return what experiment.json says of a run; nothing of a model that is none."""
+    """Return the content of a run's experiment.json; empty for other models."""
     if not is_run(model):
         return {}
     text = (model / EXPERIMENT).read_text(encoding="utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What training asks of a family of models; no other file asks which model it has."""
+"""The interface of a family of models to training; all other code is generic."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,12 +23,12 @@ ExperimentT = TypeVar("ExperimentT", bound=Pretraining, contravariant=True)
 
 
 class Setup(NamedTuple):
-    """What a configuration means.
+    """The objects that a configuration describes.
 
     Attributes:
-      objectives: what the loop trains and measures, of each phase.
-      params: the first weights.
-      tokenizer: that belongs to them.
+      objectives: the objective of each phase.
+      params: the initial weights.
+      tokenizer: of the model.
     """
 
     objectives: tuple[Objective, ...]
@@ -37,12 +37,12 @@ class Setup(NamedTuple):
 
 
 class StepShapes(NamedTuple):
-    """A training step as shapes alone: no data, no weights.
+    """The shapes of a training step, without data or weights.
 
     Attributes:
       objective: without batches.
-      init: draws the weights from a key; only traced.
-      batch: of all devices, its arrays `jax.ShapeDtypeStruct`s without places.
+      init: initialises the weights from a key; only traced.
+      batch: the global batch, of `jax.ShapeDtypeStruct`s without shardings.
       row_length: positions of a row.
     """
 
@@ -53,12 +53,12 @@ class StepShapes(NamedTuple):
 
 
 class Embedding(NamedTuple):
-    """The function that embeds a batch, and the shapes of what it is given.
+    """The function that embeds a batch, and the shapes of its inputs.
 
     Attributes:
-      function: from weights and tokens to vectors.
-      init: draws the weights that it needs from a key; only traced.
-      tokens: `jax.ShapeDtypeStruct`s with their places on the mesh.
+      function: maps weights and tokens to vectors.
+      init: initialises the weights that it needs from a key; only traced.
+      tokens: `jax.ShapeDtypeStruct`s with their shardings.
       num_blocks: L of the model.
     """
 
@@ -70,16 +70,16 @@ class Embedding(NamedTuple):
 
 @runtime_checkable
 class Family(Protocol[ExperimentT]):
-    """A kind of model, as training sees it.
+    """The interface of a family of models to training.
 
-    A family derives from this class. It answers the first four questions; whoever asks
-    another one of a family that has no answer is told so.
+    Families derive from this class. They must implement the first four methods; the
+    others are optional and raise an error by default.
 
     Attributes:
       name: the `kind` of its experiments, and the name of the encoder that serves them.
       data: the kind of text that its experiments read.
-      poolings: by name, the ways in which the vectors of a sentence become one, as
-        options of its encoder's `stream_sentences`.
+      poolings: the poolings of a sentence's vectors, by name, as options of its
+        encoder's `stream_sentences`.
     """
 
     name: str
@@ -89,15 +89,15 @@ class Family(Protocol[ExperimentT]):
     def set_up(
         self, experiment: ExperimentT, dtype: jnp.dtype, mesh: Mesh | None
     ) -> Setup:
-        """Open the prepared text, and draw the first weights or continue others.
+        """Open the prepared text, and initialise or load the weights.
 
         Args:
-          experiment: whose text is prepared.
+          experiment: with prepared text.
           dtype: of products.
-          mesh: the devices of all hosts; None where one is enough.
+          mesh: the devices of all hosts; None for one device.
 
         Raises:
-          ValueError: the text is damaged, or the weights to go on from do not fit.
+          ValueError: the text is damaged, or the weights to load do not fit.
         """
         ...
 
@@ -105,9 +105,9 @@ class Family(Protocol[ExperimentT]):
         """Write the configuration and the tokeniser of a model, in published form.
 
         Args:
-          directory: empty; what `load_run` reads beside the weights.
-          params: of the model; its weights are not written.
-          tokenizer: that belongs to them.
+          directory: empty; `load_run` reads it together with the weights.
+          params: of the model; the weights are not written.
+          tokenizer: of the model.
         """
         ...
 
@@ -118,8 +118,8 @@ class Family(Protocol[ExperimentT]):
 
         Args:
           run: the directory.
-          encoder_only: leaves out what is only there to be trained through.
-          step: whose checkpoint; by default the latest.
+          encoder_only: leaves out the heads for pretraining.
+          step: of the checkpoint; by default the latest.
 
         Raises:
           ValueError: there is no such checkpoint, or a file is damaged.
@@ -129,43 +129,43 @@ class Family(Protocol[ExperimentT]):
     def save(
         self, model: Path, params: Params, tokenizer: Any, *, overwrite: bool
     ) -> None:
-        """Write a model in the form that the field reads.
+        """Write a model in its published format.
 
         Args:
-          model: the directory to make, whole or not at all.
+          model: the directory to make, atomically.
           params: what `load_run` gave.
           tokenizer: what `load_run` gave.
-          overwrite: whether a model that is there may be replaced.
+          overwrite: whether an existing model may be replaced.
 
         Raises:
-          FileExistsError: `model` is there, and not to be replaced.
+          FileExistsError: `model` exists, and is not to be replaced.
         """
         ...
 
     def evaluate(
         self, model: Path, data: Path, asked: Evaluation
     ) -> Mapping[str, float]:
-        """Measure a model on prepared text.
+        """Evaluate a model on prepared text; return metrics by name.
 
         Args:
           model: a run, or what the family's encoder loads.
           data: the directory of the prepared text.
-          asked: how.
+          asked: options of the evaluation.
 
         Raises:
-          ValueError: model and text do not belong together.
+          ValueError: model and text do not match.
         """
         raise self.lacks("no held-out metrics")
 
     def step_shapes(
         self, experiment: ExperimentT, dtype: jnp.dtype, mesh: Mesh
     ) -> StepShapes:
-        """Make a training step out of shapes, for a plan.
+        """Return the shapes of a training step, for `train.plan`.
 
         Args:
           experiment: of one phase.
           dtype: of products.
-          mesh: devices that need not be there.
+          mesh: devices, which need not exist.
         """
         raise self.lacks("no plan")
 
@@ -177,32 +177,32 @@ class Family(Protocol[ExperimentT]):
         rows: NamedSharding,
         whole: NamedSharding,
     ) -> Embedding:
-        """Make the function that embeds a batch of an experiment's rows, for a plan.
+        """Return the function that embeds a batch of rows, for `train.plan`.
 
         Args:
-          experiment: of one phase.
-          spec: which layers.
+          experiment: of one phase; its rows have its length.
+          spec: the layers.
           dtype: of products.
-          rows: the place of what is divided by rows.
-          whole: the place of what every device has.
+          rows: the sharding of arrays that are divided by rows.
+          whole: the sharding of replicated arrays.
         """
         raise self.lacks("no plan")
 
     def classifier(
         self, config: Finetuning, model: str, labels: Sequence[str]
     ) -> Classifier:
-        """Load an encoder and put a fresh classifier on it.
+        """Load an encoder and add a newly initialised classifier.
 
         Args:
           config: of the fine-tuning.
           model: a directory of a model or of a run, or a hub id.
-          labels: that are learnt.
+          labels: of the classifier.
 
         Raises:
-          ValueError: no such model, or options that it cannot have.
+          ValueError: no such model, or options that are invalid for it.
         """
         raise self.lacks("no classifier to be fine-tuned")
 
     def lacks(self, what: str) -> ValueError:
-        """Return the error of a question that a family has no answer to."""
+        """Return the error for a method that a family does not implement."""
         return ValueError(f"the family {self.name} has {what}")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which family of models trains something, found without naming any of them.
+"""Lookup of the family of models of an experiment, a run or a model.
 
-A family is `FAMILY` of the package `train.families.KIND`, or what an installed package
-registers under the entry point "train.families" with its kind as the name. A kind is
-what an experiment's class and a run's experiment.json call it, and the name of the
-encoder that serves what is trained.
+A family is `FAMILY` of the package `train.families.KIND`, or an installed package
+registers it under the entry point "train.families" with its kind as the name. The kind
+is in an experiment's class and in a run's experiment.json, and is the name of the
+encoder that serves the trained model.
 """
 
 import importlib
@@ -26,7 +26,7 @@ GROUP = "train.families"
 
 
 def known_kinds() -> list[str]:
-    """List the kinds of model that can be trained here, by the alphabet."""
+    """List the kinds of model that can be trained here, in alphabetical order."""
     registered = importlib.metadata.entry_points(group=GROUP)
     ours = pkgutil.iter_modules(train.families.__path__)
     return sorted(
@@ -39,7 +39,7 @@ def family_named(kind: str) -> "Family[Any]":
     """Return the family of a kind.
 
     Raises:
-      ValueError: there is none; names those that are there.
+      ValueError: there is none; names the known ones.
     """
     for entry_point in importlib.metadata.entry_points(group=GROUP, name=kind):
         return entry_point.load()
@@ -55,12 +55,12 @@ def family_named(kind: str) -> "Family[Any]":
 
 
 def family_of(experiment: "Pretraining") -> "Family[Any]":
-    """Return the family that an experiment's class names."""
+    """Return the family of an experiment."""
     return family_named(experiment.kind)
 
 
 def family_of_run(run: Path) -> "Family[Any]":
-    """Return the family that a run's experiment.json names.
+    """Return the family in a run's experiment.json.
 
     Raises:
       ValueError: the file is damaged, or there is no such family.
@@ -85,5 +85,5 @@ def family_of_model(path: str) -> "Family[Any]":
 
 
 def all_families() -> "list[Family[Any]]":
-    """Return every family that is known here."""
+    """Return every known family."""
     return [family_named(kind) for kind in known_kinds()]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run's states on disk, written while it goes on, each whole or not there at all.
+"""Checkpoints of a run, written atomically and asynchronously.
 
 A checkpoint is four Orbax items: `params`, which serving reads; `opt_state` and
-`carry`, which only training reads; and `position`, the data position and what was not
-yet logged, as JSON. An evaluated one has `metrics` besides, its held-out metrics.
+`carry`, which only training reads; and `position`, the data position and the metrics
+not yet logged, as JSON. An evaluated one also has `metrics`, its held-out metrics.
 """
 
 import math
@@ -39,7 +39,7 @@ class Checkpoints:
 
         Args:
           run: the directory of the run; it is made.
-          keep_last: how many of the latest checkpoints are kept, besides the best.
+          keep_last: number of latest checkpoints to keep, besides the best.
         """
         self._directory = (run / CHECKPOINTS).absolute()
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ class Checkpoints:
         )
 
     def latest(self) -> int | None:
-        """Return the step of the latest whole checkpoint."""
+        """Return the step of the latest complete checkpoint, or None."""
         return self._manager.latest_step()
 
     def save(
@@ -73,12 +73,12 @@ class Checkpoints:
         position: Mapping[str, Any],
         metrics: Mapping[str, float] | None,
     ) -> None:
-        """Begin to write a checkpoint; returns when the state may change.
+        """Begin to write a checkpoint; return when the state's buffers may be reused.
 
         Args:
           state: after `position["step"]` steps.
-          position: what JSON can hold.
-          metrics: held-out metrics of this step, whose "loss" decides which is best.
+          position: a JSON object.
+          metrics: held-out metrics of this step; their "loss" selects the best one.
 
         Raises:
           OSError: the disk has no room for it; nothing is written.
@@ -106,10 +106,13 @@ class Checkpoints:
         )
 
     def restore(self, state: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """Return the latest state, with the shapes and shardings of the one given.
+        """Return the latest state and its position.
+
+        Args:
+          state: has the shapes and shardings to restore.
 
         Raises:
-          ValueError: the checkpoint is of another shape, or damaged.
+          ValueError: the checkpoint has other shapes, or is damaged.
         """
         step = self._manager.latest_step()
         parts = {
@@ -144,7 +147,7 @@ class Checkpoints:
         return TrainState(step=count, **fields), position
 
     def wait(self) -> None:
-        """Wait until what is being written is there.
+        """Wait until all checkpoints are written.
 
         Raises:
           OSError: it could not be written.
@@ -159,7 +162,7 @@ class Checkpoints:
             ) from error
 
     def __enter__(self) -> "Checkpoints":
-        """Return this."""
+        """Return the object itself."""
         return self
 
     def __exit__(
@@ -168,14 +171,17 @@ class Checkpoints:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close, after what is being written is there."""
+        """Wait until all checkpoints are written, and close.
+
+        Not after an error with several processes, one of which may be lost.
+        """
         del kind, traceback
         # To close is to wait for all processes, of which one may be gone.
         if error is None or jax.process_count() == 1:
             self._manager.close()
 
     def _item(self, step: int | None, name: str) -> str:
-        """Return what a checkpoint calls one of its items."""
+        """Return the name of an item in a checkpoint, which may be a former name."""
         former = _FORMER_NAMES.get(name, name)
         return former if (self._directory / str(step) / former).is_dir() else name
 
@@ -191,21 +197,21 @@ class Checkpoints:
 
 
 def _goodness(metrics: Mapping[str, float]) -> float:
-    """Rank held-out metrics: the least loss is best, what is no number the worst.
+    """Return the rank of held-out metrics: the lowest loss is best, NaN the worst.
 
-    Nothing is above or below NaN, so that it could be taken for the best.
+    Comparisons with NaN are false, so unranked it could be taken for the best.
     """
     return -metrics["loss"] if math.isfinite(metrics["loss"]) else -math.inf
 
 
 def _stored(tree: Any) -> dict[str, Any]:
-    """Return the leaves by name, and one number for an empty tree.
+    """Return the leaves by name, and a single number for an empty tree.
 
-    Orbax stores no empty ones.
+    Orbax cannot store empty trees.
     """
     return name_leaves(tree) or {"empty": np.zeros((), np.float32)}
 
 
 def _like(tree: Any, named: Mapping[str, Any]) -> Any:
-    """Put named leaves into the places that they have in a tree."""
+    """Return a tree of the given structure with the named leaves."""
     return map_named(lambda name, _: named[name], tree)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A step's programs, one for each shape of batch."""
+"""The compiled training step, one program for each batch shape."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +13,10 @@ from train.objectives.objective import Batch, Means
 
 
 class CompiledStep:
-    """The step, compiled once for each shape of batch; the state is given up to it."""
+    """The training step, compiled once for each batch shape; it donates the state."""
 
     def __init__(self, step: Callable, state: TrainState) -> None:
-        """Prepare to compile; states keep the placement of the one given."""
+        """Compile nothing yet; states will keep the shardings of the one given."""
         leaves, self._tree = jax.tree.flatten(state)
         shardings = [leaf.sharding for leaf in leaves]
 
@@ -29,13 +29,13 @@ class CompiledStep:
         self._programs: dict[Any, Callable] = {}
 
     def compile(self, state: TrainState, batch: Batch) -> Compiled:
-        """Compile for the shapes of a batch, which need not be more than shapes."""
+        """Compile for the shapes of a batch, which may be `jax.ShapeDtypeStruct`s."""
         return self._step.lower(state, batch).compile()
 
     def __call__(
         self, state: TrainState, batch: Batch, say: Callable[[str], None]
     ) -> tuple[TrainState, Means]:
-        """Make a step; before the first one, say what memory it needs."""
+        """Make a step; before the first one, report the memory that it needs."""
         shapes = tuple(leaf.shape for leaf in jax.tree.leaves(batch))
         if shapes not in self._programs:
             program = self.compile(state, batch)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refuses to begin where the processes of one run would train different things."""
+"""Checks that all processes of a run have the same configuration, weights and files."""
 
 import json
 import zlib
@@ -16,15 +16,15 @@ from train.objectives.objective import Params
 
 
 def check_agreed(experiment: Pretraining, params: Params, mesh: Mesh) -> None:
-    """Compare with the first process what all must have alike.
+    """Check that configuration, weights and devices equal those of the first process.
 
     Args:
       experiment: the configuration.
-      params: the first weights.
+      params: the initial weights.
       mesh: the devices.
 
     Raises:
-      ValueError: says what a process has otherwise; in all of them.
+      ValueError: names the difference; raised in all processes.
     """
     if jax.process_count() == 1:
         return
@@ -47,14 +47,14 @@ def check_agreed(experiment: Pretraining, params: Params, mesh: Mesh) -> None:
 
 
 def check_seen(path: Path, step: int | None) -> None:
-    """Make sure that all processes see what the first one wrote.
+    """Check that all processes see the files that the first one wrote.
 
     Args:
       path: of the run.
       step: of the latest checkpoint that this process sees.
 
     Raises:
-      ValueError: one does not; in all of them.
+      ValueError: a process does not see them; raised in all processes.
     """
     ours = -1 if step is None else step
     theirs = from_first(ours)
@@ -64,7 +64,7 @@ def check_seen(path: Path, step: int | None) -> None:
 
 
 def not_shared(path: Path) -> ValueError:
-    """Return the error of a process that does not see what the first one wrote."""
+    """Return the error for a process that does not see the first one's files."""
     return ValueError(
         f"process {jax.process_index()} does not see in {path} what process 0 wrote "
         "there; the run has to lie on a file system that all hosts share"

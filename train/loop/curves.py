@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The curves of a run, as TensorBoard reads them."""
+"""Writing of a run's metrics as TensorBoard event files."""
 
 import importlib
 import math
@@ -19,20 +19,20 @@ SECONDS_BETWEEN_FLUSHES = 1.0
 
 
 class Curves:
-    """Appends points to curves; a disk that fails never stops the run.
+    """Writes scalars for TensorBoard; errors of the disk never stop the run.
 
-    Events are written here, one by one, in the records of tensorboardX. Its own writer
-    hands them to a thread, and once a full disk has ended that, whoever gives it
-    another point waits for ever.
+    Events are written synchronously, in tensorboardX's record format. Its own writer
+    uses a thread, and once a full disk has ended that thread, a caller that adds a
+    point blocks for ever.
     """
 
     def __init__(self, directory: Path, step: int) -> None:
         """Open the curves at a step.
 
         Args:
-          directory: that gets files of events.
-          step: the last one that counts; TensorBoard drops the points of later steps,
-            which come from a run that was killed after its last checkpoint.
+          directory: of the event files.
+          step: the last valid step; TensorBoard drops the points of later steps, which
+            come from a run that was killed after its last checkpoint.
         """
         self._directory, self._step = directory, step
         self._writer: RecordWriter | None = None
@@ -98,8 +98,8 @@ class Curves:
 
 
 def _messages(name: str) -> Any:
-    """Return a module of TensorBoard's messages, whose classes are made as it loads.
+    """Import and return a module of TensorBoard's protocol buffer messages.
 
-    Not loaded before: it takes seconds where torch is installed, which it imports.
+    It is imported late, because it imports torch, if installed, which takes seconds.
     """
     return importlib.import_module(f"tensorboardX.proto.{name}_pb2")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run writes down: JSON lines, TensorBoard curves, one line on the terminal."""
+"""Logging of a run: JSON lines, TensorBoard curves, and lines on the terminal."""
 
 import json
 import math
@@ -17,10 +17,10 @@ METRICS, CURVES = "metrics.jsonl", "tensorboard"
 
 
 class Interval:
-    """Means over the steps since the last line was written."""
+    """Means of metrics over the steps since the last line was written."""
 
     def __init__(self, sums: Mapping[str, Sequence[float]] | None = None) -> None:
-        """Go on from pairs that a checkpoint holds, or from nothing."""
+        """Start from the sums and weights in a checkpoint, or from zero."""
         self.sums = {name: (a, b) for name, (a, b) in (sums or {}).items()}
 
     def add(self, means: Mapping[str, Any]) -> None:
@@ -30,7 +30,7 @@ class Interval:
             self.sums[name] = before[0] + float(total), before[1] + float(weight)
 
     def take(self) -> dict[str, float]:
-        """Return the means and begin anew."""
+        """Return the means and reset the sums."""
         means = {
             name: total / weight if weight else math.nan
             for name, (total, weight) in self.sums.items()
@@ -40,15 +40,15 @@ class Interval:
 
 
 class RunLog:
-    """Writes a run's metrics; lines of steps that are made again are taken back."""
+    """Writes a run's metrics; removes lines of steps that a resumed run repeats."""
 
     def __init__(self, directory: Path, step: int) -> None:
         """Open the log at a step.
 
         Args:
           directory: of the run.
-          step: the last one that counts; later lines come from a run that was killed
-            after its last checkpoint.
+          step: the last valid step; later lines come from a run that was killed after
+            its last checkpoint.
         """
         self._path = directory / METRICS
         if self._path.exists():
@@ -71,12 +71,12 @@ class RunLog:
             )
 
     def say(self, text: str) -> None:
-        """Print a line for whoever watches."""
+        """Print a line on the terminal."""
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
     def close(self) -> None:
-        """Write out what is left."""
+        """Flush and close the files."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -96,7 +96,7 @@ class RunLog:
 
 
 class SilentLog(RunLog):
-    """What the other processes of a run write and say: nothing, the first one does."""
+    """A log that writes nothing, for the processes other than the first."""
 
     def __init__(self) -> None:
         """Open nothing."""
@@ -119,7 +119,7 @@ def read_metrics(run: Path, kind: str) -> list[dict[str, Any]]:
 
 
 class Clock:
-    """Measures how fast the steps go, without the first, which compiles."""
+    """Measures the time of steps, without the first, which includes compilation."""
 
     def __init__(self) -> None:
         """Start."""
@@ -127,25 +127,25 @@ class Clock:
         self._steps = 0
 
     def tick(self) -> None:
-        """Note that a step has ended."""
+        """Record the end of a step."""
         if self._began is None:
             self._began = time.perf_counter()
         else:
             self._steps += 1
 
     def pause(self) -> None:
-        """Start over, after something that is no step."""
+        """Restart the measurement, after something other than a step."""
         self._began, self._steps = None, 0
 
     def seconds_a_step(self) -> float | None:
-        """Return the mean since the last pause, or None."""
+        """Return the mean time of a step since the last pause, or None."""
         if self._began is None or not self._steps:
             return None
         return (time.perf_counter() - self._began) / self._steps
 
 
 def duration(seconds: float) -> str:
-    """Write a time for people.
+    """Format a time for messages.
 
     Example:
       >>> duration(59.0), duration(3700.0), duration(200000.0)

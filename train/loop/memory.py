@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a step needs of a device's memory, said before the first one runs."""
+"""The device memory that a training step needs."""
 
 import math
 from typing import Any
@@ -10,11 +10,11 @@ from train.loop.step import TrainState
 
 
 def describe_memory(program: Any, state: TrainState) -> str:
-    """Write the memory of a compiled step, a device.
+    """Describe the memory of a compiled step on each device.
 
     Args:
       program: the compiled step.
-      state: what it changes.
+      state: the training state.
     """
     parts = [
         f"{name} {_mb(_bytes_a_device(getattr(state, field)))}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published optimisers, built from optax's parts."""
+"""The published optimisers of ELMo and BERT, built from optax's parts, and LAMB."""
 
 import dataclasses
 from collections.abc import Callable
@@ -20,16 +20,16 @@ class Adagrad:
 
     Attributes:
       learning_rate: constant.
-      initial_accumulator: what the sum of squares starts from; no epsilon.
-      loss_factor: the gradient is that of the loss times this, before it is clipped.
-        bilm-tf takes the length of its windows, 20. As the accumulator starts at 1 and
-        not at 0, this is not the same as no factor.
-      max_norm: of the whole gradient; it is shortened to this.
+      initial_accumulator: initial value of the sum of squares; there is no epsilon.
+      loss_factor: the loss is multiplied by this before the gradient is clipped.
+        bilm-tf uses the length of its windows, 20. As the accumulator does not start at
+        0, the factor changes the steps.
+      max_norm: the gradient is clipped to this global norm.
       decays: whether the learning rate falls linearly to zero; not published.
     """
 
     sparse_update: ClassVar[bool] = True
-    """What has no gradient stays as it is, and what is remembered of it too."""
+    """True: parameters without gradient and their state are unchanged by a step."""
 
     learning_rate: float = 0.2
     initial_accumulator: float = 1.0
@@ -43,16 +43,16 @@ class BertAdam:
     """The optimiser of BERT (Devlin et al. 2019, appendix A.2).
 
     Attributes:
-      learning_rate: the highest.
-      warmup_steps: until the learning rate has risen from zero to there. It then falls
+      learning_rate: the peak of the schedule.
+      warmup_steps: steps of the linear warm-up from zero. The learning rate then falls
         linearly to zero, on the line that begins at step 0.
-      beta1: of the mean of gradients.
-      beta2: of the mean of squares.
+      beta1: decay of the mean of gradients.
+      beta2: decay of the mean of squares.
       epsilon: added to the root.
       weight_decay: times the learning rate, of all but biases and normalisations.
-      max_norm: of the whole gradient; it is shortened to this.
-      corrects_bias: whether the means are corrected for starting from zero; BERT's
-        published program does not.
+      max_norm: the gradient is clipped to this global norm.
+      corrects_bias: whether Adam's bias correction is applied; BERT's published program
+        does not.
     """
 
     sparse_update: ClassVar[bool] = False
@@ -69,16 +69,16 @@ class BertAdam:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Lamb:
-    """Layer-wise rates for large batches (You et al. 2020).
+    """LAMB, with layer-wise rates for large batches (You et al. 2020).
 
     Attributes:
-      learning_rate: the highest.
+      learning_rate: the peak of the schedule.
       warmup_steps: as in `BertAdam`.
-      beta1: of the mean of gradients.
-      beta2: of the mean of squares.
+      beta1: decay of the mean of gradients.
+      beta2: decay of the mean of squares.
       epsilon: added to the root.
       weight_decay: of all but biases and normalisations.
-      max_norm: of the whole gradient; it is shortened to this.
+      max_norm: the gradient is clipped to this global norm.
     """
 
     sparse_update: ClassVar[bool] = False
@@ -95,7 +95,7 @@ class Lamb:
 Optimizer = Adagrad | BertAdam | Lamb
 
 Schedule = Callable[[Any], Any]
-"""From the number of steps made before to the learning rate."""
+"""Maps the number of previous steps to the learning rate."""
 
 
 def make_optimizer(
@@ -104,7 +104,7 @@ def make_optimizer(
     """Build an optimiser and the schedule of its learning rate.
 
     Args:
-      config: which, with its constants.
+      config: the optimiser and its constants.
       num_steps: steps of the whole run, at whose end schedules reach zero.
 
     Raises:
@@ -115,10 +115,10 @@ def make_optimizer(
 
 
 def schedule_of(config: Optimizer, num_steps: int) -> Schedule:
-    """Return the learning rate of each of so many steps.
+    """Return the schedule of the learning rate over `num_steps` steps.
 
     Raises:
-      ValueError: a warm-up that is longer.
+      ValueError: a warm-up that is longer than the run.
     """
     if isinstance(config, Adagrad):
         if config.decays:
@@ -135,7 +135,7 @@ def schedule_of(config: Optimizer, num_steps: int) -> Schedule:
 def transformation_of(
     config: Optimizer, schedule: Schedule
 ) -> optax.GradientTransformation:
-    """Build an optimiser with a learning rate of its own."""
+    """Build an optimiser with a given schedule of the learning rate."""
     if isinstance(config, Adagrad):
         return optax.chain(
             optax.scale(config.loss_factor),
@@ -160,10 +160,10 @@ def transformation_of(
 def warm_up_and_decay(
     learning_rate: float, warmup_steps: int, num_steps: int
 ) -> Schedule:
-    """Rise linearly from zero, then jump to the line that falls to zero at the end.
+    """Return BERT's schedule: linear warm-up from zero, then linear decay to zero.
 
-    The line begins at step 0, as published, so that there is a small step down where
-    the warm-up ends.
+    The line of the decay begins at step 0, as published, so the rate drops a little at
+    the end of the warm-up.
 
     Example:
       >>> rate = warm_up_and_decay(1.0, 10, 100)
@@ -181,7 +181,7 @@ def warm_up_and_decay(
 
 
 def decay_mask(params: Any) -> Any:
-    """Return the tree of `params` with True at leaves that decay."""
+    """Return the tree of `params` with True at leaves with weight decay."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: str(getattr(path[-1], "key", path[-1])) not in UNDECAYED,
         params,
@@ -189,7 +189,7 @@ def decay_mask(params: Any) -> Any:
 
 
 class MomentState(NamedTuple):
-    """Running means of gradients and of their squares."""
+    """Exponential moving averages of gradients and of their squares."""
 
     mean: Any
     square: Any
@@ -198,10 +198,9 @@ class MomentState(NamedTuple):
 def scale_by_bert_adam(
     beta1: float, beta2: float, epsilon: float
 ) -> optax.GradientTransformation:
-    """Divide the mean gradient by the root of the mean square, as BERT's program does.
+    """Build Adam without bias correction, as in BERT's published program.
 
-    The means start from zero and are not corrected for it, so that first steps are
-    larger than Adam's; optax has no switch for this.
+    The first steps are larger than Adam's; optax has no option for this.
     """
 
     def init(params: Any) -> MomentState:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run in phases: short rows first, longer ones for the last steps."""
+"""Runs in phases, such as short rows first and longer ones for the last steps."""
 
 import jax.numpy as jnp
 import optax
@@ -10,14 +10,14 @@ from train.loop.optimizer import Schedule, schedule_of, transformation_of
 
 
 def check_shared(experiment: Pretraining, mesh: Mesh) -> None:
-    """Refuse a batch that the devices cannot share.
+    """Check that a batch can be divided among the devices.
 
     Args:
       experiment: of one phase.
       mesh: the devices.
 
     Raises:
-      ValueError: says what the batch must be a multiple of.
+      ValueError: names the number that the batch size must be a multiple of.
     """
     if experiment.batch_size % (mesh.size * experiment.grad_accum_steps):
         raise ValueError(
@@ -29,10 +29,10 @@ def check_shared(experiment: Pretraining, mesh: Mesh) -> None:
 def make_phased_optimizer(
     experiment: Pretraining,
 ) -> tuple[optax.GradientTransformation, Schedule]:
-    """Build the optimiser of a run, whose memory goes on from phase to phase.
+    """Build the optimiser of a run, whose state is kept from phase to phase.
 
     Returns:
-      It, and the schedule of its learning rate over all of the run.
+      The optimiser, and the schedule of its learning rate over the whole run.
 
     Raises:
       ValueError: a warm-up that is longer than its steps.
@@ -42,7 +42,7 @@ def make_phased_optimizer(
 
 
 def _schedule(experiment: Pretraining) -> Schedule:
-    """Join the schedules of phases, each of which ends where the next one begins."""
+    """Join the schedules of the phases."""
     first, *others = experiment.phases()
     spans = [(first.first, first.last, first.schedule or experiment.optimizer)]
     for phase in others:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts a state and its batches where `train.loop.sharding` says that they lie.
+"""Placement of states and batches on devices, by the rules of `train.loop.sharding`.
 
-Several hosts have all devices together: each places its part of an array on its own.
+With several hosts, each places its part of an array on its own devices.
 """
 
 from typing import Any
@@ -16,15 +16,15 @@ from train.objectives.objective import Batch
 
 
 def host_slice() -> tuple[int, int]:
-    """Return this host's index and the number of hosts, as batches take them."""
+    """Return this host's index and the number of hosts, the `share` of batches."""
     return jax.process_index(), jax.process_count()
 
 
 def place_state(state: TrainState, mesh: Mesh) -> TrainState:
-    """Divide weights and optimiser state as the rules say; spread what rows carry.
+    """Shard weights and optimiser state by the rules, and the carry by rows.
 
     Args:
-      state: the whole of it, the same on every host.
+      state: the whole state, the same on every host.
       mesh: the devices of all hosts.
     """
     weights = state.replace(carry=())
@@ -36,11 +36,11 @@ def place_state(state: TrainState, mesh: Mesh) -> TrainState:
 
 
 def place_batch(batch: Batch, mesh: Mesh | None) -> Batch:
-    """Spread a batch's rows and its types; repeat what all rows share.
+    """Shard a batch's rows and types over the devices; replicate its other fields.
 
     Args:
       batch: this host's share of the rows, see `host_slice`, and all of the rest.
-      mesh: the devices of all hosts; None leaves the batch as it is.
+      mesh: the devices of all hosts; None returns the batch unchanged.
     """
     if mesh is None:
         return batch
@@ -51,7 +51,7 @@ def place_batch(batch: Batch, mesh: Mesh | None) -> Batch:
 
 
 def place_whole(tree: Any, places: Any) -> Any:
-    """Place arrays of which every host has the whole.
+    """Place arrays on devices; every host has the whole arrays.
 
     Args:
       tree: arrays.

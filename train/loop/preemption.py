@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a run stops before its end: a signal to one process stops all after one step."""
+"""Stopping of a run by a signal: one to any process stops all after the same step."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def stop_signal() -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether SIGTERM or Ctrl-C has come."""
+    """Give a function that returns whether SIGTERM or Ctrl-C was received."""
     received: list[int] = []
 
     def note(signum: int, frame: FrameType | None) -> None:
@@ -35,14 +35,14 @@ def stop_signal() -> Iterator[Callable[[], bool]]:
 
 
 class AgreedStop:
-    """Tells all processes after the same step that one of them was told to stop.
+    """Stops all processes after the same step if one of them is asked to stop.
 
-    Their flags are put together on the devices, and read one step late, as figures are:
-    nobody waits.
+    The flags are combined on the devices and read one step late, as metrics are, so
+    that no process waits.
     """
 
     def __init__(self, stop: Callable[[], bool], mesh: Mesh) -> None:
-        """Ask `stop` after every step; with one process its answer counts at once."""
+        """Poll `stop` after every step; with one process it takes effect at once."""
         self._stop, self._num_flags = stop, len(mesh.local_devices)
         self._spread = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
         self._highest = jax.jit(
@@ -51,7 +51,7 @@ class AgreedStop:
         self._pending: jax.Array | None = None
 
     def __call__(self) -> bool:
-        """Tell whether to stop now; to be asked once after every step."""
+        """Return whether to stop now; call it once after every step."""
         if jax.process_count() == 1:
             return self._stop()
         before = self._pending

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run tells while it goes on, read one step late."""
+"""Training metrics, fetched one step late so that the device never waits."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from train.planning.hardware import peak_flops
 
 
 class Progress:
-    """Reads a step's metrics one step late, so that the device never waits."""
+    """Fetches a step's metrics during the next step, and logs them."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class Progress:
         mesh: Mesh,
         interval: Mapping[str, Sequence[float]],
     ) -> None:
-        """Go on from the sums of an interval that a checkpoint holds."""
+        """Start from the sums of an interval in a checkpoint."""
         self._every, self._num_steps = experiment.log_every, experiment.num_steps
         self._log = log
         self._peak = peak_flops(list(mesh.devices.flat))
@@ -33,22 +33,22 @@ class Progress:
         self._pending: tuple[int, Means, float] | None = None
 
     def begin(self, objective: Objective, first: int) -> None:
-        """Begin a phase after so many steps, whose steps are those of an objective."""
+        """Begin a phase with its objective, after `first` steps of the run."""
         self._clock.pause()
         # Read once: BERT's makes a batch of the first epoch, whose plan is forgotten.
         self._tokens = objective.tokens_per_batch
         self._objective, self._first = objective, first
 
     def note(self, step: int, means: Means, rate: float) -> None:
-        """Take a step's metrics, still to be computed, and read the last one's."""
+        """Take a step's metrics, not yet computed, and log those of the last step."""
         self.settle()
         self._pending = step, means, rate
 
     def settle(self) -> None:
-        """Read the metrics of the last step.
+        """Fetch and log the metrics of the last step.
 
         Raises:
-          FloatingPointError: one is not a number; says which, and of which step.
+          FloatingPointError: a metric is not finite; names it and the step.
         """
         if self._pending is None:
             return
@@ -66,17 +66,17 @@ class Progress:
             self._say(step, metrics)
 
     def measured(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Write down held-out metrics."""
+        """Log held-out metrics."""
         self._log.write(step, metrics, kind="held_out")
         shown = ", ".join(_shown(name, value) for name, value in metrics.items())
         self._log.say(f"step {step}, held out: {shown}")
 
     def position(self, step: int) -> dict[str, Any]:
-        """Return what a checkpoint holds beside the state, as JSON can."""
+        """Return the data position and the metrics not yet logged, for a checkpoint."""
         return {"step": step, "interval": self._interval.sums}
 
     def pause(self) -> None:
-        """Leave what comes now out of the time a step takes."""
+        """Exclude the time from now to the next step from the time of steps."""
         self._clock.pause()
 
     def _say(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -99,7 +99,7 @@ class Progress:
 
 
 def is_due(step: int, every: int) -> bool:
-    """Tell whether something is done after this step; never where `every` is 0."""
+    """Return whether a step is a multiple of `every`; False if `every` is 0."""
     return bool(every) and step % every == 0
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a configuration to what the loop runs: objective, first weights, tokeniser."""
+"""Setup of a run from its configuration: objectives, initial weights, tokeniser."""
 
 import filecmp
 import tempfile
@@ -21,11 +21,11 @@ CONFIG = "config.json"
 
 
 def set_up(experiment: Pretraining, mesh: Mesh | None = None) -> Setup:
-    """Open the data and draw or load the first weights.
+    """Open the data, and initialise or load the weights.
 
     Args:
       experiment: the configuration.
-      mesh: the devices of all hosts; by default one is enough.
+      mesh: the devices of all hosts; None for one device.
 
     Raises:
       ValueError: the data is not prepared, or the weights do not fit.
@@ -36,7 +36,7 @@ def set_up(experiment: Pretraining, mesh: Mesh | None = None) -> Setup:
 
 
 def compute_dtype(name: str) -> jnp.dtype:
-    """Return the type of products: "auto" is bfloat16 on accelerators."""
+    """Return the dtype of products: "auto" is bfloat16 on accelerators."""
     if name == "auto":
         name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
     return jnp.dtype(name)
@@ -47,10 +47,10 @@ def write_model(
 ) -> None:
     """Write a model's configuration and tokeniser, in the published form.
 
-    The directory appears whole or not at all; one that holds the same stays.
+    The directory is written atomically; one with the same content is kept.
 
     Raises:
-      FileExistsError: it is there and holds something else.
+      FileExistsError: the directory exists with other content.
     """
     if directory.is_dir() and any(directory.iterdir()):
         with tempfile.TemporaryDirectory() as temporary:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where weights lie on a mesh: one table for both models.
+"""Sharding rules of weights and batches on a mesh, one table for both models.
 
-The mesh has two axes. Rows of a batch are spread over both. Weights, their gradients
-and what the optimiser remembers of them are divided over "fsdp" and repeated over
-"data"; a step gathers each weight once, and after it none is whole
-(Zhao et al. 2023 gather a second time for the backward pass).
+The mesh has two axes. Rows of a batch are sharded over both. Weights, their gradients
+and the optimiser's state are sharded over "fsdp" and replicated over "data" (fully
+sharded data parallelism). A step gathers each weight once, for forward and backward
+pass; Zhao et al. 2023 gather a second time for the backward pass.
 """
 
 import re
@@ -61,15 +61,15 @@ def training_mesh(fsdp: int = 1, devices: Sequence[jax.Device] | None = None) ->
 
 
 def host_by_host(devices: Sequence[Any]) -> np.ndarray:
-    """Sort devices so that the rows of a host, in order, lie on its own devices.
+    """Sort devices by host, so that the rows of a host are on its own devices.
 
-    TPU numbers the chips of a slice across its hosts.
+    On TPU, the ids of a slice's chips are not in the order of the hosts.
 
     Args:
       devices: each with its `id` and the `process_index` of its host.
 
     Raises:
-      ValueError: a host has more of them than another.
+      ValueError: hosts have different numbers of devices.
     """
     ordered = sorted(devices, key=lambda device: (device.process_index, device.id))
     hosts = [device.process_index for device in ordered]
@@ -84,12 +84,12 @@ def host_by_host(devices: Sequence[Any]) -> np.ndarray:
 
 
 def spec_of(name: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
-    """Return how a leaf is divided.
+    """Return the partition spec of a leaf.
 
     Args:
-      name: the names on the way to it, with dots between.
+      name: the path of the leaf, joined by dots.
       shape: of the whole leaf.
-      mesh: whose "fsdp" axis counts; a mesh without one divides nothing.
+      mesh: its "fsdp" axis is used; without one nothing is sharded.
 
     Example:
       >>> mesh = training_mesh(1, jax.devices()[:1])
@@ -116,10 +116,10 @@ def shardings_of(tree: Any, mesh: Mesh) -> list[NamedSharding]:
 
 
 def shardings_of_batch(batch: Batch, mesh: Mesh) -> Batch:
-    """Return where each array of a batch lies, in the form of the batch.
+    """Return the sharding of each array of a batch, in the structure of the batch.
 
-    Its rows are spread over all devices, and so are its types where they are a multiple
-    of the devices; each device has the whole of everything else.
+    Rows are sharded over all devices, and so are types if their number is a multiple of
+    the devices; all else is replicated.
     """
     spread = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
     whole = NamedSharding(mesh, PartitionSpec())
@@ -134,9 +134,9 @@ def shardings_of_batch(batch: Batch, mesh: Mesh) -> Batch:
 
 
 def gather_weights(params: Any, mesh: Mesh | None) -> Any:
-    """Return whole weights inside a step; their gradients go back divided.
+    """Gather sharded weights inside a step; their gradients are sharded again.
 
-    Without a mesh they are whole already.
+    Without a mesh the weights are returned unchanged.
     """
     if mesh is None:
         return params
@@ -152,7 +152,7 @@ def gather_weights(params: Any, mesh: Mesh | None) -> Any:
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def gather(sharding: NamedSharding, leaf: jax.Array) -> jax.Array:
-    """Return the whole of an array that is divided so, inside a step."""
+    """Gather an array with the given sharding, inside a step."""
     whole = NamedSharding(sharding.mesh, PartitionSpec())
     return jax.lax.with_sharding_constraint(leaf, whole)
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of a table that a batch reads, in place of the whole table.
+"""Sparse updates: a step on the rows of a table that a batch reads, not on all rows.
 
-The sampled softmax reads some ten thousand of 793,471 words. Every other row has no
-gradient, and Adagrad leaves such a row as it is, and what it remembers of it. So a step
-takes out the rows that are read, and puts them back: the same numbers, without passing
-over two gigabytes several times.
+The sampled softmax reads about ten thousand of 793,471 words. All other rows have no
+gradient, and Adagrad changes neither such rows nor their state. So a step takes out the
+rows that are read and puts them back, with the same result, instead of passing over two
+gigabytes several times.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,15 +16,15 @@ from jaxtyping import Array, Int
 from embed_jax.tree import SEPARATOR, map_named
 
 Rows = Mapping[str, Int[Array, " R"]]
-"""For tables, by the names on the way to them, the rows that are read: ascending, each
-once, then filled up with rising numbers of no rows."""
+"""For each table, by its path, the rows that are read: distinct and ascending, padded
+with ascending numbers beyond the table."""
 
 
 def unique_rows(ids: Int[Array, " N"], num_rows: int) -> Int[Array, " R"]:
-    """Return the distinct rows among some, as `Rows` has them.
+    """Return the distinct rows among ids, in the form of `Rows`.
 
     Args:
-      ids: with repetitions, in any order.
+      ids: may be repeated, in any order.
       num_rows: of the table.
 
     Example:
@@ -38,9 +38,9 @@ def unique_rows(ids: Int[Array, " N"], num_rows: int) -> Int[Array, " R"]:
 
 
 def take_rows(tree: Any, rows: Rows) -> Any:
-    """Cut the tables of weights, or of a tree made of such trees, to rows.
+    """Reduce the tables of weights, or of a tree made of such trees, to their rows.
 
-    What stands where there is no row is zero.
+    Padding rows are zero.
     """
 
     def take(leaf: Array, read: Array) -> Array:
@@ -50,7 +50,7 @@ def take_rows(tree: Any, rows: Rows) -> Any:
 
 
 def put_rows(tree: Any, rows: Rows, changed: Any) -> Any:
-    """Return the tree with the tables' rows put back; all other leaves are replaced."""
+    """Return `changed` with whole tables again, in which the rows are replaced."""
 
     def put(read: Array | None, leaf: Array, new: Array) -> Array:
         if read is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One step of training: from a state and a batch to the next state and its figures."""
+"""The training step, which maps a state and a batch to the next state and metrics."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,13 +18,13 @@ from train.objectives.objective import Batch, Carry, Mean, Means, Objective, Par
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """What a step changes; the whole of it goes into a checkpoint.
+    """The training state, all of which is saved in a checkpoint.
 
     Attributes:
-      step: steps that were made, int32.
+      step: number of steps made, int32.
       params: the weights.
-      opt_state: what the optimiser remembers.
-      carry: what the rows of the next batch start from.
+      opt_state: the state of the optimiser.
+      carry: the initial states of the next batch's rows.
     """
 
     step: Int[Any, ""]
@@ -57,17 +57,17 @@ def make_step(
     mesh: Mesh | None = None,
     sparse_update: bool = False,
 ) -> StepFunction:
-    """Make the function that is compiled.
+    """Make the training step, a function to be jitted.
 
     Args:
-      objective: the loss, and what its batches hold.
+      objective: the loss to minimise.
       optimizer: an optax transformation.
-      seed: of dropout, which is a function of the seed and the step.
-      grad_accum_steps: parts of a batch, run one after the other for want of memory;
-        the step is that of the whole batch.
-      mesh: over which the weights are divided; by default they are whole.
-      sparse_update: whether only those rows of a table that a batch reads are updated;
-        the same for an optimiser that keeps what has no gradient as it is.
+      seed: of dropout, which depends on the seed and the step.
+      grad_accum_steps: parts of a batch, run one after the other to save memory; the
+        step is that of the whole batch.
+      mesh: the devices that the weights are sharded over; None for one device.
+      sparse_update: whether to update only the rows of tables that a batch reads;
+        equivalent if the optimiser does not change rows without gradient.
     """
 
     def loss(params: Params, *operands: Any) -> Any:
@@ -125,7 +125,7 @@ def _in_parts(
     key: Array,
     grad_accum_steps: int,
 ) -> tuple[Params, Carry, Means]:
-    """Add up the gradients of parts of the batch's rows."""
+    """Sum the gradients over parts of the batch's rows (gradient accumulation)."""
 
     def split(leaf: Array) -> Array:
         # Every part has rows of every device, so that none of them moves.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model is trained to do: the biLM's and the masked language model's losses."""
+"""The interface of pretraining objectives, and loss functions."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loss of choosing one of many, which keeps the scores for the backward pass once.
+"""Cross entropy that saves only the logits for the backward pass.
 
-Differentiated by jax, exponentials as large as the scores would be kept beside them.
+Differentiated by jax, exponentials as large as the logits would be saved too.
 """
 
 from typing import NamedTuple
@@ -13,11 +13,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 class Choice(NamedTuple):
-    """What a choice was worth.
+    """The loss and the accuracy of classifications.
 
     Attributes:
-      losses: -log of the probability of what was right, in nats.
-      hits: whether nothing else scored higher.
+      losses: -log of the target's probability, in nats.
+      hits: whether no other class has a higher score than the target.
     """
 
     losses: Float[Array, "B M"]
@@ -26,14 +26,14 @@ class Choice(NamedTuple):
 
 @jax.custom_vjp
 def cross_entropy(logits: Float[Array, "B M Y"], targets: Int[Array, "B M"]) -> Choice:
-    """Compare scores with what was right.
+    """Compute the cross entropy of logits and targets.
 
     Args:
       logits: unnormalised log-probabilities, float32.
-      targets: which of the Y was right.
+      targets: the correct class, one of Y.
 
     Returns:
-      For each of the choices; only the losses have a gradient.
+      Losses and hits `[B M]`; only the losses have a gradient.
     """
     return _forward(logits, targets)[0]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the loop asks of a model: three functions of arrays, and how to measure it."""
+"""The interface of a pretraining objective: loss, carry and evaluation of a model."""
 
 import math
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ Params = Any
 """A pytree whose leaves are the weights."""
 
 Carry = Any
-"""What a batch's rows hand on to the next batch's: LSTM states, or nothing."""
+"""State carried from a batch's rows to those of the next batch: LSTM states, or ()."""
 
 Batch = Any
-"""A named tuple with `rows`, whose arrays begin with the batch axis. `types`, where
-there are any, may be spread over devices too; other fields are the same on each."""
+"""A named tuple with `rows`, whose arrays begin with the batch axis. `types`, if there
+are any, may be sharded over devices too; other fields are replicated."""
 
 
 class Mean(NamedTuple):
-    """A sum and what to divide it by, so that means of parts can be added up."""
+    """A mean as a sum and its divisor, so that means of parts can be added."""
 
     total: Float[Any, ""]
     weight: Float[Any, ""]
@@ -32,7 +32,7 @@ Means = dict[str, Mean]
 
 
 def perplexity_of(loss: float) -> float:
-    """Return exp(loss); infinity where that is no number, as for a run gone wrong.
+    """Return exp(loss); infinity on overflow or NaN, as for a diverged run.
 
     Example:
       >>> perplexity_of(0.0), perplexity_of(1000.0)
@@ -43,45 +43,46 @@ def perplexity_of(loss: float) -> float:
 
 @runtime_checkable
 class Objective(Protocol):
-    """A way to train and to measure one kind of model."""
+    """The training loss and the evaluation of one kind of model."""
 
     @property
     def batches(self) -> Any:
-        """Return what gives a step's batch, on the host, as `batches[number]`."""
+        """Return the batches: `batches[number]` is that of a step, on the host."""
         ...
 
     @property
     def epoch_steps(self) -> int:
-        """Return the batches of the first epoch."""
+        """Return the number of batches of the first epoch."""
         ...
 
     @property
     def tokens_per_batch(self) -> float:
-        """Return the real tokens or words that a step trains on, about."""
+        """Return the approximate number of tokens or words of a step, unpadded."""
         ...
 
     @property
     def flops_per_batch(self) -> float:
-        """Return the operations of a step's products: forward once, backward twice."""
+        """Return the operations of a step's matrix products, forward and backward."""
         ...
 
     @property
     def encoder_flops_per_batch(self) -> float:
-        """Return those of the encoder alone, without what is predicted from it."""
+        """Return the operations of the encoder only, without the heads."""
         ...
 
     def init_carry(self) -> Carry:
-        """Return what the first batch's rows start from."""
+        """Return the carry before the first batch."""
         ...
 
     def weights_of(self, batch: Batch) -> Mapping[str, Array]:
-        """Return what the whole batch's losses are divided by."""
+        """Return the divisors of the whole batch's losses, by name."""
         ...
 
     def rows_read(self, batch: Batch) -> tuple[Batch, Rows]:
-        """Return the rows of tables that a batch reads, where these are few.
+        """Return a batch for sparse updates, and the rows of tables that it reads.
 
-        And the batch as `loss` takes it together with weights that are cut to them.
+        `loss` takes this batch together with weights reduced to these rows. Without
+        sparse tables, the batch is unchanged and there are no rows.
         """
         ...
 
@@ -93,12 +94,12 @@ class Objective(Protocol):
         weights: Mapping[str, Array],
         key: jax.Array,
     ) -> tuple[Float[Array, ""], tuple[Carry, Means]]:
-        """Return a batch's share of the loss; shares of a batch's parts add up."""
+        """Return the loss, and carry and metrics; losses of a batch's parts add up."""
         ...
 
     def measure(self, params: Params) -> dict[str, float]:
-        """Return metrics of the held-out text; "loss" is what the best run has least.
+        """Return held-out metrics by name; "loss" selects the best checkpoint.
 
-        The names say what they are: a sampled loss is no perplexity.
+        A loss of a sampled softmax must not be called a perplexity.
         """
         ...

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A softmax over the target and a few drawn words, in place of the whole vocabulary.
+"""Sampled softmax: over the target and a few sampled words, not the whole vocabulary.
 
-Jean et al. 2015, as TensorFlow's `sampled_softmax_loss` does it: distinct log-uniform
-draws, the logarithms of their expected counts subtracted, a draw that happens to be the
-target left out. Its mean is no cross-entropy of the vocabulary: never a perplexity.
+Jean et al. 2015, as TensorFlow's `sampled_softmax_loss`: distinct log-uniform samples,
+from whose scores the logarithms of their expected counts are subtracted; samples that
+are the target are left out. The mean loss is not the cross entropy over the vocabulary,
+and its exponential is not a perplexity.
 """
 
 import jax
@@ -16,11 +17,11 @@ from embed_jax.devices.precision import precision
 def log_expected_counts(
     ids: Int[Array, "*shape"], num_tries: Float[Array, ""], vocab_size: int
 ) -> Float[Array, "*shape"]:
-    """Return the logarithm of how often words are among distinct log-uniform draws.
+    """Return the log of the expected counts of words in distinct log-uniform samples.
 
     Args:
-      ids: words of a vocabulary sorted by falling frequency.
-      num_tries: draws, repeated ones included.
+      ids: words of a vocabulary sorted by descending frequency.
+      num_tries: number of draws, repeated words included.
       vocab_size: V.
 
     Example:
@@ -47,16 +48,16 @@ def sampled_softmax_losses(
     Args:
       weights: one row a word, float32.
       bias: one number a word, float32.
-      contexts: what predicts; its type is that of the products.
-      targets: the words that follow.
+      contexts: the vectors that predict; their dtype is that of the products.
+      targets: the words to predict.
       negatives: distinct words, drawn log-uniformly.
-      num_tries: draws that it took to find them.
-      vocab_size: words of the vocabulary; by default as many as there are rows.
-      rows: the words that the rows are of, ascending, all targets and negatives among
-        them; by default the whole vocabulary.
+      num_tries: number of draws that it took to find them.
+      vocab_size: words of the vocabulary; by default the number of rows.
+      rows: the words of the rows of `weights`, ascending, with all targets and
+        negatives; by default the whole vocabulary.
 
     Returns:
-      Nats, float32; comparable only under the same number of negatives.
+      Losses in nats, float32; comparable only for the same number of negatives.
     """
     num_words = vocab_size or len(bias)
     dtype = contexts.dtype

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run needs of machines, computed without them."""
+"""Analysis of compiled programs: memory, operations, traffic and collectives."""

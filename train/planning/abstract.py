@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A training step as shapes alone: no data, no weights, any devices."""
+"""Abstract training and embedding steps: shapes without data, weights or devices."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -22,15 +22,15 @@ from train.objectives.objective import Batch, Objective
 
 
 class Abstract(NamedTuple):
-    """Something that can be compiled.
+    """An abstract program that can be compiled.
 
     Attributes:
-      compile: gives the program.
-      held: the arrays that are there before and after it, by what they are, with their
-        places on the mesh.
-      kept_bytes: gives the size of what the forward pass keeps for the backward pass,
-        of all chips together.
-      model_flops: operations of the model's products, of all chips together.
+      compile: returns the compiled program.
+      held: the shapes of the arrays that persist before and after it, by name, with
+        their shardings.
+      kept_bytes: returns the bytes that the forward pass saves for the backward pass,
+        over all chips.
+      model_flops: operations of the model's matrix products, over all chips.
       row_length: positions of a row.
     """
 
@@ -42,15 +42,15 @@ class Abstract(NamedTuple):
 
 
 def abstract_step(experiment: Pretraining, mesh: Mesh, dtype: jnp.dtype) -> Abstract:
-    """Make the step of a configuration for the devices of a mesh.
+    """Make the abstract training step of a configuration on a mesh.
 
     Args:
-      experiment: its batch is that of all devices.
-      mesh: devices that need not be there.
+      experiment: its batch is the global batch.
+      mesh: devices, which need not exist.
       dtype: of products.
 
     Raises:
-      ValueError: a batch that the devices cannot share.
+      ValueError: a batch that cannot be divided among the devices.
     """
     check_shared(experiment, mesh)
     shapes = family_of(experiment).step_shapes(experiment, dtype, mesh)
@@ -91,16 +91,17 @@ def abstract_step(experiment: Pretraining, mesh: Mesh, dtype: jnp.dtype) -> Abst
 def abstract_embedding(
     experiment: Pretraining, mesh: Mesh, dtype: jnp.dtype, layer_spec: str
 ) -> Abstract:
-    """Make the function that embeds as many rows, each of the same length.
+    """Make the abstract function that embeds a batch of a configuration's size.
 
     Args:
-      experiment: whose model, rows and row length.
-      mesh: devices that need not be there; each has all weights.
+      experiment: sets the model, the number of rows and their length.
+      mesh: devices, which need not exist; each has all weights.
       dtype: of products.
-      layer_spec: which layers.
+      layer_spec: the layers.
 
     Raises:
-      ValueError: a batch that the devices cannot share, a layer the model lacks.
+      ValueError: a batch that cannot be divided among the devices, or a layer that the
+        model lacks.
     """
     if experiment.batch_size % mesh.size:
         raise ValueError(
@@ -133,7 +134,7 @@ def abstract_embedding(
 def kept_bytes_of(
     objective: Objective, state: TrainState, batch: Batch, mesh: Mesh
 ) -> int:
-    """Add up what differentiation keeps, the weights themselves left out."""
+    """Return the bytes saved for the backward pass, without the weights."""
 
     def forward(params: Any, carry: Any, batch: Batch) -> Any:
         weights = objective.weights_of(batch)

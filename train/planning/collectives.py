@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a compiled program sends between devices, read off its text."""
+"""The collectives of a compiled program, parsed from its HLO text."""
 
 import math
 import re
@@ -19,13 +19,13 @@ KINDS = (
 
 
 class Collective(NamedTuple):
-    """One instruction that moves arrays between devices.
+    """One collective instruction.
 
     Attributes:
       kind: one of `KINDS`.
-      results: what each device has after it.
-      group_size: devices that take part together; 0 where the text does not say.
-      source: where in the program it comes from, as jax names it.
+      results: the arrays on each device after it.
+      group_size: devices of a group; 0 if the text does not contain it.
+      source: the operation of the program that it comes from, as named by jax.
     """
 
     kind: str
@@ -73,7 +73,7 @@ def collectives_of(text: str) -> list[Collective]:
 
 
 def _group_size(line: str) -> int:
-    """Read one of the three forms in which XLA writes groups."""
+    """Parse the group size from any of XLA's three notations."""
     if listed := re.search(r"replica_groups=\{\{([\d,]*)\}", line):
         return len(axes_in(listed[1]))
     if counted := re.search(r"replica_groups=\[(\d+),(\d+)\]", line):

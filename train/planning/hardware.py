@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What devices can do: the makers' figures, and a CPU's measured rate."""
+"""Specifications of devices, as published, and the measured rate of a CPU."""
 
 import dataclasses
 import time
@@ -10,15 +10,15 @@ import jax.numpy as jnp
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """A device as its maker describes it.
+    """The published specifications of a device.
 
     Attributes:
       flops: dense products in bfloat16, operations a second.
-      memory: bytes; of NVIDIA's cards a little less than a device reports, for GB there
-        is 1e9.
+      memory: bytes; of NVIDIA's cards slightly less than a device reports, since their
+        GB is 1e9.
       bandwidth: of the memory, bytes a second.
-      interconnect: what a chip can receive from its neighbours, bytes a second, over
-        all its links; half of what is published as bidirectional.
+      interconnect: maximal receive rate from the neighbours, bytes a second, over all
+        links; half of the published bidirectional rate.
     """
 
     flops: float
@@ -45,11 +45,11 @@ CHIPS = {
     "TPU v6 lite": Chip(918e12, 32 * GIB, 1.638e12, 400e9),
     "TPU v6e": Chip(918e12, 32 * GIB, 1.638e12, 400e9),
 }
-"""By the beginning of what jax calls a device; of two that fit, the longer one."""
+"""The chips by prefix of jax's `device_kind`; the longest matching prefix counts."""
 
 
 def chip_of(kind: str) -> Chip | None:
-    """Return what is known of a kind of device, as jax calls it.
+    """Return the specifications for a `device_kind` of jax, or None.
 
     Example:
       >>> chip_of("TPU v5 lite").flops, chip_of("TPU v5p").flops

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The text of a compiled program, instruction by instruction."""
+"""A parser for the HLO text of a compiled program."""
 
 import math
 import re
@@ -17,12 +17,12 @@ _NAMES = {"pred": "bool", "s": "int", "u": "uint", "f": "float", "c": "complex"}
 
 
 class Shape(NamedTuple):
-    """An array of a program.
+    """The shape of an array in a program.
 
     Attributes:
-      dtype: as NumPy names it.
-      axes: lengths.
-      on_chip: whether it lies in the chip's own small memory.
+      dtype: NumPy's name.
+      axes: lengths of the axes.
+      on_chip: whether it is in the chip's on-chip memory, not in HBM.
     """
 
     dtype: str
@@ -31,21 +31,21 @@ class Shape(NamedTuple):
 
     @property
     def num_bytes(self) -> int:
-        """Return its size."""
+        """Return the size in bytes."""
         return math.prod(self.axes) * jnp.dtype(self.dtype).itemsize
 
 
 class Instruction(NamedTuple):
-    """One line of a program.
+    """One HLO instruction.
 
     Attributes:
       name: of its result.
-      kind: such as "fusion" or "all-gather-start".
-      results: its arrays, one unless it gives a tuple.
-      operands: names of what it reads.
-      value: what stands in place of operands, such as a constant's number.
+      kind: the opcode, such as "fusion" or "all-gather-start".
+      results: its result arrays, one unless it returns a tuple.
+      operands: names of its operands.
+      value: the text in place of operands, such as a constant's number.
       attributes: the rest of the line.
-      is_root: whether it is what its computation gives back.
+      is_root: whether it is the result of its computation.
     """
 
     name: str
@@ -58,22 +58,22 @@ class Instruction(NamedTuple):
 
     @property
     def source(self) -> str:
-        """Return where it comes from, as jax names it."""
+        """Return the operation that it comes from, as named by jax (`op_name`)."""
         found = re.search(r'op_name="([^"]*)"', self.attributes)
         return found[1] if found else ""
 
     def called(self, role: str) -> str | None:
-        """Return the computation that it calls as "calls", "body" or "condition"."""
+        """Return the computation called in a role: "calls", "body" or "condition"."""
         found = re.search(rf"\b{role}=%?([\w.\-]+)", self.attributes)
         return found[1] if found else None
 
 
 class Program(NamedTuple):
-    """A program.
+    """A parsed HLO module.
 
     Attributes:
-      computations: their instructions in order, by name.
-      entry: the name of the one that is run.
+      computations: the instructions of each computation, in order, by its name.
+      entry: the name of the entry computation.
     """
 
     computations: dict[str, list[Instruction]]
@@ -81,7 +81,7 @@ class Program(NamedTuple):
 
 
 def read_program(text: str) -> Program:
-    """Read a program.
+    """Parse a program.
 
     Args:
       text: of `compiled.as_text()`.
@@ -100,7 +100,7 @@ def read_program(text: str) -> Program:
 
 
 def read_instruction(line: str) -> Instruction | None:
-    """Read one line, or return None where it is none.
+    """Parse one line; return None if it is not an instruction.
 
     Example:
       >>> read_instruction("  %a.1 = (f32[8]{0:T(8)S(1)}, u32[]) copy-start(%b), x=1")
@@ -129,19 +129,19 @@ def read_instruction(line: str) -> Instruction | None:
 
 
 def shapes_in(text: str) -> Iterator[Shape]:
-    """Yield the arrays of a type, of which a tuple has several."""
+    """Yield the shapes in a type, of which a tuple has several."""
     for array in _ARRAY.finditer(text):
         on_chip = "S(1)" in (array["layout"] or "")
         yield Shape(_dtype(array["type"]), axes_in(array["axes"]), on_chip)
 
 
 def axes_in(text: str) -> tuple[int, ...]:
-    """Read numbers with commas between."""
+    """Parse numbers separated by commas."""
     return tuple(int(length) for length in text.split(",") if length)
 
 
 def _closing(text: str) -> int:
-    """Return the place after the bracket that closes the first one."""
+    """Return the position after the bracket that closes the first one."""
     depth = 0
     for place, character in enumerate(text):
         depth += (character == "(") - (character == ")")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a compiled program must take at least, from what it computes and moves.
+"""The roofline model: a lower bound on the time of a compiled program.
 
-Williams et al. 2009: the longest of three times, that of the operations at the chip's
-peak, that of the bytes at the memory's, and that of what chips send each other. That
-needs all three to overlap perfectly; no program does better, and real ones do worse.
+Williams et al. 2009: the maximum of three times, of the operations at peak rate, of the
+memory traffic at full bandwidth, and of the communication between chips. It assumes
+that all three overlap perfectly; real programs take longer.
 """
 
 import dataclasses
@@ -18,14 +18,13 @@ from train.planning.traffic import Traffic, traffic_of
 
 @dataclasses.dataclass(frozen=True)
 class Roofline:
-    """What a program does on each chip.
+    """The work of a program on each chip, and its minimal times.
 
     Attributes:
-      flops: operations that the compiler counted; those of kernels it cannot see into
-        are not among them.
-      traffic: what instructions read and write, see `train.planning.traffic`.
-      counted_bytes: the same as the compiler counts it.
-      collectives: what is sent.
+      flops: operations as counted by the compiler, without custom kernels.
+      traffic: bytes read and written, see `train.planning.traffic`.
+      counted_bytes: bytes as counted by the compiler.
+      collectives: communication between chips.
       seconds: the times, by name: "compute", "memory", "interconnect".
     """
 
@@ -37,23 +36,23 @@ class Roofline:
 
     @property
     def bound(self) -> str:
-        """Return what takes longest."""
+        """Return the name of the longest time."""
         return max(self.seconds, key=lambda name: self.seconds[name])
 
     @property
     def step_seconds(self) -> float:
-        """Return the time of a step, at least."""
+        """Return the minimal time of a step."""
         return self.seconds[self.bound]
 
     def utilisation(
         self, model_flops: float, chip: Chip, num_bytes: float | None = None
     ) -> float:
-        """Return the part of the peak that the model's own products can make use of.
+        """Return the maximal model FLOPs utilisation (MFU).
 
         Args:
-          model_flops: a chip's share of the products of a step, nothing twice.
-          chip: whose peak.
-          num_bytes: that are moved instead of those of `traffic`.
+          model_flops: a chip's share of a step's operations, without recomputation.
+          chip: the chip.
+          num_bytes: bytes moved, instead of those of `traffic`.
         """
         seconds = self.step_seconds
         if num_bytes is not None:
@@ -63,7 +62,7 @@ class Roofline:
 
 
 def roofline_of(program: Any, chip: Chip) -> Roofline:
-    """Read a compiled program."""
+    """Compute the roofline of a compiled program."""
     costs = program.cost_analysis() or {}
     flops = costs.get("flops", 0.0)
     text = program.as_text()
@@ -83,7 +82,7 @@ def roofline_of(program: Any, chip: Chip) -> Roofline:
 
 
 def bytes_received(collective: Collective) -> float:
-    """Return what a chip must receive, at least, for a collective to be done.
+    """Return the minimal bytes that each chip must receive for a collective.
 
     Example:
       >>> line = "  %a = f32[8]{0} all-reduce(%x), replica_groups={{0,1,2,3}}, x=1"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TPU slices that are not there: libtpu compiles for them on any machine."""
+"""Devices of TPU slices that need not exist; libtpu compiles for them anywhere."""
 
 import os
 from collections.abc import Sequence

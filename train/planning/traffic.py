@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a compiled program moves, instruction by instruction.
+"""The memory traffic of a compiled program, counted instruction by instruction.
 
-A compiler's own sum cannot be taken as it is. Where it fetches an array into the chip's
-small memory ahead of time, it counts the fetching, the joining of the pieces and the
-reading, up to five times the array; of a table that is read or updated at some rows it
-counts the whole. Here every instruction reads its operands and writes its results once,
-what lies on the chip included, and of a table the rows that are read.
+The compiler's own count is too high. For an array that is prefetched to on-chip memory
+it counts the copy, the joining of its pieces and the read, up to five times the array;
+for a table that is read or updated at some rows it counts the whole table. Here every
+instruction reads its operands and writes its results once, on-chip arrays included, and
+of a table only the rows that are read.
 """
 
 import re
@@ -41,13 +41,12 @@ _NOTES = (
 
 
 class Traffic(NamedTuple):
-    """Bytes that a program moves.
+    """Bytes that a program reads and writes.
 
     Attributes:
       num_bytes: read and written by its instructions.
-      of_memory: those of them that lie in the chip's large memory, and what is fetched
-        from there.
-      by_source: `num_bytes` by where in the program they come from, as jax names it.
+      of_memory: those in HBM, prefetches from HBM included.
+      by_source: `num_bytes` by the operation they come from, as named by jax.
     """
 
     num_bytes: int
@@ -55,9 +54,9 @@ class Traffic(NamedTuple):
     by_source: Counter[str]
 
     def by_part(self) -> dict[str, int]:
-        """Add up by the first two names of a source, the largest sum first.
+        """Sum by part of the model, the largest sum first.
 
-        Both ways through a part and all layers of a kind are one.
+        Forward and backward pass of a part, and all layers of a kind, count as one.
         """
         parts: Counter[str] = Counter()
         for source, num_bytes in self.by_source.items():
@@ -66,7 +65,7 @@ class Traffic(NamedTuple):
 
 
 def traffic_of(program: Program) -> Traffic:
-    """Add up what a program moves; loops as often as they run."""
+    """Count the bytes that a program moves; loops count as often as they run."""
     counter = _Count(program)
     counter.add(program.entry, 1)
     by_source = counter.by_source
@@ -78,7 +77,7 @@ _WRAPPERS = {"checkpoint", "rematted_computation", "shard_map"}
 
 
 def _part(source: str) -> str:
-    """Name the part of the model that a source is in.
+    """Return the part of the model that a source belongs to.
 
     Example:
       >>> _part("jit(flat)/transpose(jvp(Encoder))/layer_3/mlp/up/dot_general")
@@ -94,16 +93,16 @@ def _part(source: str) -> str:
 
 
 _PartOf = Callable[[int], int | None]
-"""Bytes of the array with a number; None for all of them."""
+"""Maps the index of an operand or result to the bytes that count; None for all."""
 
 
 def _all_of(number: int) -> None:
-    """Return that the whole of an array is meant."""
+    """Return None: all bytes of an array count."""
     del number
 
 
 class _Count:
-    """Adds up one program."""
+    """Counts the bytes of one program."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -142,10 +141,10 @@ class _Count:
     def _moved(
         self, instruction: Instruction, by_name: dict[str, Instruction]
     ) -> Iterable[tuple[Shape, int]]:
-        """Yield the arrays that an instruction reads and writes, and how much of each.
+        """Yield the arrays that an instruction reads and writes, with their bytes.
 
-        Those of a tuple, such as a loop carries, are counted one by one where they are
-        taken from it.
+        Arrays of a tuple, such as a loop's carry, are counted where they are taken from
+        it.
         """
         read_of, written_of = self._parts(instruction)
         for number, name in enumerate(instruction.operands):
@@ -158,7 +157,7 @@ class _Count:
             yield shape, shape.num_bytes if part is None else part
 
     def _parts(self, instruction: Instruction) -> tuple[_PartOf, _PartOf]:
-        """Return what is read of each operand and written of each result."""
+        """Return the bytes read of each operand and written of each result."""
         size = sum(shape.num_bytes for shape in instruction.results)
         match instruction.kind:
             case "gather" | "dynamic-slice" | "slice":
@@ -217,8 +216,8 @@ class _Count:
     def _written_of_result(self, computation: str, number: int) -> int | None:
         """Return the bytes that a fused computation writes of a result.
 
-        Fewer than all, where the result is an operand that is updated in place or only
-        handed on.
+        Fewer than all if the result is an operand that is updated in place or passed
+        through.
         """
         instructions = self._program.computations[computation]
         by_name = {each.name: each for each in instructions}
@@ -242,7 +241,7 @@ class _Count:
         return None
 
     def _num_turns(self, condition: str) -> int:
-        """Return how often a loop runs: the one number that its condition compares."""
+        """Return the trip count of a loop, the constant in its condition."""
         numbers = set()
         waiting = [condition]
         while waiting:
@@ -255,19 +254,20 @@ class _Count:
 
 
 _UPDATES = {"scatter": 2, "dynamic-update-slice": 1}
-"""Which operand is put into the first."""
+"""Index of the operand that updates the first one, by opcode."""
 
 
 def _is_beside_a_collective(computation: str) -> bool:
-    """Tell whether a fused computation runs while arrays are sent.
+    """Return whether a fused computation runs beside a collective in flight.
 
-    It takes them and gives them back; they are counted where their way begins and ends.
+    It passes the arrays of the collective through; these are counted at the start and
+    at the end of the collective.
     """
     return computation.startswith("async_collective_fusion")
 
 
 def _hands_on(instruction: Instruction) -> bool:
-    """Tell whether it stands, in such a computation, for what is on its way."""
+    """Return whether an instruction of such a computation only passes arrays on."""
     at_the_end = instruction.kind == "tuple" and instruction.is_root
     return at_the_end or instruction.kind in COLLECTIVES
 
@@ -279,7 +279,7 @@ def _is_note(instruction: Instruction) -> bool:
 
 
 def _fetched(instruction: Instruction) -> int:
-    """Return the size of what is copied; the source is among the results too."""
+    """Return the bytes that are copied; the results also include the source."""
     return min(shape.num_bytes for shape in instruction.results if shape.axes)
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every layer of every word, computed once for a model and kept on disk.
+"""Cached features: every layer of every word, computed once by a frozen model.
 
-What is learnt on top of a frozen encoder is small; the encoder's pass over the text is
-not. It is made once, for all layers together, and every `layer_spec`, every task and
-every seed reads the same file.
+A model on top of frozen features is cheap to train; the encoder's pass over the text is
+not. It is made once for all layers, and every `layer_spec`, task and seed reads the
+same file.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ class Features:
 
     Attributes:
       path: the file.
-      offsets: int64, the row where each sentence begins, and the number of rows.
+      offsets: int64, the first row of each sentence, and the number of rows.
       num_layers: layers of a word, the context-free one included.
       layer_dim: width of a layer.
     """
 
     def __init__(self, path: Path, blanks: Sequence[bool]) -> None:
-        """Open a file of `cached_features`; `blanks` says which lines end documents."""
+        """Open a file of `cached_features`; `blanks` marks lines that end documents."""
         self.path = path
         with VectorStore(path) as store:
             self.num_layers: int = store.metadata["num_layers"]
@@ -59,7 +59,7 @@ class Features:
         """Read some layers of all rows into memory.
 
         Args:
-          layers: which, in the order wanted.
+          layers: indices of the layers, in the order of the result.
           dtype: of the result.
 
         Raises:
@@ -93,25 +93,25 @@ def cached_features(
     dtype: str = "float16",
     keep: Sequence[Int[np.ndarray, " _"]] | None = None,
 ) -> Features:
-    """Compute all layers of all words, unless the directory has them already.
+    """Compute all layers of all words, or open them if they are cached.
 
-    A call that is interrupted is gone on with by the next one.
+    After an interruption, the next call continues.
 
     Args:
       model: directory of a model, of a run, or a hub id.
       sentences: the words of each; no sentence is empty.
-      directory: where features are kept; made if it is missing.
-      name: the beginning of the file's name, for people; the rest is a digest of
-        everything that the vectors depend on.
+      directory: of the cache; made if it is missing.
+      name: prefix of the file's name; the rest is a digest of everything that the
+        vectors depend on.
       documents: the document of each sentence, for `context`; by default all are one.
-      context: how many pieces of the neighbours each sentence is shown, or "document".
-      pool: how the pieces of a word become one vector.
+      context: pieces of neighbouring sentences to add to each sentence, or "document".
+      pool: the pooling of a word's pieces.
       dtype: of the file; float16 has three digits, and half the size.
       keep: for each sentence the words whose vectors are kept; by default all.
 
     Raises:
-      ValueError: no model that is known here, an empty sentence, an option that the
-        model cannot have, a value that overflows the dtype.
+      ValueError: no known model, an empty sentence, an option that is invalid for the
+        model, or a value that overflows the dtype.
     """
     for index, words in enumerate(sentences):
         if not words:
@@ -166,7 +166,7 @@ def cached_features(
 def _lines(
     sentences: Sequence[Sequence[str]], documents: Sequence[int] | None
 ) -> list[list[str]]:
-    """List the sentences, with a blank line between two documents."""
+    """Return the sentences, with a blank line between two documents."""
     lines: list[list[str]] = []
     for index, words in enumerate(sentences):
         if documents is not None and index and documents[index] != documents[index - 1]:
@@ -178,7 +178,7 @@ def _lines(
 def _kept_of_lines(
     lines: list[list[str]], keep: Sequence[Int[np.ndarray, " _"]] | None
 ) -> list[Int[np.ndarray, " _"]] | None:
-    """Give blank lines their part of `keep`, which is nothing."""
+    """Return `keep` with an empty entry for each blank line."""
     if keep is None:
         return None
     remaining = iter(keep)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was measured, as a table to read, as JSON to compute with, and as a picture."""
+"""Writing of results as a Markdown table, as JSON and as a plot."""
 
 import io
 import json
@@ -16,17 +16,17 @@ from embed_jax.files.output_file import open_output
 
 
 class Outcome(NamedTuple):
-    """What training on frozen vectors gave, one value a seed.
+    """The result of training on frozen vectors, one value a seed.
 
     Attributes:
-      dev: the score of the epoch that was kept.
-      test: the score of that epoch's weights.
-      epochs: the epoch that was kept, from 1.
+      dev: the dev score of the best epoch.
+      test: the test score of the best epoch.
+      epochs: the best epoch, from 1.
       mixes: for each mix the layers' shares `[seeds, layers]`.
-      num_params: weights of one seed.
-      seconds: that training took.
+      num_params: number of weights of one seed.
+      seconds: time of training.
       predictions: of test, for each seed.
-      gammas: for each mix the scale `[seeds]`, where it is learnt.
+      gammas: for each mix the scale `[seeds]`, if it is learnt.
     """
 
     dev: tuple[float, ...]
@@ -41,12 +41,12 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table.
+    """One row of a table.
 
     Attributes:
-      name: what was measured, a layer or a `layer_spec`.
-      scores: for each metric one value a seed; a higher one is better.
-      note: anything else about it, such as what a mix learnt.
+      name: a layer or a `layer_spec`.
+      scores: for each metric one value a seed; higher is better.
+      note: a remark, such as the learnt weights of a mix.
     """
 
     name: str
@@ -67,13 +67,13 @@ def write_results(
     """Write `stem`.md, `stem`.json and `stem`.png; return the Markdown table.
 
     Args:
-      directory: made if it is missing; what it holds of the same names is replaced.
+      directory: made if it is missing; files of the same names are replaced.
       stem: name of the files.
       title: of the table.
-      command: that makes it again.
+      command: the command that reproduces the table.
       rows: of the table, in order; all have the same metrics.
-      facts: what a reader must know to believe it: data, model, versions, times.
-      plot: whether a picture is drawn.
+      facts: conditions of the measurement: data, model, versions, times.
+      plot: whether to draw a picture.
     """
     directory.mkdir(parents=True, exist_ok=True)
     table = format_table(rows)
@@ -147,7 +147,7 @@ def format_score(values: Sequence[float]) -> str:
 
 
 def _draw(title: str, rows: Sequence[Row]) -> bytes:
-    """Draw a group of dots a row, one colour a metric, the mean as a bar."""
+    """Draw the rows as groups of dots, one colour a metric, with the mean as a bar."""
     from matplotlib.figure import Figure
 
     metrics = list(dict.fromkeys(metric for row in rows for metric in row.scores))

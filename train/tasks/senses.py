@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Contexts of words in two dimensions, one picture for every model and layer."""
+"""Plots of the contexts of words in two dimensions, for every model and layer."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ def draw_contexts(
     """Draw the contexts' principal components; a row a model, a column a layer.
 
     Args:
-      path: a PNG file, written whole.
+      path: a PNG file, written atomically.
       vectors: for each model one array a layer, all with the same N contexts.
-      labels: what each context is coloured by.
+      labels: of the contexts, shown by colour.
     """
     from matplotlib.figure import Figure
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spans of named entities, the tags that mark them, and their F1 as in CoNLL's tasks.
+"""Spans of named entities, their tagging schemes, and span F1 as in the CoNLL tasks.
 
-BIO2 opens every span with B-. IOB1 opens it with I-, but for one that follows another
-of its label. IOBES marks the ends too, with E-, and spans of one word with S-; BILOU is
-the same with L- and U-. conlleval's rules read all of them, without being told which.
+BIO2 begins every span with B-. IOB1 begins it with I-, except after a span of the same
+label. IOBES also marks ends, with E-, and spans of one word, with S-; BILOU is the same
+with L- and U-. conlleval's rules read all of them, without knowing the scheme.
 """
 
 from collections import Counter
@@ -19,8 +19,8 @@ class Span(NamedTuple):
 
     Attributes:
       label: its type.
-      start: its first word.
-      end: the word after its last.
+      start: index of its first word.
+      end: index after its last word.
     """
 
     label: str
@@ -30,12 +30,12 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class SpanScore:
-    """How many of the spans were found, with both ends and the label right.
+    """Counts of gold, predicted and correct spans (both ends and the label equal).
 
     Attributes:
-      num_gold: spans there are.
-      num_predicted: spans that were predicted.
-      num_correct: spans in both.
+      num_gold: gold spans.
+      num_predicted: predicted spans.
+      num_correct: spans that are gold and predicted.
       by_label: the same for each label.
     """
 
@@ -46,12 +46,12 @@ class SpanScore:
 
     @property
     def precision(self) -> float:
-        """Correct among the predicted, in percent; 0 where nothing was predicted."""
+        """Precision in percent; 0 if nothing was predicted."""
         return _percent(self.num_correct, self.num_predicted)
 
     @property
     def recall(self) -> float:
-        """Correct among those there are, in percent; 0 where there are none."""
+        """Recall in percent; 0 if there are no gold spans."""
         return _percent(self.num_correct, self.num_gold)
 
     @property
@@ -93,7 +93,7 @@ def find_spans(tags: Sequence[str]) -> set[Span]:
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """Divide a tag into its prefix and its label, both empty but for "O".
+    """Split a tag into its prefix and its label; that of "O" is empty.
 
     Example:
       >>> split_tag("B-creative-work"), split_tag("O")
@@ -104,7 +104,7 @@ def split_tag(tag: str) -> tuple[str, str]:
 
 
 def is_tag(tag: str) -> bool:
-    """Tell whether a tag has the form of one: "O", or prefix, hyphen and label.
+    """Return whether a tag is valid: "O", or prefix, hyphen and label.
 
     Example:
       >>> [is_tag(tag) for tag in ("O", "B-LOC", "NOUN", "B-")]
@@ -115,7 +115,7 @@ def is_tag(tag: str) -> bool:
 
 
 def to_bio(tags: Sequence[str]) -> tuple[str, ...]:
-    """Convert the tags of a sentence, of whatever scheme, to BIO2.
+    """Convert the tags of a sentence, in any scheme, to BIO2.
 
     The spans are those that conlleval finds, see `find_spans`.
 
@@ -135,11 +135,11 @@ def score_spans(
     """Score the tags of sentences, micro-averaged over the labels.
 
     Args:
-      gold: the tags of each sentence.
-      predicted: likewise.
+      gold: the gold tags of each sentence.
+      predicted: the predicted tags of each sentence.
 
     Raises:
-      ValueError: another number of sentences, or of words in one of them.
+      ValueError: different numbers of sentences, or of words in one of them.
     """
     counts: dict[str, Counter[str]] = {
         name: Counter() for name in ("gold", "predicted", "correct")

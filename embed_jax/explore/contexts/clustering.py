@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which contexts belong together: k-means, and how many clusters there seem to be."""
+"""Clustering of contexts by k-means, with the number of clusters by silhouette."""
 
 from typing import NamedTuple
 
@@ -23,13 +23,13 @@ COMPONENTS = 48
 
 
 class Clusters(NamedTuple):
-    """A division of points.
+    """A clustering of points.
 
     Attributes:
       labels: for each point its cluster, from 0; the largest cluster comes first.
       centrality: for each point its squared distance to the mean of its cluster.
-      silhouette: how well they are apart, from -1 to 1 (Rousseeuw 1987), over evenly
-        taken points; 0 for one cluster.
+      silhouette: mean silhouette, from -1 to 1 (Rousseeuw 1987), of an evenly spaced
+        sample of the points; 0 for one cluster.
     """
 
     labels: Int[np.ndarray, " N"]
@@ -38,23 +38,23 @@ class Clusters(NamedTuple):
 
     @property
     def number(self) -> int:
-        """How many clusters there are."""
+        """Number of clusters."""
         return int(self.labels.max(initial=-1)) + 1
 
 
 def find_clusters(
     points: Float[np.ndarray, "N D"], number: int | None = None, *, seed: int = 0
 ) -> Clusters:
-    """Divide points by k-means.
+    """Cluster points by k-means.
 
     Args:
       points: at least one, float32 or float64.
-      number: of clusters; by default that from 2 to 8 whose silhouette is the highest,
-        or 1 where fewer than three points differ.
-      seed: of the starts. The same points and seed give the same clusters.
+      number: of clusters; by default the one from 2 to 8 with the highest silhouette,
+        or 1 where there are fewer than three distinct points.
+      seed: of the initial centres. The same points and seed give the same clusters.
 
     Raises:
-      ValueError: a number below 1, or more clusters than different points.
+      ValueError: a number below 1, or above the number of distinct points.
     """
     num_distinct = len(np.unique(_rounded(points), axis=0))
     if number is not None and not 1 <= number <= num_distinct:
@@ -86,7 +86,7 @@ def find_clusters(
 def silhouette(
     distances: Float[np.ndarray, "N N"], labels: Int[np.ndarray, " N"]
 ) -> float:
-    """Compute how well clusters are apart, from -1 to 1 (Rousseeuw 1987).
+    """Compute the mean silhouette of a clustering, from -1 to 1 (Rousseeuw 1987).
 
     Args:
       distances: between the points.

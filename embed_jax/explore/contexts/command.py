@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command: a word and a text in, its contexts by sense out, as a list and a page.
+"""The command that clusters the contexts of a word, as a list and an HTML page.
 
 python -m embed_jax.contexts MODEL corpus.txt --word bank --output bank.html
 """
@@ -49,9 +49,8 @@ MOST_CONTEXTS = 5_000
 class Command:
     """List the contexts of a word by sense, and show them on a page, layer by layer.
 
-    The contexts are found in the text first, so that only their sentences are embedded,
-    every layer of them in one run. A word is what the model's tokeniser splits off:
-    bank is found in "bank," too.
+    Only the sentences with the word are embedded, all layers in one run. Words are
+    those of the model's tokeniser: bank is found in "bank," too.
     """
 
     model: Annotated[str, tyro.conf.Positional, arg(metavar="MODEL")]
@@ -61,23 +60,23 @@ class Command:
     word: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
     """The word; repeat it for other forms: --word bank --word banks."""
     query: str | None = None
-    """A sentence with the word in it, whose nearest contexts are asked for."""
+    """A sentence with the word in it; its nearest contexts are listed."""
     output: Path | None = None
     """The HTML page to write, which needs no other file and no network."""
     layers: str = "last"
-    """By which contexts are compared and clustered: last, -2, concat(last4), …"""
+    """Layers to compare and cluster contexts by: last, -2, concat(last4), …"""
     pool: Literal["first", "last", "mean", "max"] = "first"
-    """Of a word's pieces."""
+    """Pooling of a word's pieces."""
     clusters: int | None = None
-    """How many clusters; by default from 2 to 8, by their silhouette."""
+    """Number of clusters; by default from 2 to 8, by their silhouette."""
     seed: int = 0
-    """Of the clusters."""
+    """Seed of the clustering."""
     max_contexts: int = 2000
-    """Contexts at most, taken evenly from the text."""
+    """Maximal number of contexts, taken evenly from the text."""
     count: int = 10
-    """How many nearest contexts are listed, and how many of each cluster."""
+    """Number of nearest contexts to list, and of contexts of each cluster."""
     ignore_case: bool = True
-    """Capitals do not matter."""
+    """Ignore case."""
     running: Annotated[Running, arg(name="")] = dataclasses.field(
         default_factory=Running
     )
@@ -151,7 +150,7 @@ def show_contexts(command: Command) -> None:
 
 
 def _check(command: Command) -> WordForms:
-    """Refuse what can be refused without reading anything."""
+    """Check the arguments before any file is read; return the forms of the word."""
     command.running.check()
     if not 1 <= command.max_contexts <= MOST_CONTEXTS:
         raise ValueError(
@@ -190,7 +189,7 @@ def _print_nearest(embedded: EmbeddedContexts, unit: np.ndarray, count: int) -> 
 def _print_clusters(
     contexts: list[Context], clusters: Clusters, words: list[list[str]], count: int
 ) -> None:
-    """List each cluster, the contexts that are nearest to its mean first."""
+    """Print each cluster, contexts nearest to its mean first."""
     if clusters.number > 1:
         print(f"\n{clusters.number} clusters, silhouette {clusters.silhouette:.2f}")
     for label in range(clusters.number):

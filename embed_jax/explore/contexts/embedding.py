@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The vectors of a word in its contexts: every layer, from one run of the model."""
+"""The vectors of a word in its contexts at every layer, from one run of the model."""
 
 import dataclasses
 import itertools
@@ -22,7 +22,7 @@ from embed_jax.explore.contexts.occurrences import (
 from embed_jax.layers.layer_spec import LayerSpec
 
 WORD_POOLS = ("first", "last", "mean", "max")
-"""Ways from pieces to words that keep the layers side by side."""
+"""Word pools whose result has the width of one piece."""
 
 # Number of the line that the query is not on: as that of a context, plus 1, it is 0.
 QUERY = -1
@@ -30,10 +30,10 @@ QUERY = -1
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """The vectors of all contexts at one layer, or as a spec combines layers.
+    """The vectors of all contexts at one layer, or of one combination of layers.
 
     Attributes:
-      name: as it is shown.
+      name: displayed name.
       vectors: of the contexts, then of the query where there is one; float32.
     """
 
@@ -47,9 +47,9 @@ class EmbeddedContexts:
 
     Attributes:
       contexts: in the order of the text.
-      query: the context that was asked about; its vectors come last in every view.
-      views: the layers from 0 on, then the spec where it is not one of them.
-      chosen: index of the view that the spec asks for.
+      query: the word in the query sentence; its vectors come last in every view.
+      views: the layers from 0, then the user's spec where it is not one of them.
+      chosen: index of the view of the user's spec.
     """
 
     contexts: list[Context]
@@ -60,13 +60,13 @@ class EmbeddedContexts:
 
 @dataclasses.dataclass(frozen=True)
 class LayerPlan:
-    """What is asked of the model, and where the result's columns belong.
+    """The layer spec for one run, and the views that its result is split into.
 
     Attributes:
-      spec: to give the model.
+      spec: the layer spec for the model.
       names: of the views.
-      widths: of their vectors.
-      chosen: index of the view that the user's spec asks for.
+      widths: of the views' vectors.
+      chosen: index of the view of the user's spec.
     """
 
     spec: str
@@ -78,7 +78,7 @@ class LayerPlan:
 def plan_layers(
     encoder: Encoder, params: Any, layers: LayerSpec, pool: str
 ) -> LayerPlan:
-    """Plan one run that gives every layer, and the user's combination of them.
+    """Plan one run that gives every layer and the user's combination of layers.
 
     Raises:
       ValueError: the model lacks a layer of the spec.
@@ -111,23 +111,23 @@ def embed_contexts(
     limit: int = 2000,
     pool: str = "first",
 ) -> EmbeddedContexts:
-    """Embed the lines that may hold a word, and keep what belongs to the word.
+    """Embed the lines that may contain a word, and keep the vectors of the word.
 
     Args:
-      encoder: that the model belongs to.
+      encoder: the family of the model.
       params: of the model.
       tokenizer: of the model.
-      plan: of `plan_layers`.
-      word: to look for among the words that the tokeniser splits a line into.
+      plan: from `plan_layers`.
+      word: the forms to look for among the words of the tokeniser.
       lines: each with its number, from 0.
-      query: a sentence with the word in it, which is not one of the contexts; where it
-        has the word several times, the first counts.
-      running: how the model is run over lines; by default as commands do.
-      limit: contexts that are kept, evenly.
+      query: a sentence with the word in it, which is not one of the contexts; of
+        several occurrences the first counts.
+      running: options for running the model; by default those of the commands.
+      limit: maximal contexts to keep, evenly spaced.
       pool: of a word's pieces.
 
     Raises:
-      ValueError: no line has the word as the tokeniser splits it, or the query has not.
+      ValueError: the tokeniser splits off the word in no line, or not in the query.
     """
     # The query first: where it lacks the word no context is kept.
     running = running or Running()
@@ -169,7 +169,7 @@ def _find_in_stream(
     word: WordForms,
     progress: Progress,
 ) -> Iterator[tuple[Context, np.ndarray]]:
-    """Yield the contexts of the word and their vectors; of the query at most one."""
+    """Yield the contexts of the word and their vectors; at most one of the query."""
     for (number, text), embedded in zip(numbered, stream, strict=True):
         places = [p for p in word.find(embedded.words) if p not in embedded.unread]
         if number == QUERY:
@@ -183,5 +183,5 @@ def _find_in_stream(
 
 
 def query_lacks(word: WordForms, words: list[str]) -> str:
-    """Say that the query is without the word, and what it has instead."""
+    """Return the error message for a query without the word; lists its words."""
     return f"--query lacks the word {word}; it has {', '.join(words)}"

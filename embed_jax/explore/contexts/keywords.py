@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words beside a word that tell one cluster of its contexts from the others."""
+"""Distinctive words of each cluster of contexts."""
 
 import collections
 import re
@@ -22,7 +22,7 @@ ERRORS = 2.5
 def distinctive_words(
     contexts: Sequence[Context], labels: Int[np.ndarray, " N"], count: int = 5
 ) -> list[list[str]]:
-    """Name for each cluster the words that stand in its contexts more than elsewhere.
+    """Return for each cluster the words that are more frequent in it than elsewhere.
 
     Words are ranked by the two-proportion z statistic: by how many standard errors the
     share of contexts with the word is higher inside the cluster than outside.
@@ -30,11 +30,11 @@ def distinctive_words(
     Args:
       contexts: of the word.
       labels: for each context its cluster, from 0.
-      count: of words a cluster, at most.
+      count: maximal words a cluster.
 
     Returns:
-      For each cluster its words in lower case, the most telling first; none where there
-      is one cluster only.
+      For each cluster its words in lower case, the most distinctive first; none where
+      there is one cluster only.
     """
     num_clusters = int(labels.max(initial=-1)) + 1
     sizes = np.bincount(labels, minlength=num_clusters)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers in two dimensions, each turned so that it follows the one beside it."""
+"""Two-dimensional plots of all layers, each aligned to its neighbour (Procrustes)."""
 
 from collections.abc import Sequence
 
@@ -15,16 +15,18 @@ FLAT = 1e-5
 def lay_out(
     views: Sequence[Float[np.ndarray, "N _"]], num_fitted: int, reference: int
 ) -> Float[np.ndarray, "V N 2"]:
-    """Place the same points in the plane, once for each view of them.
+    """Project the same points to the plane, once for each view of them.
 
-    A plane of principal components is found for each view alone, so it may be turned or
-    mirrored in any way; going outwards from the reference each is turned onto its
-    neighbour (orthogonal Procrustes), and what moves from view to view has moved.
+    Each view is projected to its first two principal components, whose rotation and
+    sign are arbitrary. Going outwards from the reference, each view is therefore
+    aligned to its neighbour (orthogonal Procrustes), so that differences between views
+    are differences of the points.
 
     Args:
       views: the points' vectors, a view a layer, in the order of the layers.
-      num_fitted: the first so many points span the planes; the others are only placed.
-      reference: index of the view that lies along its own principal components.
+      num_fitted: the components are fitted to the first `num_fitted` points; the others
+        are only projected.
+      reference: index of the view that is not rotated.
 
     Returns:
       Coordinates, centred and of root mean square 1 over the fitted points; all zero
@@ -47,12 +49,12 @@ def align(
     anchor: Float[np.ndarray, "N 2"],
     num_fitted: int | None = None,
 ) -> Float[np.ndarray, "N 2"]:
-    """Turn, and where it helps mirror, points so that they come closest to an anchor.
+    """Rotate or reflect points to be closest to an anchor (orthogonal Procrustes).
 
     Args:
       points: centred.
-      anchor: where the same points are elsewhere, centred.
-      num_fitted: the first so many count; by default all.
+      anchor: the same points in another view, centred.
+      num_fitted: number of points to fit, the first ones; by default all.
 
     Example:
       >>> square = np.array([[1.0, 0.5], [-1.0, 0.5], [0.0, -1.0]])
@@ -74,6 +76,6 @@ def _place(view: Float[np.ndarray, "N D"], num_fitted: int) -> np.ndarray:
 
 
 def _fix_signs(plane: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 2"]:
-    """Let the farthest point along each axis be on its positive side."""
+    """Flip the axes so that the farthest point along each is on its positive side."""
     farthest = np.take_along_axis(plane, np.abs(plane).argmax(axis=0)[None], axis=0)
     return plane * np.where(farthest < 0, -1.0, 1.0)

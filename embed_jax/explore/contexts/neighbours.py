@@ -14,8 +14,8 @@ class Neighbours(NamedTuple):
     """The nearest contexts of each context.
 
     Attributes:
-      indices: nearest first; as many a row for all.
-      cosines: to these.
+      indices: of the neighbours, nearest first; the same number in every row.
+      cosines: cosine similarities to them.
     """
 
     indices: Int[np.ndarray, "N K"]
@@ -36,15 +36,15 @@ def unit_vectors(vectors: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:
 def find_neighbours(
     unit: Float[np.ndarray, "N D"], num_contexts: int, count: int
 ) -> Neighbours:
-    """Find for each vector the contexts it is nearest to, but for itself.
+    """Find the nearest contexts of each vector, itself excluded.
 
     Args:
-      unit: vectors of length 1.
-      num_contexts: the first so many can be neighbours; the others only have some.
-      count: neighbours each; fewer where there are not so many.
+      unit: vectors of length 1, the contexts first.
+      num_contexts: number of contexts; only these can be neighbours.
+      count: neighbours of each vector; fewer where there are fewer contexts.
 
     Returns:
-      The neighbours of every vector; of equally near ones the first comes first.
+      The neighbours of every vector; ties are in the order of the contexts.
     """
     count = max(min(count, num_contexts - 1), 0)
     indices = np.zeros((len(unit), count), np.int64)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a word stands in a text: the lines that may hold it, and its place in each."""
+"""Occurrences of a word in a text: the lines that may contain it, and its contexts."""
 
 import collections
 import dataclasses
@@ -24,13 +24,13 @@ REACH = 240
 
 
 class Context(NamedTuple):
-    """One place where the word stands.
+    """One occurrence of the word.
 
     Attributes:
-      line: of the file, from 1; 0 for a sentence that is not from it.
-      before: the text of the line before the word, cut where it is long.
-      word: as it stands there.
-      after: the text after it, cut where it is long.
+      line: number in the file, from 1; 0 for a sentence that is not from it.
+      before: the text of the line before the word, cut if it is long.
+      word: in the form of the text.
+      after: the text after the word, cut if it is long.
     """
 
     line: int
@@ -39,7 +39,7 @@ class Context(NamedTuple):
     after: str
 
     def show(self, reach: int = 50) -> str:
-        """Write the word in brackets with some characters on either side.
+        """Return the word in brackets with up to `reach` characters on either side.
 
         Example:
           >>> Context(1, "We sat by the ", "bank", " of the river.").show(9)
@@ -54,18 +54,18 @@ class Context(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class WordForms:
-    """The word that is looked for, in one or several forms.
+    """The word to search, in one or several forms.
 
     Attributes:
-      forms: as they stand in the text, none of them empty.
-      ignore_case: whether capitals do not matter.
+      forms: the forms, none of them empty.
+      ignore_case: whether upper and lower case are the same.
     """
 
     forms: tuple[str, ...]
     ignore_case: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what no word can be.
+        """Check the forms.
 
         Raises:
           ValueError: no form, or one that is empty or has a space in it.
@@ -84,10 +84,10 @@ class WordForms:
         return ", ".join(self.forms)
 
     def matches(self, word: str) -> bool:
-        """Tell whether a tokeniser's word is one of the forms.
+        """Return whether a word of the tokeniser is one of the forms.
 
-        A tokeniser that splits at spaces only leaves punctuation at a word, which is
-        overlooked.
+        Punctuation at the ends of the word is ignored, for tokenisers that split at
+        spaces only.
 
         Example:
           >>> WordForms(("bank",)).matches("Bank,")
@@ -97,11 +97,11 @@ class WordForms:
         return folded in self._folded or _bare(folded) in self._folded
 
     def may_stand_in(self, line: str) -> bool:
-        """Tell whether a line may hold a form, before any tokeniser has seen it."""
+        """Return whether an untokenised line may contain a form."""
         return self._pattern.search(self._fold(line)) is not None
 
     def find(self, words: Sequence[str]) -> list[int]:
-        """Return the places of the forms among the words of a sentence."""
+        """Return the indices of the forms among the words of a sentence."""
         return [place for place, word in enumerate(words) if self.matches(word)]
 
     def _fold(self, text: str) -> str:
@@ -117,13 +117,13 @@ class WordForms:
 
 
 def find_lines(corpus: Path, word: WordForms) -> Int64[np.ndarray, " N"]:
-    """Find the lines that may hold a word.
+    """Find the lines that may contain a word.
 
     Returns:
       Their numbers, from 0, in the order of the file.
 
     Raises:
-      ValueError: none does; the message names similar words that the file has. Or the
+      ValueError: there is none; the message names similar words of the file. Or the
         file is not UTF-8.
       OSError: the file cannot be read.
     """
@@ -138,7 +138,7 @@ def find_lines(corpus: Path, word: WordForms) -> Int64[np.ndarray, " N"]:
 
 
 def sample_evenly(count: int, limit: int) -> Int64[np.ndarray, " N"]:
-    """Choose at most `limit` of `count` things, equally far apart.
+    """Choose at most `limit` of `count` indices, evenly spaced.
 
     Example:
       >>> sample_evenly(10, 4).tolist()
@@ -151,7 +151,7 @@ def sample_evenly(count: int, limit: int) -> Int64[np.ndarray, " N"]:
 def read_numbered(
     corpus: Path, numbers: Int64[np.ndarray, " N"]
 ) -> Iterator[tuple[int, str]]:
-    """Yield the lines of these numbers, from 0 and ascending, each with its number."""
+    """Yield `(number, line)` for the given line numbers, from 0 and ascending."""
     wanted = iter(numbers.tolist())
     following = next(wanted, None)
     for index, line in enumerate(read_lines(corpus)):
@@ -163,7 +163,7 @@ def read_numbered(
 
 
 def cut_context(number: int, text: str, words: Sequence[str], place: int) -> Context:
-    """Cut a sentence at one of its words.
+    """Cut a sentence into a word and the text before and after it.
 
     Args:
       number: of the line, from 1.
@@ -172,8 +172,8 @@ def cut_context(number: int, text: str, words: Sequence[str], place: int) -> Con
       place: index of the word.
 
     Returns:
-      The word and what is on either side of it: of the text, or where the tokeniser
-      changed that, of its words with spaces between them.
+      The word with the text on either side; where the tokeniser changed the text, with
+      the tokeniser's words, joined by spaces.
 
     Example:
       >>> cut_context(1, "A bank's bank.", ["A", "bank", "'", "s", "bank", "."], 4)
@@ -191,7 +191,7 @@ def cut_context(number: int, text: str, words: Sequence[str], place: int) -> Con
 
 
 def _shortened(number: int, before: str, word: str, after: str) -> Context:
-    """Keep so much of the line that a page of thousands stays small."""
+    """Make a context whose text on either side is cut to a maximal length."""
     if len(before) > REACH:
         before = "… " + before[-REACH:].partition(" ")[2]
     if len(after) > REACH:
@@ -200,10 +200,10 @@ def _shortened(number: int, before: str, word: str, after: str) -> Context:
 
 
 def _bounded(form: str) -> str:
-    """Write the pattern of a form that is not part of a longer word.
+    """Return a regular expression for a form that is not part of a longer word.
 
-    Scripts without capitals may be written without spaces; there anything that
-    contains the form may hold it, and the tokeniser decides.
+    Scripts without upper case may be written without spaces; there any text that
+    contains the form matches, and the tokeniser decides.
     """
     letter = r"[^\W_]"
     start = f"(?<!{letter})" if _ends_at_spaces(form[0]) else ""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One HTML file that shows the contexts of a word and needs nothing else.
+"""A self-contained HTML page that shows the contexts of a word.
 
 Text goes into the page as JSON and from there into text nodes, never into markup. A
-content security policy lets run only the page's own script and style, by their hashes,
-and forbids to load anything.
+content security policy allows only the page's own script and style, by their hashes,
+and no loading of anything.
 """
 
 import base64
@@ -29,14 +29,14 @@ STEPS = 2**15 - 1
 
 @dataclasses.dataclass(frozen=True)
 class Caption:
-    """What the page says about itself.
+    """The text of the page's heading.
 
     Attributes:
-      word: that was looked for.
-      model: its name.
-      corpus: the file's name.
-      sampling: how the contexts were chosen, a sentence.
-      layers: by which clusters were made.
+      word: the word.
+      model: name of the model.
+      corpus: name of the text file.
+      sampling: a sentence about the choice of the contexts.
+      layers: the layers that were clustered.
     """
 
     word: str
@@ -57,18 +57,18 @@ def write_page(
     """Write the page.
 
     Args:
-      caption: what it says.
+      caption: the heading.
       embedded: the contexts.
-      places: of the contexts in each view, then of the query where there is one.
-      neighbours: in each view of the same points.
+      places: coordinates of the contexts, then of the query if any, in each view.
+      neighbours: in each view, of the same points.
       clusters: of the contexts.
-      words: for each cluster those that tell it from the others.
+      words: the distinctive words of each cluster.
 
     Returns:
       The HTML, to be written as UTF-8.
 
     Raises:
-      ValueError: more contexts than a page holds.
+      ValueError: too many contexts for a page.
     """
     if len(embedded.contexts) > MOST_CONTEXTS:
         raise ValueError(f"a page holds {MOST_CONTEXTS:,} contexts at most")
@@ -113,9 +113,9 @@ def write_page(
 def _encode_view(
     name: str, places: Float[np.ndarray, "N 2"], near: Neighbours
 ) -> dict[str, Any]:
-    """Write a view's numbers compactly: integers, little-endian, in base 64.
+    """Encode a view's numbers compactly: integers, little-endian, in base 64.
 
-    Places keep 1/32,767 of the widest; cosines are hundredths, rounded.
+    Coordinates are in units of 1/32,767 of the largest; cosines are in hundredths.
     """
     widest = np.abs(places).max(initial=0)
     steps = np.round(places / (widest if widest > 0 else 1) * STEPS)
@@ -133,7 +133,7 @@ def _base64(array: np.ndarray) -> str:
 
 
 def _script_json(data: Any) -> str:
-    """Write JSON that no HTML parser takes for the end of the script or for a tag."""
+    """Return JSON that is safe inside a `<script>` element: no `<` is left in it."""
     text = json.dumps(data, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

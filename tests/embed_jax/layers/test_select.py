@@ -103,7 +103,7 @@ def test_padding_content_changes_neither_vectors_nor_gradients(
         vectors = select_layers(layers, spec, NUM_BLOCKS, MASK, mixes, norm_over)
         return jnp.sum(vectors**2), vectors
 
-    run = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+    run = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
     clean_result, spoilt_result = run(mixes, LAYERS), run(mixes, spoilt)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(spoilt_result))
     jax.tree.map(np.testing.assert_array_equal, spoilt_result, clean_result)

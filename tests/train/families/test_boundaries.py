@@ -37,13 +37,14 @@ def shared_files() -> list[Path]:
 
 def named_by(source: str) -> Iterator[str]:
     """Yield what tells families apart: their packages, classes of theirs, kinds."""
-    for kind in known_kinds():
+    kinds = known_kinds()
+    for kind in kinds:
         for package in (f"{kind}_jax", f"families.{kind}"):
             if package in source:
                 yield package
     for node in ast.walk(ast.parse(source)):
         match node:
-            case ast.Constant(value=str(text)) if text in known_kinds():
+            case ast.Constant(value=str(text)) if text in kinds:
                 yield repr(text)
             case ast.Call(func=ast.Name("isinstance"), args=[what, *_]):
                 if ast.unparse(what).rpartition(".")[2] in ("experiment", "params"):

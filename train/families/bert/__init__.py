@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BERT encoders as training sees them.
+"""Training of BERT encoders.
 
-Light: every process that prepares text imports it, and jax comes with `FAMILY` alone.
+The import is light, because every process that prepares text imports this package; only
+`FAMILY` imports jax.
 """
 
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """Import the family when it is asked for."""
+    """Import the family on access."""
     if name == "FAMILY":
         from train.families.bert.family import FAMILY
 

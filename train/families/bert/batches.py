@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches of a masked language model, each a function of the seed and its number."""
+"""Batches for masked language modelling, each a function of the seed and its number."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ _PLAN, _MASKS = 3, 4
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MaskedLmConfig:
-    """What a batch of masked text is made of.
+    """The settings of batches for masked language modelling.
 
     Attributes:
       pairs: nsp, next-sentence prediction as published; sop, sentence-order prediction;
@@ -33,11 +33,11 @@ class MaskedLmConfig:
       length: tokens of a row.
       masking_rate: share of tokens that are predicted in training. Held-out text is
         always masked at 0.15.
-      whole_words: whether all pieces of a word are hidden together.
+      whole_words: whether all pieces of a word are masked together.
       short_rate: share of instances that are cut to a random shorter length.
-      packed: whether a row holds several instances that do not see each other, or one
-        and padding.
-      max_instances: of a packed row.
+      packed: whether a row holds several instances, each attending only to itself, or
+        one instance and padding.
+      max_instances: maximal instances of a packed row.
     """
 
     pairs: Pairs = "nsp"
@@ -68,7 +68,7 @@ class MaskedLmConfig:
 
     @property
     def num_instances(self) -> int:
-        """Instances that a row has room for."""
+        """Maximal number of instances of a row."""
         return self.max_instances if self.packed else 1
 
     @property
@@ -79,17 +79,17 @@ class MaskedLmConfig:
 
 
 class MaskedLmRows(NamedTuple):
-    """A batch's rows; every axis of size B is spread over devices.
+    """A batch's rows; every axis of size B is sharded over devices.
 
     Attributes:
-      ids: pieces, some of them hidden, int32.
+      ids: pieces, some of them masked, int32.
       segment_ids: 1 in second passages, int32.
       sequences: the instance of each token in its row, from 1; 0 at padding, int32.
       positions: of each token in its instance, int32.
       predicted: positions in the row of the tokens to predict, int32.
-      targets: what stood there, int32.
-      weights: 1 at those, 0 where there are fewer than M.
-      heads: where each instance's `[CLS]` stands in the row, int32.
+      targets: the original pieces at these positions, int32.
+      weights: 1 at these positions, 0 for the rest of M.
+      heads: position of each instance's `[CLS]` in the row, int32.
       labels: 1 where the second passage does not follow the first, int32.
       label_weights: 1 where an instance has a label.
     """
@@ -107,19 +107,19 @@ class MaskedLmRows(NamedTuple):
 
 
 class MaskedLmBatch(NamedTuple):
-    """One step's input: nothing but rows."""
+    """The input of one training step."""
 
     rows: MaskedLmRows
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """The plan of an epoch: which instances stand in which row.
+    """The plan of an epoch: the instances of each row.
 
     Attributes:
       instances: sorted by row.
-      row_starts: for each row its first instance; one more at the end.
-      batch_size: rows of a batch. The last batch begins again with the first rows.
+      row_starts: index of the first instance of each row, and the number of instances.
+      batch_size: rows of a batch. The last batch is filled up with the first rows.
     """
 
     instances: Instances
@@ -128,12 +128,12 @@ class Rows:
 
     @property
     def num_batches(self) -> int:
-        """Batches of the epoch."""
+        """Number of batches of the epoch."""
         return -(-(len(self.row_starts) - 1) // self.batch_size)
 
 
 class MaskedLmBatches:
-    """Batches by number: `batches[i]` is a function of the seed and `i` alone."""
+    """Random access to batches: `batches[i]` depends on the seed and `i` only."""
 
     def __init__(
         self,
@@ -146,19 +146,19 @@ class MaskedLmBatches:
         masking_rate: float | None = None,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        """Prepare to make batches.
+        """Check the arguments; batches are made on access.
 
         Args:
           store: sentences as word pieces.
-          config: what a batch is made of.
+          config: the settings of batches.
           batch_size: rows of the whole batch, over all hosts.
           seed: of instances, their order and the masks.
-          shuffled: whether documents and rows come in another order in every epoch.
+          shuffled: whether to shuffle documents and rows in every epoch.
           masking_rate: instead of the one in `config`.
           share: this host's index and the number of hosts; it gets its share of rows.
 
         Raises:
-          ValueError: nothing to read, or rows that hosts cannot share.
+          ValueError: the store is empty, or the rows are not a multiple of the hosts.
         """
         self._share = rows_of_host(store, batch_size, share)
         self._store, self._config = store, config
@@ -206,7 +206,7 @@ class MaskedLmBatches:
     def _assemble(
         self, plan: Rows, row_numbers: Int[np.ndarray, " B"], rng: np.random.Generator
     ) -> MaskedLmRows:
-        """Lay the instances of some rows side by side and hide tokens of theirs."""
+        """Make rows of their instances, and mask some of the tokens."""
         config, store = self._config, self._store
         shape = len(row_numbers), config.length
         starts = plan.row_starts[row_numbers]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole of a BERT's experiment."""
+"""The configuration of BERT pretraining."""
 
 import dataclasses
 from typing import ClassVar
@@ -13,19 +13,19 @@ from train.loop.optimizer import Adagrad, BertAdam, Optimizer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LongPhase:
-    """The last steps of a run, on longer rows than those before.
+    """A last phase of a run with longer rows.
 
-    Positions that short rows lack are learnt there; most of a run is cheaper without
-    (Devlin et al. 2019, appendix A.2).
+    It learns the positions that short rows lack; training with short rows first is
+    cheaper (Devlin et al. 2019, appendix A.2).
 
     Attributes:
-      num_steps: how many of the run's last steps.
+      num_steps: number of steps of the phase, the last ones of the run.
       length: tokens of a row.
       batch_size: rows of a batch, over all devices.
       grad_accum_steps: parts of a batch that are run one after the other.
-      learning_rate: the highest of these steps, which warm up and decay for themselves;
-        None goes on with the run's own schedule.
-      warmup_steps: of these steps, where they have a learning rate of their own.
+      learning_rate: peak of the phase's own schedule of warm-up and decay; None
+        continues the run's schedule.
+      warmup_steps: of the phase's own schedule.
     """
 
     num_steps: int
@@ -38,14 +38,14 @@ class LongPhase:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MaskedLmPretraining(Pretraining):
-    """A BERT encoder.
+    """Pretraining of a BERT encoder.
 
     Attributes:
-      model: its shape; `vocab_size` and `pad_id` are those of the prepared text.
-      data: its corpus.
-      objective: what is predicted, from what rows.
-      optimizer: how weights change.
-      long_phase: the last steps, where they are not like those before.
+      model: the model; `vocab_size` and `pad_id` are taken from the prepared text.
+      data: the prepared text.
+      objective: the rows and the masking.
+      optimizer: the optimiser.
+      long_phase: a last phase with longer rows, if any.
     """
 
     kind: ClassVar[str] = "bert"
@@ -57,7 +57,7 @@ class MaskedLmPretraining(Pretraining):
     long_phase: LongPhase | None = None
 
     def phases(self) -> list[Phase]:
-        """Divide the run; one that has no longer rows is one phase."""
+        """Return the phases of the run: two with a `long_phase`, otherwise one."""
         longer = self.long_phase
         if longer is None:
             return super().phases()
@@ -83,7 +83,7 @@ class MaskedLmPretraining(Pretraining):
         ]
 
     def __post_init__(self) -> None:
-        """Refuse rows that are longer than the model reads, and empty phases.
+        """Check that rows are not too long for the model, and that no phase is empty.
 
         Raises:
           ValueError: names the field.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""First weights of a BERT from one that exists: published, or of another run."""
+"""Initial weights of a BERT from an existing one, published or of another run."""
 
 import logging
 from collections.abc import Mapping
@@ -27,17 +27,17 @@ TOKEN_TABLE = ("embeddings", "token", "embedding")
 def continue_bert(
     path: Path, fresh: bert_jax.BertParams, tokenizer: Tokenizer
 ) -> bert_jax.BertParams:
-    """Take a model's encoder and the heads that both have.
+    """Initialise from an existing model: its encoder and the heads that both have.
 
-    Where the run has another vocabulary, the rows of pieces that both have are taken.
+    If the vocabularies differ, only the rows of common pieces are taken.
 
     Args:
       path: what `bert_jax.load` reads.
-      fresh: weights of the run's own shape; what the model lacks stays as it is.
+      fresh: randomly initialised weights of the run; kept where the model has none.
       tokenizer: of the run.
 
     Raises:
-      ValueError: the model has another shape.
+      ValueError: the model has a different shape.
     """
     given, theirs = bert_jax.load(path)
     check_shape(path, given.config, fresh.config, _FREE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text as word pieces: the settings by which it is prepared."""
+"""The settings for preparing text as word pieces."""
 
 import dataclasses
 from collections.abc import Mapping, Set
@@ -23,12 +23,12 @@ class PieceData(DataConfig):
     """Text as word pieces, for BERT.
 
     Attributes:
-      vocab_size: pieces, specials included; fewer where the text has not enough.
-      cased: whether capitals are kept.
+      vocab_size: pieces, specials included; fewer if the text has not enough.
+      cased: whether case is kept.
       kind: of the tokeniser that is trained.
-      tokenizer: a tokeniser that is taken as it is, instead of training one: a
-        directory with tokenizer.json, vocab.txt or a SentencePiece model, or such a
-        .model file. `vocab_size`, `cased` and `kind` are its own then.
+      tokenizer: an existing tokeniser to use instead of training one: a directory with
+        tokenizer.json, vocab.txt or a SentencePiece model, or a .model file. It
+        replaces `vocab_size`, `cased` and `kind`.
     """
 
     written: ClassVar[Mapping[str, Set[str]]] = {
@@ -42,7 +42,7 @@ class PieceData(DataConfig):
     tokenizer: Path | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what has no meaning.
+        """Check the fields.
 
         Raises:
           ValueError: a number out of its range; names the field.
@@ -51,7 +51,7 @@ class PieceData(DataConfig):
         check_at_least(self, 6, "vocab_size", why="five specials and a piece")
 
     def preparation(self, say: Say) -> Preparation:
-        """Return what prepares word pieces.
+        """Return the preparation of word pieces.
 
         Raises:
           ValueError: the given tokeniser cannot be read.

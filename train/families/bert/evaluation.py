@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Held-out loss and accuracy of a BERT at hidden tokens, 15 % of the text."""
+"""Evaluation of a BERT: held-out loss and accuracy at masked tokens, 15 % of them."""
 
 from pathlib import Path
 
@@ -19,10 +19,10 @@ from train.families.evaluation import Evaluation, settings_of
 
 
 def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
-    """Measure losses and accuracies at hidden tokens, and of pairs.
+    """Compute losses and accuracies at masked tokens, and of pairs.
 
     Raises:
-      ValueError: model and text do not belong together.
+      ValueError: model and text do not match.
     """
     if is_run(model):
         params, _ = load_run(model, encoder_only=False, step=asked.step)

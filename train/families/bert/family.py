@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BERT encoders: the answers to what training asks."""
+"""The BERT family: its implementation of the training interface."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -34,11 +34,11 @@ class Bert(Family[MaskedLmPretraining]):
     def set_up(
         self, experiment: MaskedLmPretraining, dtype: jnp.dtype, mesh: Mesh | None
     ) -> Setup:
-        """Open the pieces, and draw the first weights or continue others."""
+        """Open the prepared text, and initialise or load the weights."""
         return setup.set_up(experiment, dtype, mesh)
 
     def write_model(self, directory: Path, params: Params, tokenizer: Any) -> None:
-        """Write config.json and the files of the tokeniser."""
+        """Write config.json and the tokeniser's files."""
         tokenizer.save(directory)
         text = json.dumps(write_config(params), indent=2) + "\n"
         (directory / "config.json").write_text(text, encoding="utf-8")
@@ -46,7 +46,7 @@ class Bert(Family[MaskedLmPretraining]):
     def load_run(
         self, run: Path, *, encoder_only: bool, step: int | None = None
     ) -> tuple[Params, Any]:
-        """Load an encoder from the directory of its run, with its heads or without."""
+        """Load an encoder from the directory of its run, with or without its heads."""
         return load_run(run, encoder_only=encoder_only, step=step)
 
     def save(
@@ -58,13 +58,13 @@ class Bert(Family[MaskedLmPretraining]):
     def evaluate(
         self, model: Path, data: Path, asked: Evaluation
     ) -> Mapping[str, float]:
-        """Measure losses and accuracies at hidden tokens, and of pairs."""
+        """Compute losses and accuracies at masked tokens, and of pairs."""
         return evaluation.evaluate(model, data, asked)
 
     def step_shapes(
         self, experiment: MaskedLmPretraining, dtype: jnp.dtype, mesh: Mesh
     ) -> StepShapes:
-        """Make a training step out of shapes."""
+        """Return the shapes of a training step."""
         return shapes.step_shapes(experiment, dtype, mesh)
 
     def embedding(
@@ -75,14 +75,14 @@ class Bert(Family[MaskedLmPretraining]):
         rows: NamedSharding,
         whole: NamedSharding,
     ) -> Embedding:
-        """Make the function that embeds a batch of rows."""
+        """Return the function that embeds a batch of rows, and its input shapes."""
         del whole  # its tokens are nothing but rows
         return shapes.embedding(experiment, spec, dtype, rows)
 
     def classifier(
         self, config: Finetuning, model: str, labels: Sequence[str]
     ) -> Classifier:
-        """Load a BERT and put a fresh classifier on it."""
+        """Load a BERT and add a newly initialised classifier."""
         return finetuned.make_classifier(config, model, labels)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A BERT with a classifier of words or of texts, in the Hugging Face form."""
+"""A BERT with a classifier of words or of texts, saved in Hugging Face's format."""
 
 import dataclasses
 import os
@@ -25,12 +25,12 @@ from train.tasks.finetune.finetuning import Finetuning
 
 
 class BertClassifier:
-    """A `Classifier`: one affine map on the pooled vector, or on each first piece.
+    """A `Classifier`: a dense layer on the pooled vector, or on first pieces of words.
 
     Attributes:
-      task: what is labelled.
-      labels: their names.
-      longest: tokens of a row at most.
+      task: "token" or "sequence".
+      labels: names of the labels.
+      longest: maximal tokens of a row.
       weights: of encoder and heads.
     """
 
@@ -47,13 +47,13 @@ class BertClassifier:
         Args:
           params: what `fresh_classifier` or `bert_jax.load` gave.
           tokenizer: of the model.
-          max_length: longest row in tokens; by default, and at most, what the model
-            reads.
-          context: pieces of the neighbours that a sentence whose words are labelled is
-            shown, or "document".
+          max_length: longest row in tokens; by default, and at most, the model's
+            maximum.
+          context: pieces of the neighbouring sentences to add as context where words
+            are labelled, or "document".
 
         Raises:
-          ValueError: there is no such head.
+          ValueError: the model has no such head.
         """
         found = [task for task in ("token", "sequence") if task in params.heads]
         if not found:
@@ -96,7 +96,7 @@ class BertClassifier:
     def logits(
         self, weights: Weights, tokens: BertTokens, dropout_key: Array | None = None
     ) -> Float[Array, "B *T Y"]:
-        """Score the labels; a key turns dropout on."""
+        """Return the logits of the labels; a key turns dropout on."""
         params = BertParams(
             encoder=weights["encoder"], heads=weights["head"], config=self._config
         )
@@ -126,7 +126,7 @@ class BertClassifier:
 def make_classifier(
     config: Finetuning, model: str, labels: Sequence[str]
 ) -> BertClassifier:
-    """Load a BERT and put a fresh classifier on it.
+    """Load a BERT and add a newly initialised classifier.
 
     Raises:
       ValueError: see `bert_jax.load`.
@@ -142,7 +142,7 @@ def make_classifier(
 
 
 def load_bert_classifier(path: str | os.PathLike[str]) -> BertClassifier:
-    """Load what was saved, or any published BERT with a classifier.
+    """Load a saved classifier, or any published BERT with one.
 
     Raises:
       ValueError: see `bert_jax.load`; or the model has no classifier.
@@ -157,13 +157,13 @@ def fresh_classifier(
     labels: Sequence[str],
     dropout_rate: float | None = None,
 ) -> BertParams:
-    """Put a fresh classifier on an encoder; its other heads but the pooler go.
+    """Add a new classifier to an encoder; of its other heads only the pooler is kept.
 
     Args:
-      key: of the fresh weights, drawn as published.
-      params: a pretrained model. If it has no pooler, texts get a fresh one.
-      task: what is labelled.
-      labels: their names.
+      key: for the new weights, initialised as published.
+      params: a pretrained model. If it has no pooler, texts get a new one.
+      task: "token" or "sequence".
+      labels: names of the labels.
       dropout_rate: of the encoder and before the classifier; by default the model's
         own.
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A corpus cut into what BERT reads at once: pairs of passages, or single passages.
+"""Cutting of a corpus into BERT's instances: pairs of passages, or single passages.
 
-Devlin et al. 2019, section 3.1 and appendix A.2, as the published program does it; the
-tokens are looked up later, so an instance is five numbers.
+As in the published program of Devlin et al. 2019 (section 3.1 and appendix A.2). An
+instance is five numbers, ranges of tokens and a label; tokens are looked up later.
 """
 
 from typing import Literal, NamedTuple
@@ -13,9 +13,9 @@ from jaxtyping import Int
 from train.data.store import TokenStore
 
 Pairs = Literal["nsp", "sop", "none"]
-"""Whether the second passage follows the first or is random (next-sentence prediction,
-as published); follows or precedes it (sentence-order prediction, Lan et al. 2020); or
-there is none, and rows are full sentences (Liu et al. 2019)."""
+"""The kind of pairs. nsp: the second passage follows the first or is random
+(next-sentence prediction, as published); sop: it follows or precedes it (sentence-order
+prediction, Lan et al. 2020); none: no pairs but full sentences (Liu et al. 2019)."""
 
 IN_ORDER, RANDOM, SWAPPED, UNLABELLED = 0, 1, 1, -1
 
@@ -24,10 +24,10 @@ class Instances(NamedTuple):
     """Passages as ranges of a store's tokens, without specials.
 
     Attributes:
-      first: where the first passage begins and how many tokens it has, int64.
-      second: the same of the second passage; of length 0 where there is none.
-      labels: 0 where the second follows the first, 1 where it does not, -1 where there
-        is nothing to tell.
+      first: start and number of tokens of the first passage, int64.
+      second: likewise of the second passage; of length 0 where there is none.
+      labels: 0 where the second follows the first, 1 where it does not, -1 without a
+        label.
     """
 
     first: Int[np.ndarray, "N 2"]
@@ -36,12 +36,12 @@ class Instances(NamedTuple):
 
     @property
     def lengths(self) -> Int[np.ndarray, " N"]:
-        """Tokens with specials: one before, one after each passage."""
+        """Tokens of each instance, with a special before and one after each passage."""
         has_second = self.second[:, 1] > 0
         return self.first[:, 1] + self.second[:, 1] + 2 + has_second
 
     def take(self, indices: Int[np.ndarray, " M"]) -> "Instances":
-        """Return some of them."""
+        """Return the instances at the given indices."""
         return Instances(*(array[indices] for array in self))
 
 
@@ -58,12 +58,12 @@ def cut(
 
     Args:
       store: the corpus.
-      rng: where the choices come from.
-      pairs: what an instance is.
-      length: tokens of an instance with its specials, at most.
-      short_rate: share of instances that are cut short, so that short texts are
-        learned too.
-      documents: in the order in which they are cut.
+      rng: for the random choices.
+      pairs: the kind of pairs.
+      length: maximal tokens of an instance, specials included.
+      short_rate: share of instances with a random shorter length, so that short texts
+        are learnt too.
+      documents: the documents, in the order in which they are cut.
     """
     cutter = _Cutter(store, rng, length - (2 if pairs == "none" else 3), short_rate)
     for document in documents.tolist():
@@ -76,7 +76,7 @@ def cut(
 
 
 class _Cutter:
-    """Goes through documents and collects instances as rows of five numbers."""
+    """Collects the instances of documents, as rows of five numbers."""
 
     def __init__(
         self, store: TokenStore, rng: np.random.Generator, room: int, short_rate: float
@@ -87,7 +87,7 @@ class _Cutter:
         self.instances: list[tuple[int, int, int, int, int]] = []
 
     def cut_sentences(self, document: int) -> None:
-        """Fill instances with whole sentences; one that is too long is cut."""
+        """Fill instances with whole sentences; a sentence that is too long is cut."""
         first, last = self._documents[document : document + 2].tolist()
         bounds = self._starts[first : last + 1].tolist()
         begin, target = bounds[0], self._target()
@@ -101,7 +101,7 @@ class _Cutter:
                 begin, target = end, self._target()
 
     def cut_pairs(self, document: int, *, is_nsp: bool) -> None:
-        """Collect sentences up to a length, and divide them at a random place."""
+        """Collect sentences up to a length, and divide them at a random sentence."""
         sentence, last = self._documents[document : document + 2].tolist()
         bounds = self._starts[sentence : last + 1].tolist()
         offset = sentence
@@ -137,7 +137,7 @@ class _Cutter:
         return self._room
 
     def _elsewhere(self, document: int, wanted: int) -> tuple[int, int]:
-        """Return a passage of another document, as long as is wanted if it can be."""
+        """Return a passage of another document, if possible of the wanted length."""
         other = document
         for _ in range(10):
             other = int(self._rng.integers(len(self._documents) - 1))
@@ -156,7 +156,7 @@ class _Cutter:
     def _add_pair(
         self, first: tuple[int, int], second: tuple[int, int], label: int
     ) -> None:
-        """Shorten the longer passage token by token, at either end by a coin."""
+        """Add a pair; the longer passage is shortened token by token at random ends."""
         (a, a_end), (b, b_end) = first, second
         lengths = [a_end - a, b_end - b]
         excess = sum(lengths) - self._room

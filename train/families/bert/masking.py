@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which tokens are hidden from a masked language model, and what stands there instead.
+"""Masking of tokens for a masked language model.
 
 Devlin et al. 2019, section 3.1: of the chosen tokens 80 % become `[MASK]`, 10 % a
-random piece and 10 % stay. Drawn anew for every batch (Liu et al. 2019).
+random piece, and 10 % stay unchanged. Masks are drawn for every batch (dynamic masking,
+Liu et al. 2019).
 """
 
 from typing import NamedTuple
@@ -17,10 +18,10 @@ class Masked(NamedTuple):
     """A batch after masking.
 
     Attributes:
-      ids: what the model reads, int32.
-      positions: of the chosen tokens in their row, rising, 0 where there are fewer.
-      targets: what stood there, int32.
-      weights: 1 at chosen tokens, 0 at the rest of M.
+      ids: the model's input, int32.
+      positions: of the chosen tokens in their row, ascending, then 0 for the rest of M.
+      targets: the original pieces at these positions, int32.
+      weights: 1 at chosen tokens, 0 for the rest of M.
     """
 
     ids: Int[np.ndarray, "B T"]
@@ -32,7 +33,7 @@ class Masked(NamedTuple):
 def quotas(
     lengths: Int[np.ndarray, "*shape"], rate: float
 ) -> Int[np.ndarray, "*shape"]:
-    """Return how many tokens of an instance are chosen: at least one.
+    """Return the number of tokens to choose in each instance, at least one.
 
     Args:
       lengths: tokens with specials, as published.
@@ -48,15 +49,15 @@ def choose(
     rate: float,
     keys: Float[np.ndarray, "B T"],
 ) -> Bool[np.ndarray, "B T"]:
-    """Choose tokens of each instance at random, or whole words.
+    """Choose tokens, or whole words, of each instance at random.
 
-    A word that would exceed what is left of the quota is passed over, as published.
+    A word with more tokens than remain of the quota is skipped, as published.
 
     Args:
       sequences: for each token its instance in the row, from 1; 0 at padding.
       candidates: tokens that may be chosen.
-      continues: tokens that belong to the word of the token before; None chooses every
-        token by itself.
+      continues: tokens that belong to the word of the previous token; None chooses
+        single tokens.
       rate: share of an instance's tokens.
       keys: uniform random numbers.
     """
@@ -100,7 +101,7 @@ def choose(
 
 
 def instance_ids(sequences: Int[np.ndarray, "B T"]) -> Int[np.ndarray, "B T"]:
-    """Number the instances of a batch; padding shares numbers with nothing."""
+    """Number the instances of a batch; padding has numbers of its own."""
     stride = sequences.shape[1] + 1
     return np.arange(len(sequences))[:, None] * stride + sequences
 
@@ -114,7 +115,7 @@ def mask(
     coins: Float[np.ndarray, "B T"],
     random_ids: Int[np.ndarray, "B T"],
 ) -> Masked:
-    """Hide the chosen tokens and note what they were.
+    """Mask the chosen tokens and return their original pieces as targets.
 
     Args:
       ids: the batch.
@@ -122,7 +123,7 @@ def mask(
       mask_id: of `[MASK]`.
       vocab_size: random pieces are any of the vocabulary, specials included.
       max_predictions: M.
-      coins: uniform random numbers.
+      coins: uniform random numbers, for the choice of the replacement.
       random_ids: uniform random pieces.
     """
     hidden = chosen & (coins < MASKED_SHARE)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BERT's objective: hidden tokens, and whether a second passage follows the first.
+"""BERT's pretraining objective: masked language modelling, and pair classification.
 
-Devlin et al. 2019, section 3.1. The vocabulary is scored at the hidden tokens alone.
+Devlin et al. 2019, section 3.1. The vocabulary is scored at masked tokens only.
 """
 
 import dataclasses
@@ -33,19 +33,19 @@ _AT_LEAST = 1e-5
 
 @dataclasses.dataclass(frozen=True)
 class MaskedLmObjective:
-    """Trains and measures a BERT encoder.
+    """The training loss and the evaluation of a BERT encoder.
 
     Attributes:
-      config: the shape of the model.
-      data: what a batch is made of.
-      batches: of the training text; None for a step of shapes alone.
-      held_out: of the text that is measured, unshuffled; None for none.
+      config: of the model.
+      data: the settings of batches.
+      batches: of the training text; None for abstract steps.
+      held_out: batches of the held-out text, unshuffled; None for no evaluation.
       batch_size: rows of a batch, over all devices.
       dtype: of the computation.
-      remat: what is computed again in the backward pass.
-      eval_batches: at most so many are measured; all where None.
-      mesh: over whose devices a batch and the weights are spread, see
-        `train.loop.sharding`; None where they are on one.
+      remat: values to recompute in the backward pass.
+      eval_batches: maximal batches of an evaluation; None for all.
+      mesh: the devices that a batch and the weights are sharded over, see
+        `train.loop.sharding`; None for one device.
     """
 
     config: BertConfig
@@ -60,23 +60,23 @@ class MaskedLmObjective:
 
     @property
     def epoch_steps(self) -> int:
-        """Batches of the first epoch."""
+        """Number of batches of the first epoch."""
         return 0 if self.batches is None else self.batches.epoch_end(0)
 
     @property
     def tokens_per_batch(self) -> float:
-        """Tokens of a batch without padding, specials included."""
+        """Tokens of a batch, specials included, without padding."""
         if self.batches is None:
             return 0.0
         sequences = self.batches[0].rows.sequences  # of this host's rows
         return np.count_nonzero(sequences) * self.batch_size / len(sequences)
 
     def init_carry(self) -> tuple[()]:
-        """Return nothing: rows have no past."""
+        """Return an empty carry: rows are independent."""
         return ()
 
     def weights_of(self, batch: MaskedLmBatch) -> Mapping[str, Array]:
-        """Return how many tokens and how many pairs are predicted."""
+        """Return the numbers of predicted tokens and of predicted pairs."""
         rows = batch.rows
         return {
             "tokens": jnp.sum(rows.weights) + _AT_LEAST,
@@ -84,7 +84,7 @@ class MaskedLmObjective:
         }
 
     def rows_read(self, batch: MaskedLmBatch) -> tuple[MaskedLmBatch, Rows]:
-        """Return nothing: the head scores every piece."""
+        """Return the batch and no rows: the head scores the whole vocabulary."""
         return batch, {}
 
     def loss(
@@ -95,7 +95,7 @@ class MaskedLmObjective:
         weights: Mapping[str, Array],
         key: jax.Array,
     ) -> tuple[Float[Array, ""], tuple[tuple[()], Means]]:
-        """Return the mean over hidden tokens plus the mean over pairs, in nats."""
+        """Return the mean loss of masked tokens plus that of pairs, in nats."""
         sums = self._sums(params, batch, key)
         loss = sums.token_loss.total / weights["tokens"]
         means = {
@@ -143,7 +143,7 @@ class MaskedLmObjective:
         return _Sums(*tokens, *pairs)
 
     def measure(self, params: BertParams) -> dict[str, float]:
-        """Return losses and accuracies on held-out text, 15 % of it hidden."""
+        """Return losses and accuracies on held-out text, 15 % of it masked."""
         if self.held_out is None:
             return {}
         number = self.held_out.epoch_end(0)
@@ -171,7 +171,7 @@ class MaskedLmObjective:
 
     @property
     def encoder_flops_per_batch(self) -> float:
-        """Products of the blocks, forward once, backward twice."""
+        """Operations of the blocks' matrix products, in forward and backward pass."""
         config, length = self.config, self.data.length
         width = config.layer_dim
         block = 4 * width**2 + 2 * width * config.mlp_dim + 2 * length * width
@@ -179,7 +179,7 @@ class MaskedLmObjective:
 
     @property
     def flops_per_batch(self) -> float:
-        """Products of a step: blocks at every token, the vocabulary at hidden ones."""
+        """Operations of a step: blocks at all tokens, the vocabulary at masked ones."""
         config = self.config
         head = config.layer_dim**2 + config.layer_dim * config.vocab_size
         of_heads = 3 * 2 * self.data.max_predictions * head * self.batch_size
@@ -197,7 +197,7 @@ class _Sums(NamedTuple):
 def measure_batch(
     objective: MaskedLmObjective, params: BertParams, batch: MaskedLmBatch
 ) -> Float[Array, "4 2"]:
-    """Return the sums and the weights of losses and accuracies, as `_Sums` has them."""
+    """Return the sums and weights of losses and accuracies, in the order of `_Sums`."""
     with rows_spread_over(objective.mesh):
         sums = objective._sums(gather_weights(params, objective.mesh), batch)
     return jnp.stack([jnp.stack(mean) for mean in sums])
@@ -206,7 +206,7 @@ def measure_batch(
 def _sums_of(
     logits: Float[Array, "B M Y"], targets: Array, weights: Float[Array, "B M"]
 ) -> tuple[Mean, Mean]:
-    """Return loss and accuracy as sums with their weight."""
+    """Return loss and accuracy as sums with their weights."""
     with jax.named_scope("cross_entropy"):
         choice = cross_entropy(logits, targets)
     weight = jnp.sum(weights)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text as word pieces, and the tokeniser that makes them: trained, or a given one."""
+"""Stores of word pieces, and the training of their tokeniser."""
 
 import collections
 import dataclasses
@@ -53,9 +53,9 @@ class PieceStore(TokenStore):
     """Sentences of word pieces, without specials.
 
     Attributes:
-      continues: for each piece whether it goes on with the word of the piece before it.
-      tokenizer: what made the pieces.
-      mask_id: the piece that hides another one.
+      continues: for each piece of the vocabulary, whether it continues a word.
+      tokenizer: the tokeniser of the pieces.
+      mask_id: id of `[MASK]`.
     """
 
     continues: Bool[np.ndarray, " V"]
@@ -64,7 +64,7 @@ class PieceStore(TokenStore):
 
     @classmethod
     def open(cls, path: Path) -> "PieceStore":
-        """Map a store into memory; its tokeniser lies beside it.
+        """Open a store (memory-mapped) and the tokeniser beside it.
 
         Raises:
           ValueError: no store, one of another kind, or a damaged one.
@@ -83,17 +83,17 @@ class PieceStore(TokenStore):
 
     @property
     def cls_id(self) -> int:
-        """The piece that begins a row."""
+        """Id of `[CLS]`, which begins a row."""
         return self.tokenizer.cls_id
 
     @property
     def sep_id(self) -> int:
-        """The piece that ends a half of a row."""
+        """Id of `[SEP]`, which ends each passage."""
         return self.tokenizer.sep_id
 
     @property
     def pad_id(self) -> int:
-        """The piece that fills a row up."""
+        """Id of the padding piece."""
         return self.tokenizer.pad_id
 
 
@@ -101,7 +101,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
     """Read the tokeniser of a directory, or a SentencePiece model.
 
     Raises:
-      ValueError: none there, an unreadable one, or one without a special piece.
+      ValueError: there is none, it cannot be read, or it lacks a special piece.
     """
     if path.suffix == ".model" and not path.is_dir():
         tokenizer: Tokenizer = SentencePieceTokenizer(path)
@@ -122,13 +122,13 @@ def read_tokenizer(path: Path) -> Tokenizer:
 def train_wordpiece(
     texts: Iterable[str], vocab_size: int, *, cased: bool
 ) -> WordPieceTokenizer:
-    """Train BERT's kind of tokeniser.
+    """Train a WordPiece tokeniser, BERT's kind.
 
     Args:
       texts: sentences or paragraphs, which are read twice.
-      vocab_size: pieces at most; a small text gives fewer. A third of them at most is
-        letters, the most frequent ones.
-      cased: whether capitals are kept.
+      vocab_size: maximal number of pieces; a small text gives fewer. At most a third of
+        them are single letters, the most frequent ones.
+      cased: whether case is kept.
 
     Raises:
       ValueError: no text.
@@ -166,7 +166,7 @@ def _letters(texts: Iterable[str], model: tokenizers.Tokenizer, most: int) -> li
 
 
 def _joins(letter: str, model: tokenizers.Tokenizer) -> bool:
-    """Tell whether a letter can continue a word, which punctuation cannot."""
+    """Return whether a letter can continue a word, unlike punctuation."""
     text = model.normalizer.normalize_str(f"a{letter}")
     return len(model.pre_tokenizer.pre_tokenize_str(text)) == 1
 
@@ -174,13 +174,13 @@ def _joins(letter: str, model: tokenizers.Tokenizer) -> bool:
 def train_sentencepiece(
     texts: Iterable[str], vocab_size: int, *, cased: bool, path: Path
 ) -> SentencePieceTokenizer:
-    """Train a SentencePiece model of the unigram kind.
+    """Train a SentencePiece unigram model.
 
     Args:
       texts: sentences or paragraphs.
-      vocab_size: pieces at most; a small text gives fewer.
-      cased: whether capitals are kept.
-      path: where the model is written.
+      vocab_size: maximal number of pieces; a small text gives fewer.
+      cased: whether case is kept.
+      path: the file to write.
 
     Raises:
       ValueError: no text, or fewer pieces than letters.
@@ -218,7 +218,7 @@ def train_sentencepiece(
 
 
 def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
-    """Write a tokeniser's directory, which appears whole or not at all."""
+    """Write a tokeniser's directory, atomically."""
     is_wordpiece = isinstance(tokenizer, WordPieceTokenizer)
     marker = "tokenizer.json" if is_wordpiece else "spiece.model"
     with written_whole(path, marker=marker, overwrite=True) as fresh:
@@ -226,7 +226,7 @@ def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
 
 
 def continuing_pieces(tokenizer: Tokenizer) -> Bool[np.ndarray, " V"]:
-    """Tell which pieces go on with a word."""
+    """Return for each piece whether it continues a word."""
     continues = np.zeros(tokenizer.vocab_size, bool)
     if isinstance(tokenizer, WordPieceTokenizer):
         for piece, index in tokenizer.backend.get_vocab().items():
@@ -242,7 +242,7 @@ def continuing_pieces(tokenizer: Tokenizer) -> Bool[np.ndarray, " V"]:
 
 
 def count_unknown(store: PieceStore) -> int:
-    """Count the pieces that stand for what the tokeniser does not know."""
+    """Count the unknown pieces of a store."""
     tokenizer = store.tokenizer
     if isinstance(tokenizer, WordPieceTokenizer):
         unknown = tokenizer.unk_id
@@ -260,8 +260,8 @@ def join_shards(shards: Sequence[Path], path: Path, tokenizer: Tokenizer) -> Non
 
     Args:
       shards: stores of pieces.
-      path: the store; it appears whole or not at all.
-      tokenizer: what made the pieces.
+      path: the store to write, atomically.
+      tokenizer: the tokeniser of the pieces.
     """
     with written_store(path, tokenizer.vocab_size) as writer:
         for shard in shards:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ways in which a BERT's tokens become one vector."""
+"""Poolings of a BERT's tokens into one vector of the sentence."""
 
 from collections.abc import Mapping
 
@@ -12,4 +12,4 @@ BERT_POOLINGS: Mapping[str, Pooling] = {
     "max, no specials": {"pool": "max", "specials": False},
     "cls": {"pool": "cls"},
 }
-"""[CLS] and [SEP] among the tokens but where the name says otherwise."""
+"""The poolings by name; [CLS] and [SEP] count unless the name says otherwise."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prepares text as word pieces: a tokeniser, and stores of the pieces it makes."""
+"""Preparation of text as word pieces: a tokeniser, and stores of its pieces."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -48,12 +48,12 @@ class PieceEncoder:
 
 @dataclasses.dataclass(frozen=True)
 class PiecePreparation:
-    """Trains a tokeniser, or takes a given one, and makes stores of word pieces.
+    """Trains a tokeniser, or takes a given one, and writes stores of word pieces.
 
     Attributes:
       data: the settings.
-      say: is given lines that tell how far it is.
-      given: the tokeniser that is taken; None trains one on the text.
+      say: takes lines about the progress.
+      given: the tokeniser to use; None trains one on the text.
     """
 
     data: PieceData
@@ -61,7 +61,7 @@ class PiecePreparation:
     given: pieces.Tokenizer | None
 
     def run(self, documents: Documents, unfinished: Path) -> str:
-        """Prepare a text; return how much of it there is."""
+        """Prepare a text; return a line about its amount."""
         data = self.data
         path = unfinished / pieces.TOKENIZER
         if not path.exists():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of a BERT that labels whole texts, single or in pairs."""
+"""Rows for BERT classification of texts, single or in pairs."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,14 @@ def sequence_rows(
     *,
     max_length: int,
 ) -> list[ClassifiedRow]:
-    """Turn each text, or pair, into one row.
+    """Convert each text, or pair, to one row.
 
     Args:
       tokenizer: of the model.
       texts: all single, or all pairs.
-      label_ids: the number of each label; others are `IGNORED`.
-      max_length: longest row in tokens, specials included. A longer text loses its
-        end; of a pair, the longer one is cut first.
+      label_ids: the id of each label; other labels are `IGNORED`.
+      max_length: longest row in tokens, specials included. A longer text is truncated;
+        of a pair, the longer text first.
     """
     short = copy.copy(tokenizer)
     short.max_length = max_length

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a BERT's configuration to its objectives and its first weights."""
+"""Construction of a BERT's objectives and initial weights from its configuration."""
 
 import dataclasses
 from typing import cast
@@ -26,10 +26,10 @@ HELD_OUT_SEED = 0
 def set_up(
     experiment: MaskedLmPretraining, dtype: jnp.dtype, mesh: Mesh | None
 ) -> Setup:
-    """Open the text, and draw the first weights or continue those of a model.
+    """Open the text, and initialise the weights or load those of a model.
 
     Raises:
-      ValueError: the text is damaged, or the weights to go on from do not fit.
+      ValueError: the text is damaged, or the weights to load do not fit.
     """
     data = experiment.data
     train = PieceStore.open(data.directory / TRAIN)
@@ -98,15 +98,15 @@ def masked_lm_objective(
     batches: MaskedLmBatches | None = None,
     held_out: MaskedLmBatches | None = None,
 ) -> MaskedLmObjective:
-    """Build a BERT's.
+    """Build the objective of a BERT.
 
     Args:
       experiment: the configuration of one phase.
       dtype: of products.
-      config: the experiment's, with the vocabulary that the text has.
-      mesh: of the devices, where there are several.
+      config: the model's, with the vocabulary size of the text.
+      mesh: of the devices, if there are several.
       batches: of the training text.
-      held_out: of the text that is measured.
+      held_out: batches of the held-out text.
     """
     return MaskedLmObjective(
         config=config,
@@ -122,10 +122,10 @@ def masked_lm_objective(
 
 
 def heads_of(experiment: MaskedLmPretraining) -> tuple[str, ...]:
-    """Return the heads that a BERT is trained through."""
+    """Return the heads that pretraining needs."""
     return ("mlm",) if experiment.objective.pairs == "none" else HEADS
 
 
 def with_vocabulary(config: BertConfig, size: int, pad_id: int) -> BertConfig:
-    """Let the text decide; a small corpus gives fewer pieces than were asked for."""
+    """Return the configuration with the vocabulary size and pad id of the text."""
     return dataclasses.replace(config, vocab_size=size, pad_id=pad_id)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A BERT's step and its embedding as shapes alone, for a plan."""
+"""The shapes of a BERT's training step and of its embedding, for `train.plan`."""
 
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from train.families.family import Embedding, StepShapes
 def step_shapes(
     experiment: MaskedLmPretraining, dtype: jnp.dtype, mesh: Mesh
 ) -> StepShapes:
-    """Make a training step out of shapes, with the vocabulary that is asked for."""
+    """Return the shapes of a training step, with the configured vocabulary size."""
     config = with_vocabulary(
         experiment.model, experiment.data.vocab_size, experiment.model.pad_id
     )
@@ -53,7 +53,7 @@ def embedding(
     dtype: jnp.dtype,
     rows: NamedSharding,
 ) -> Embedding:
-    """Make the function that embeds as many rows."""
+    """Return the function that embeds a batch of rows, and its input shapes."""
     shape = experiment.batch_size, experiment.objective.length
     ids = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=rows)
     flags = jax.ShapeDtypeStruct(shape, jnp.bool_, sharding=rows)

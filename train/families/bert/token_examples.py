@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of a BERT that labels words, each at its first piece.
+"""Rows for BERT classification of words, each at its first piece.
 
-As published (Devlin et al. 2019, section 5.3): the other pieces of a word predict
-nothing and are left out of the loss.
+As published (Devlin et al. 2019, section 5.3), the other pieces of a word are left out
+of the loss.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,18 +23,18 @@ def token_rows(
     max_length: int,
     context: int = 0,
 ) -> list[ClassifiedRow]:
-    """Cut sentences into rows; together they predict every word once.
+    """Convert sentences to rows; every word is predicted in one of them.
 
-    A sentence that does not fit becomes windows, and each word is predicted from the
-    one that shows most around it. A word without a piece is in no row.
+    A sentence that is too long becomes overlapping windows, and each word is predicted
+    in the window with the most context. A word without a piece is in no row.
 
     Args:
       tokenizer: of the model.
       sentences: the words, with their tags.
-      label_ids: the number of each tag; others are `IGNORED`.
+      label_ids: the id of each tag; other tags are `IGNORED`.
       max_length: longest row in tokens, specials included.
-      context: pieces of the neighbours, on each side, that are shown to a sentence;
-        none of another document.
+      context: pieces of neighbouring sentences of the same document to add on each
+        side.
     """
     pieces = tokenizer.encode([list(sentence.words) for sentence in sentences])
     rows = []
@@ -64,7 +64,7 @@ def _with_neighbours(
     max_length: int,
     context: int,
 ) -> Iterator[list[Row]]:
-    """Show each document's sentences one another."""
+    """Make rows of sentences with neighbours of the same document as context."""
     nothing = np.zeros(0, np.int32)
     lines, is_sentence = [], []
     for index, each in enumerate(pieces):

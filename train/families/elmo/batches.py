@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches of a biLM: contiguous rows of text, read forward and backward.
 
-Sentences are laid out in row streams as bilm-tf does it: a row takes the next free
-sentence when it runs out, so that a row's sentences follow each other without gap and
-the state can be carried. A batch is computed from its number alone.
+Sentences are laid out in rows as in bilm-tf: a row that runs out takes the next free
+sentence, so that a row is a stream without gaps and the state can be carried. A batch
+is computed from its number only.
 
-Where we differ, on purpose. Both directions read the same sentences at the same time,
-so that a batch's words are spelled once for both of them. And the last windows of an
-epoch, which bilm-tf drops, are padded: every word is a target exactly once an epoch in
-each direction.
+Two differences from bilm-tf are deliberate. Both directions read the same sentences in
+the same step, so that the characters of a batch's words are shared. And the last
+windows of an epoch, which bilm-tf drops, are padded, so that every word is a target
+exactly once an epoch in each direction.
 """
 
 import dataclasses
@@ -35,14 +35,14 @@ _SHUFFLE, _NEGATIVES = 1, 2
 
 
 class BilmRows(NamedTuple):
-    """What belongs to the rows of a batch; the first axis is spread over devices.
+    """The rows of a batch; the first axis is sharded over devices.
 
     Attributes:
-      words: what is read, indices into the batch's types, int32. Axis 1: forward,
+      words: the inputs, indices into the batch's types, int32. Axis 1: forward,
         backward.
-      targets: what follows, ids of the vocabulary, int32.
-      weights: 1 where there is something to predict, 0 where a row has run out.
-      fresh: whether the row begins anew here, and no state is carried into it.
+      targets: the words that follow, ids of the vocabulary, int32.
+      weights: 1 at positions with a target, 0 where a row has run out.
+      fresh: whether the row starts from the zero state instead of the carry.
     """
 
     words: Int[Any, "B 2 T"]
@@ -52,16 +52,15 @@ class BilmRows(NamedTuple):
 
 
 class BilmBatch(NamedTuple):
-    """One step's input.
+    """The input of one training step.
 
     Attributes:
       rows: the text.
-      types: the distinct words: characters `[U C]`, or rows of a word table `[U]`,
-        int32. `<S>` and `</S>` come first; those of the rows of all hosts.
-      negatives: the words that stand for the rest of the vocabulary, for each
-        direction; None where the whole of it is scored.
-      softmax_rows: the words whose rows of the softmax the weights hold, see
-        `train.loop.sparse_rows`; None where they hold all.
+      types: the distinct words of the rows of all hosts, `<S>` and `</S>` first:
+        characters `[U C]`, or rows of a word table `[U]`, int32.
+      negatives: the negative samples of each direction; None for the full softmax.
+      softmax_rows: the words whose softmax rows are in the weights, see
+        `train.loop.sparse_rows`; None for all.
     """
 
     rows: BilmRows
@@ -72,12 +71,12 @@ class BilmBatch(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Which sentence stands where in an epoch's rows.
+    """The positions of the sentences in the rows of an epoch.
 
     Attributes:
       sentences: indices of sentences, row after row, int64.
-      rows: the row of each, rising.
-      begins: where each begins within its row, in positions, int64.
+      rows: the row of each sentence, ascending.
+      begins: start of each sentence within its row, in positions, int64.
       num_batches: batches until the longest row has run out.
     """
 
@@ -88,12 +87,12 @@ class Layout:
 
     @functools.cached_property
     def keys(self) -> Int[np.ndarray, " S"]:
-        """Row and beginning as one rising number each."""
+        """Row and start of each sentence, combined to one ascending number."""
         return self.rows * self.stride + self.begins
 
     @functools.cached_property
     def stride(self) -> int:
-        """A number of positions that no row has."""
+        """A number greater than the positions of any row."""
         return int(self.begins.max(initial=0)) + 1
 
 
@@ -103,7 +102,7 @@ def lay_out(
     num_rows: int,
     unroll_steps: int,
 ) -> Layout:
-    """Give each row its sentences, as bilm-tf's reader does.
+    """Assign sentences to rows, as bilm-tf's reader does.
 
     In each window the rows are filled one after the other, and a row that has run out
     takes the next sentence.
@@ -112,7 +111,7 @@ def lay_out(
       order: sentences in the order in which they are taken.
       lengths: positions of each sentence, its boundary included.
       num_rows: rows of a batch.
-      unroll_steps: positions that a row gives to a batch.
+      unroll_steps: positions of a row in a batch.
 
     Example:
       >>> layout = lay_out(np.arange(3), np.array([5, 2, 2]), 2, 4)
@@ -139,11 +138,11 @@ def lay_out(
 
 
 class BilmBatches:
-    """Batches by number: `batches[i]` is a function of the seed and `i` alone.
+    """Random access to batches: `batches[i]` depends on the seed and `i` only.
 
     Attributes:
-      num_negatives: words drawn for each direction of a batch.
-      num_targets: words and boundaries that an epoch predicts in each direction.
+      num_negatives: negative samples of each direction of a batch.
+      num_targets: targets of an epoch in each direction, words and boundaries.
     """
 
     def __init__(
@@ -158,21 +157,21 @@ class BilmBatches:
         widest_filter: int | None = 7,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        """Prepare to make batches.
+        """Check the arguments; batches are made on access.
 
         Args:
           store: sentences as word types.
           batch_size: rows of the whole batch, over all hosts.
-          unroll_steps: positions that a row gives to a batch.
+          unroll_steps: positions of a row in a batch.
           seed: of the order of sentences and of the negatives.
-          num_negatives: words drawn for each direction; 0 for none.
-          shuffled: whether sentences come in another order in every epoch.
-          widest_filter: of the convolutions that read characters, 7 in the published
-            models; None where types are rows of a word table.
+          num_negatives: negative samples of each direction; 0 for none.
+          shuffled: whether to shuffle the sentences in every epoch.
+          widest_filter: width of the widest convolution, 7 in the published models;
+            None where types are rows of a word table.
           share: this host's index and the number of hosts; it gets its share of rows.
 
         Raises:
-          ValueError: nothing to read, or rows that hosts cannot share.
+          ValueError: the store is empty, or the rows are not a multiple of the hosts.
         """
         self._share = rows_of_host(store, batch_size, share)
         self._store, self._widest_filter = store, widest_filter
@@ -225,7 +224,7 @@ class BilmBatches:
     ) -> tuple[
         Int[np.ndarray, "B 2 T"], Int[np.ndarray, "B 2 T"], Float[np.ndarray, "B 2 T"]
     ]:
-        """Return types that are read (-2 `<S>`, -1 `</S>`), targets and weights."""
+        """Return input types (-2 for `<S>`, -1 for `</S>`), targets and weights."""
         store = self._store
         row, column, sentence, place = self._places(layout, step)
         first = store.sentence_starts[sentence]
@@ -263,7 +262,7 @@ class BilmBatches:
         Int[np.ndarray, " N"],
         Int[np.ndarray, " N"],
     ]:
-        """Say for each real position its row, column, sentence and place in that."""
+        """Return row, column, sentence and index in it of each real position."""
         begin, end = step * self._unroll_steps, (step + 1) * self._unroll_steps
         keys, stride = layout.keys, layout.stride
         row_starts = np.searchsorted(layout.rows, [self._rows, self._rows + 1])
@@ -283,7 +282,7 @@ class BilmBatches:
         return row[of], position - begin, sentence[of], position - starts[of]
 
     def _spell(self, words: Int[np.ndarray, " W"]) -> Shaped[np.ndarray, "U ..."]:
-        """Return what the model reads of the boundaries and some types, padded."""
+        """Return the model's input for the boundaries and some types, padded."""
         store = self._store
         size = round_up(2 + len(words))
         if self._widest_filter is None:
@@ -304,7 +303,7 @@ class BilmBatches:
 
 
 def round_up(number: int) -> int:
-    """Return the next of the sizes that types are padded to: eight in every doubling.
+    """Return the number of types to pad to, one of eight sizes in every doubling.
 
     Example:
       >>> [round_up(n) for n in (3, 129, 520, 1025)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole of a biLM's experiment."""
+"""The configuration of biLM pretraining."""
 
 import dataclasses
 from typing import ClassVar
@@ -12,23 +12,23 @@ from train.loop.optimizer import Adagrad, Optimizer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BilmPretraining(Pretraining):
-    """An ELMo biLM.
+    """Pretraining of an ELMo biLM.
 
     Attributes:
-      model: its shape.
-      data: its corpus.
-      unroll_steps: positions that a row gives to a batch, as in bilm-tf.
-      num_negatives: words of the sampled softmax for each direction; 0 scores the whole
-        vocabulary.
-      reset_state: whether sentences start from zeros, as they are served, or from the
-        state that the one before left, as published.
-      optimizer: how weights change.
+      model: the model.
+      data: the prepared text.
+      unroll_steps: positions of a row in a batch, as in bilm-tf.
+      num_negatives: negative samples of the softmax for each direction; 0 for the full
+        softmax.
+      reset_state: whether each sentence starts from the zero state, as in embedding, or
+        from the final state of the previous sentence, as published.
+      optimizer: the optimiser.
     """
 
     kind: ClassVar[str] = "elmo"
 
     def __post_init__(self) -> None:
-        """Refuse what a biLM has no form of.
+        """Check the fields.
 
         Raises:
           ValueError: names the field.

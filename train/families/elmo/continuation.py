@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""First weights of a biLM from one that exists: published, or of another run."""
+"""Initial weights of a biLM from an existing one, published or of another run."""
 
 import logging
 from pathlib import Path
@@ -17,15 +17,15 @@ _FREE = ("dropout_rate",)
 def continue_elmo(
     path: Path, fresh: elmo_jax.ElmoParams, words: Vocabulary
 ) -> elmo_jax.ElmoParams:
-    """Take the biLM of a model, and of its softmax the rows of words that it knows.
+    """Initialise from an existing model: the biLM, and softmax rows of common words.
 
     Args:
       path: what `elmo_jax.load` reads, with or without a softmax.
-      fresh: weights of the run's own shape; what the model lacks stays as it is.
+      fresh: randomly initialised weights of the run; kept where the model has none.
       words: the vocabulary of the run.
 
     Raises:
-      ValueError: the model has another shape.
+      ValueError: the model has a different shape.
     """
     given, tokenizer = elmo_jax.load(path)
     check_shape(path, given.config, fresh.config, _FREE)

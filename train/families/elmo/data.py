@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text as words: the settings by which it is prepared."""
+"""The settings for preparing text as words."""
 
 import dataclasses
 from collections.abc import Mapping, Set
@@ -20,14 +20,15 @@ class WordData(DataConfig):
 
     Attributes:
       vocab_size: words that the softmax predicts, `<S>`, `</S>` and `<UNK>` included;
-        fewer where the text has fewer.
-      min_count: rarer words are not predicted.
-      vocabulary: a vocabulary that is taken as it is, instead of one made from the
-        text; a word a line, perhaps with a tab and its count. `vocab_size` and
-        `min_count` say nothing then.
+        fewer if the text has fewer.
+      min_count: rarer words are predicted as `<UNK>`.
+      vocabulary: an existing vocabulary to use instead of one made from the text; a
+        word a line, optionally with a tab and its count. `vocab_size` and `min_count`
+        are then ignored.
       split: moses, raw text is split as the One Billion Word Benchmark was;
         whitespace, its words are already split.
-      max_characters: bytes of a word with its two marks; what is beyond is cut off.
+      max_characters: longest word in bytes, its two marks included; further bytes are
+        cut off.
     """
 
     written: ClassVar[Mapping[str, Set[str]]] = {
@@ -42,7 +43,7 @@ class WordData(DataConfig):
     max_characters: int = 50
 
     def __post_init__(self) -> None:
-        """Refuse what has no meaning.
+        """Check the fields.
 
         Raises:
           ValueError: a number out of its range; names the field.
@@ -53,7 +54,7 @@ class WordData(DataConfig):
         check_at_least(self, 3, "max_characters", why="two marks and a byte")
 
     def preparation(self, say: Say) -> Preparation:
-        """Return what prepares words.
+        """Return the preparation of words.
 
         Raises:
           ValueError: the given vocabulary cannot be read.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Held-out perplexity of a biLM, over every word of the vocabulary."""
+"""Evaluation of a biLM: held-out perplexity over the whole vocabulary."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ WINDOW = 20
 
 
 def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
-    """Measure the perplexity of each direction over the whole vocabulary.
+    """Compute the perplexity of each direction over the whole vocabulary.
 
     Raises:
-      ValueError: model and text do not belong together.
+      ValueError: model and text do not match.
     """
     if is_run(model):
         params, tokenizer = load_run(model, encoder_only=False, step=asked.step)

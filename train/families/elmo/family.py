@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ELMo's biLMs: the answers to what training asks."""
+"""The ELMo family: its implementation of the training interface."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class Elmo(Family[BilmPretraining]):
     def set_up(
         self, experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh | None
     ) -> Setup:
-        """Open the words, and draw the first weights or continue others."""
+        """Open the prepared text, and initialise or load the weights."""
         return setup.set_up(experiment, dtype, mesh)
 
     def write_model(self, directory: Path, params: Params, tokenizer: Any) -> None:
@@ -59,13 +59,13 @@ class Elmo(Family[BilmPretraining]):
     def evaluate(
         self, model: Path, data: Path, asked: Evaluation
     ) -> Mapping[str, float]:
-        """Measure the perplexity of each direction."""
+        """Compute the perplexity of each direction."""
         return evaluation.evaluate(model, data, asked)
 
     def step_shapes(
         self, experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh
     ) -> StepShapes:
-        """Make a training step out of shapes."""
+        """Return the shapes of a training step."""
         return shapes.step_shapes(experiment, dtype, mesh)
 
     def embedding(
@@ -76,13 +76,13 @@ class Elmo(Family[BilmPretraining]):
         rows: NamedSharding,
         whole: NamedSharding,
     ) -> Embedding:
-        """Make the function that embeds a batch of windows."""
+        """Return the function that embeds a batch of windows, and its input shapes."""
         return shapes.embedding(experiment, spec, dtype, rows, whole)
 
     def classifier(
         self, config: Finetuning, model: str, labels: Sequence[str]
     ) -> Classifier:
-        """Load a biLM and put a fresh classifier on it."""
+        """Load a biLM and add a newly initialised classifier."""
         return finetuned.make_classifier(config, model, labels)
 
 

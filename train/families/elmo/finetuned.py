@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A biLM with a learnt mix of its layers and a linear classifier, and its files.
 
-The biLM is saved as it is published, options.json and weights.hdf5; beside it lie
-head.safetensors, the mixes and the classifier, and head.json, which says what layers
-are read, what is labelled, and with what labels.
+The biLM is saved in its published format, options.json and weights.hdf5; beside it are
+head.safetensors with the mixes and the classifier, and head.json with the layers, the
+task and the labels.
 """
 
 import json
@@ -38,19 +38,19 @@ from train.tasks.finetune.finetuning import Finetuning
 
 HEAD, SETTINGS = "head.safetensors", "head.json"
 DROPOUT_RATE = 0.5
-"""Of the mixed vectors, as published (Peters et al. 2018, appendix A)."""
+"""Dropout rate of the mixed vectors, as published (Peters et al. 2018, appendix A)."""
 
 _CHARACTER_STEP = 4
 
 
 class ElmoClassifier:
-    """A `Classifier`: one affine map on each word's vector, or on their mean.
+    """A `Classifier`: a dense layer on each word's vector, or on their mean.
 
     Attributes:
-      task: what is labelled.
-      labels: their names.
+      task: "token" or "sequence".
+      labels: names of the labels.
       longest: None; a biLM reads rows of any length.
-      weights: of the biLM, the mixes and the map.
+      weights: of the biLM, the mixes and the dense layer.
     """
 
     longest: int | None = None
@@ -72,12 +72,12 @@ class ElmoClassifier:
         Args:
           params: what `elmo_jax.load` gave; the softmax is not used.
           tokenizer: of the model.
-          head: what `fresh_head` drew, or what was saved.
-          task: what is labelled.
-          labels: their names.
-          layers: which layers are read, and how they are combined.
+          head: from `fresh_head`, or a saved one.
+          task: "token" or "sequence".
+          labels: names of the labels.
+          layers: the layers and their combination.
           dropout_rate: of the vectors that are classified.
-          max_length: words of a text that are read, where texts are labelled.
+          max_length: maximal words of a text, where texts are labelled.
         """
         self.task: Task = task
         self.labels: tuple[str, ...] = tuple(labels)
@@ -144,7 +144,7 @@ class ElmoClassifier:
     def logits(
         self, weights: Weights, tokens: ElmoTokens, dropout_key: Array | None = None
     ) -> Float[Array, "B *T Y"]:
-        """Score the labels; a key turns dropout of the vectors on."""
+        """Return the logits of the labels; a key turns dropout of the vectors on."""
         params = self._params.replace(encoder=weights["encoder"])
         head = weights["head"]
         mixes = tuple(
@@ -187,10 +187,10 @@ class ElmoClassifier:
 def make_classifier(
     config: Finetuning, model: str, labels: Sequence[str]
 ) -> ElmoClassifier:
-    """Load a biLM and put a fresh classifier on it.
+    """Load a biLM and add a newly initialised classifier.
 
     Raises:
-      ValueError: see `elmo_jax.load`; or options that a biLM cannot have.
+      ValueError: see `elmo_jax.load`; or options that are invalid for a biLM.
     """
     if config.context != 0:
         raise ValueError(f"context {config.context}: an ELMo reads each sentence alone")
@@ -210,10 +210,10 @@ def make_classifier(
 
 
 def load_elmo_classifier(path: str | os.PathLike[str]) -> ElmoClassifier:
-    """Load what `ElmoClassifier.save` wrote.
+    """Load a classifier that `ElmoClassifier.save` wrote.
 
     Raises:
-      ValueError: a file is missing or damaged, or they do not belong together.
+      ValueError: a file is missing or damaged, or the files do not match.
     """
     directory = Path(path)
     params, tokenizer = elmo_jax.load(directory, encoder_only=True)
@@ -257,7 +257,7 @@ def load_elmo_classifier(path: str | os.PathLike[str]) -> ElmoClassifier:
 def fresh_head(
     key: jax.Array, params: ElmoParams, layers: str | LayerSpec, num_labels: int
 ) -> dict[str, Any]:
-    """Draw a head: mixes that are means, and a map to the labels.
+    """Initialise a head: mixes that are means, and a dense layer to the labels.
 
     Raises:
       ValueError: a malformed spec, or a layer that the model lacks.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words that stand for the rest of the vocabulary in a sampled softmax."""
+"""Negative samples for the sampled softmax."""
 
 from typing import Any, NamedTuple
 
@@ -13,8 +13,8 @@ class Negatives(NamedTuple):
     """Distinct words for each direction, drawn log-uniformly.
 
     Attributes:
-      ids: of the vocabulary, int32, each once in its row.
-      num_tries: draws that it took to find as many distinct ones, float32.
+      ids: of the vocabulary, int32, distinct within a row.
+      num_tries: number of draws that it took, repeated words included, float32.
     """
 
     ids: Int[Any, "2 K"]
@@ -26,16 +26,16 @@ def draw_negatives(
 ) -> Negatives:
     """Draw words until enough distinct ones are found, as TensorFlow's sampler does.
 
-    The vocabulary is sorted by falling frequency, and word k is drawn with probability
-    (log(k + 2) - log(k + 1)) / log(V + 1): about as often as Zipf's law has it occur.
+    The vocabulary is sorted by descending frequency, and word k is drawn with
+    probability (log(k + 2) - log(k + 1)) / log(V + 1), which approximates Zipf's law.
 
     Args:
-      rng: where the draws come from.
+      rng: the random generator.
       num_negatives: K, below `vocab_size`.
       vocab_size: V.
 
     Raises:
-      ValueError: more words are asked for than there are.
+      ValueError: `num_negatives` is too large for the vocabulary.
 
     Example:
       >>> ids, num_tries = draw_negatives(np.random.default_rng(0), 5, 100)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The biLM's objective: each direction predicts the next word of its own stream.
+"""The biLM's pretraining objective: each direction predicts its next word.
 
-Both directions predict through one softmax (Peters et al. 2018, section 3.1).
+Both directions share the softmax (Peters et al. 2018, section 3.1).
 """
 
 import dataclasses
@@ -33,22 +33,22 @@ SOFTMAX_TABLES = ("heads.softmax.weights", "heads.softmax.bias")
 
 @dataclasses.dataclass(frozen=True)
 class BilmObjective:
-    """Trains and measures a biLM.
+    """The training loss and the evaluation of a biLM.
 
     Attributes:
-      config: the shape of the model.
-      batches: of the training text; None for a step of shapes alone.
-      held_out: of the text that is measured, unshuffled; None for none.
+      config: of the model.
+      batches: of the training text; None for abstract steps.
+      held_out: batches of the held-out text, unshuffled; None for no evaluation.
       num_words: of the vocabulary.
       batch_size: rows of a batch, over all devices.
       unroll_steps: positions of a row.
-      reset_state: whether sentences start from zeros, see `elmo_jax.streams`.
+      reset_state: whether sentences start from the zero state, see `elmo_jax.streams`.
       dtype: of the products.
-      remat: whether gates are computed again in the backward pass.
-      eval_batches: at most so many are measured; all where None.
-      num_negatives: words that stand for the vocabulary, of each direction; 0 for none.
-      mesh: over whose devices a batch and the weights are spread, see
-        `train.loop.sharding`; None where they are on one.
+      remat: whether to recompute the gates in the backward pass.
+      eval_batches: maximal batches of an evaluation; None for all.
+      num_negatives: negative samples of each direction; 0 for the full softmax.
+      mesh: the devices that a batch and the weights are sharded over, see
+        `train.loop.sharding`; None for one device.
     """
 
     config: ElmoConfig
@@ -66,30 +66,30 @@ class BilmObjective:
 
     @property
     def epoch_steps(self) -> int:
-        """Batches of the first epoch."""
+        """Number of batches of the first epoch."""
         return 0 if self.batches is None else self.batches.epoch_end(0)
 
     @property
     def tokens_per_batch(self) -> float:
-        """Positions of a step; each is read once in each direction."""
+        """Positions of a batch; each is read once in each direction."""
         if self.batches is None:
             return 0.0
         return self.batches.num_targets / self.epoch_steps
 
     def init_carry(self) -> Carry:
-        """Return zeros: nothing was read."""
+        """Return zero states."""
         return zero_carry(self.config, self.batch_size)
 
     def weights_of(self, batch: BilmBatch) -> Mapping[str, Array]:
-        """Return the positions of a direction, padding included.
+        """Return the number of positions of a direction, padding included.
 
-        The last windows of an epoch, where most rows have run out, would otherwise move
-        the weights as far as a whole batch does.
+        Without the padding, the last windows of an epoch, where most rows have run out,
+        would change the weights as much as a full batch.
         """
         return {"positions": jnp.float32(batch.rows.weights[:, 0].size)}
 
     def rows_read(self, batch: BilmBatch) -> tuple[BilmBatch, Rows]:
-        """Return a batch for the softmax's rows that it reads, and these."""
+        """Return the softmax rows that a batch needs, and the batch for these rows."""
         if batch.negatives is None:
             return batch, {}
         ids = jnp.concatenate(
@@ -129,7 +129,7 @@ class BilmObjective:
         batch: BilmBatch,
         key: jax.Array | None = None,
     ) -> tuple[Float[Array, "B 2 T"], Carry]:
-        """Return each position's loss and the states after the window."""
+        """Return the loss of each position, and the states after the window."""
         carry = _start_anew(carry, batch.rows)
         model = StreamedBiLm(
             self.config,
@@ -182,7 +182,7 @@ class BilmObjective:
         return jnp.stack(losses, axis=1)
 
     def _gather_vectors(self, batch: BilmBatch) -> Callable[[Array], Array] | None:
-        """Return what brings together vectors that each device has a share of."""
+        """Return a function that gathers word vectors computed in shares by devices."""
         if self.mesh is None:
             return None
         place = shardings_of_batch(batch, self.mesh).types
@@ -191,8 +191,7 @@ class BilmObjective:
     def measure(self, params: ElmoParams) -> dict[str, float]:
         """Return the held-out perplexity of each direction, over the whole vocabulary.
 
-        Every word and every sentence end counts, unknown words as `<UNK>`; none is
-        dropped.
+        All words and sentence ends count, unknown words as `<UNK>`.
         """
         if self.held_out is None:
             return {}
@@ -215,7 +214,7 @@ class BilmObjective:
 
     @property
     def encoder_flops_per_batch(self) -> float:
-        """Products of the LSTMs; the character CNN, once a type, is small beside."""
+        """Operations of the LSTMs; the character CNN, once a type, is left out."""
         config = self.config
         lstm = 2 * config.projection_dim * 4 * config.cell_dim
         if config.has_projection:
@@ -224,14 +223,14 @@ class BilmObjective:
 
     @property
     def flops_per_batch(self) -> float:
-        """Products of a step: the LSTMs, and the words that are scored."""
+        """Operations of a step: the LSTMs, and the scored words."""
         scored = self.num_negatives or self.num_words
         return self.encoder_flops_per_batch + self._flops(
             scored * self.config.projection_dim
         )
 
     def _flops(self, a_position: int) -> float:
-        """Multiply and add, forward once, backward twice, in both directions."""
+        """Return the operations of a step from the multiply-adds of a position."""
         return float(3 * 2 * 2 * a_position * self.batch_size * self.unroll_steps)
 
 
@@ -242,9 +241,9 @@ def measure_batch(
     carry: Carry | None,
     batch: BilmBatch,
 ) -> tuple[Float[Array, "2 2"], Carry]:
-    """Return for each direction the sum of the losses and their number.
+    """Return the sum and the number of the losses of each direction.
 
-    Without a carry rows begin anew; so made, it lies on the devices of all hosts.
+    Without a carry rows start from zero states, which are made on all hosts' devices.
     """
     if carry is None:
         carry = objective.init_carry()
@@ -258,6 +257,6 @@ def measure_batch(
 
 
 def _start_anew(carry: Carry, rows: BilmRows) -> Carry:
-    """Forget what stands before rows that begin anew."""
+    """Set the state of rows to zero where they are fresh."""
     kept = (~rows.fresh)[:, None].astype(jnp.float32)
     return jax.tree.map(lambda state: state * kept, carry)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prepares text as words: a vocabulary, and stores of every distinct word once."""
+"""Preparation of text as words: a vocabulary, and stores of word types."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ class WordEncoder:
     """Writes shards of word types.
 
     Attributes:
-      split: how words are split.
+      split: the splitting into words.
     """
 
     split: Literal["moses", "whitespace"]
@@ -41,12 +41,12 @@ class WordEncoder:
 
 @dataclasses.dataclass(frozen=True)
 class WordPreparation:
-    """Makes a vocabulary, and stores of word types.
+    """Makes a vocabulary, and writes stores of word types.
 
     Attributes:
       data: the settings.
-      say: is given lines that tell how far it is.
-      given: the vocabulary that is taken; None makes one from the text.
+      say: takes lines about the progress.
+      given: the vocabulary to use; None makes one from the text.
     """
 
     data: WordData
@@ -54,7 +54,7 @@ class WordPreparation:
     given: Vocabulary | None
 
     def run(self, documents: Documents, unfinished: Path) -> str:
-        """Prepare a text; return how much of it there is."""
+        """Prepare a text; return a line about its amount."""
         data = self.data
         encoder = WordEncoder(data.split)
         shards = encode_documents(encoder, documents, unfinished, data, self.say)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a biLM's configuration to its objective and its first weights."""
+"""Construction of a biLM's objective and initial weights from its configuration."""
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +17,10 @@ from train.loop.placement import host_slice
 
 
 def set_up(experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh | None) -> Setup:
-    """Open the text, and draw the first weights or continue those of a model.
+    """Open the text, and initialise the weights or load those of a model.
 
     Raises:
-      ValueError: the text is damaged, or the weights to go on from do not fit.
+      ValueError: the text is damaged, or the weights to load do not fit.
     """
     config, data = experiment.model, experiment.data
     train = WordStore.open(data.directory / TRAIN)
@@ -75,15 +75,15 @@ def bilm_objective(
     batches: BilmBatches | None = None,
     held_out: BilmBatches | None = None,
 ) -> BilmObjective:
-    """Build a biLM's.
+    """Build the objective of a biLM.
 
     Args:
       experiment: the configuration.
       dtype: of products.
-      num_words: of the vocabulary that the text has.
-      mesh: of the devices, where there are several.
+      num_words: vocabulary size of the text.
+      mesh: of the devices, if there are several.
       batches: of the training text.
-      held_out: of the text that is measured.
+      held_out: batches of the held-out text.
     """
     return BilmObjective(
         config=experiment.model,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A biLM's step and its embedding as shapes alone, for a plan."""
+"""The shapes of a biLM's training step and of its embedding, for `train.plan`."""
 
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from train.families.family import Embedding, StepShapes
 def step_shapes(
     experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh
 ) -> StepShapes:
-    """Make a training step out of shapes; a batch has as many types as a novel's."""
+    """Return the shapes of a training step, with the types of `distinct_words`."""
     B, T = experiment.batch_size, experiment.unroll_steps
     num_words = experiment.data.vocab_size
     objective = bilm_objective(experiment, dtype, num_words, mesh=mesh)
@@ -50,7 +50,7 @@ def embedding(
     rows: NamedSharding,
     whole: NamedSharding,
 ) -> Embedding:
-    """Make the function that embeds as many rows; every device spells all types."""
+    """Return the embedding function and its input shapes; types are replicated."""
     B, T = experiment.batch_size, experiment.unroll_steps
     types = _types_of(experiment, whole)
     ids = jax.ShapeDtypeStruct((B, T), jnp.int32, sharding=rows)
@@ -69,7 +69,7 @@ def embedding(
 def _types_of(
     experiment: BilmPretraining, place: NamedSharding | None = None
 ) -> jax.ShapeDtypeStruct:
-    """Return the shape of a batch's types: characters, or numbers of words."""
+    """Return the shape of a batch's types: characters, or rows of a word table."""
     config, positions = (
         experiment.model,
         experiment.batch_size * 2 * experiment.unroll_steps,
@@ -81,7 +81,7 @@ def _types_of(
 
 
 def distinct_words(num_words: int) -> int:
-    """Return how many distinct words so many words of a text have, about.
+    """Estimate the number of distinct words among `num_words` words of a text.
 
     Heaps' law, fitted to spans of 20 words of English novels: 2,149 of 5,120, 10,479 of
     40,960.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text as the words of a biLM: every distinct word once, and what stands for it.
+"""Stores of words for a biLM, with the characters and the target of each distinct word.
 
 The ids of a store are types, the distinct words of its text. So a word outside the
 vocabulary is still read by its characters, and predicted as `<UNK>`.
@@ -43,8 +43,7 @@ class WordStore(TokenStore):
     """Sentences of word types.
 
     Attributes:
-      targets: for each type its id in the vocabulary, that of `<UNK>` if it is not
-        there, int32.
+      targets: for each type its id in the vocabulary, or that of `<UNK>`, int32.
       characters: for each type its row of characters (`elmo_jax.characters`), uint16.
       vocabulary: the words that are predicted.
     """
@@ -55,7 +54,7 @@ class WordStore(TokenStore):
 
     @classmethod
     def open(cls, path: Path) -> "WordStore":
-        """Map a store into memory; its vocabulary lies beside it.
+        """Open a store (memory-mapped) and the vocabulary beside it.
 
         Raises:
           ValueError: no store, one of another kind, or a damaged one.
@@ -81,7 +80,7 @@ class WordStore(TokenStore):
         """The word of each type.
 
         Raises:
-          ValueError: the file is missing, or does not belong to the others.
+          ValueError: the file is missing, or does not match the others.
         """
         words = read_types(self.path)
         if len(words) != len(self.targets):
@@ -93,12 +92,12 @@ class WordStore(TokenStore):
 
 
 def splitter(split: Literal["moses", "whitespace"]) -> Callable[[str], list[str]]:
-    """Return what splits a sentence into words."""
+    """Return the function that splits a sentence into words."""
     return split_words if split == "moses" else str.split
 
 
 class WordShard:
-    """A part of the text, its types numbered as they come."""
+    """A shard of the text, with types numbered in order of appearance."""
 
     def __init__(self, path: Path) -> None:
         """Begin a shard in an empty directory."""
@@ -112,7 +111,7 @@ class WordShard:
         self._writer.append([self._number(words) for words in sentences])
 
     def __enter__(self) -> "WordShard":
-        """Write until the block ends."""
+        """Return the shard, which is written until the block ends."""
         self._writer.__enter__()
         return self
 
@@ -136,7 +135,7 @@ class WordShard:
 
 
 def count_words(shards: Iterable[Path]) -> collections.Counter[str]:
-    """Add up how often each word occurs in shards."""
+    """Count the occurrences of each word in shards."""
     counts: collections.Counter[str] = collections.Counter()
     for shard in shards:
         of_types = open_array(shard / COUNTS, (np.int64,)).tolist()
@@ -146,7 +145,7 @@ def count_words(shards: Iterable[Path]) -> collections.Counter[str]:
 
 
 def by_frequency(counts: Mapping[str, int]) -> list[str]:
-    """List words by falling frequency, those that occur as often by the alphabet.
+    """List words by descending frequency, ties in alphabetical order.
 
     Example:
       >>> by_frequency({"b": 2, "a": 2, "the": 9})
@@ -158,12 +157,12 @@ def by_frequency(counts: Mapping[str, int]) -> list[str]:
 def make_vocabulary(
     counts: Mapping[str, int], num_sentences: int, vocab_size: int, min_count: int
 ) -> Vocabulary:
-    """Take the most frequent words, after the three specials.
+    """Make a vocabulary of the three specials and the most frequent words.
 
     Args:
-      counts: how often each word occurs.
-      num_sentences: how often a boundary occurs.
-      vocab_size: words at most, specials included.
+      counts: number of occurrences of each word.
+      num_sentences: number of occurrences of a boundary.
+      vocab_size: maximal number of words, specials included.
       min_count: rarer words are left out.
 
     Example:
@@ -200,8 +199,8 @@ def join_shards(
 
     Args:
       shards: directories that `WordShard` wrote.
-      path: the store; it appears whole or not at all.
-      counts: of their words, as `count_words` returns them.
+      path: the store to write, atomically.
+      counts: of their words, from `count_words`.
       vocabulary: the words that are predicted.
       max_characters: C of the rows of characters.
     """
@@ -233,13 +232,13 @@ def _write_characters(path: Path, words: Sequence[str], max_characters: int) -> 
 
 
 def write_types(directory: Path, words: Iterable[str]) -> None:
-    """Write words, one a line. None holds a line feed, at which both splits split."""
+    """Write words, one a line. None contains a line feed, where both splits split."""
     with (directory / TYPES).open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{word}\n" for word in words)
 
 
 def read_types(directory: Path) -> list[str]:
-    """Read words that `write_types` wrote.
+    """Read the words that `write_types` wrote.
 
     Raises:
       ValueError: the file is missing or damaged.
@@ -254,7 +253,7 @@ def read_types(directory: Path) -> list[str]:
 
 
 def longer_words(words: Iterable[str], max_characters: int) -> list[str]:
-    """List the words that do not fit into a row of characters and are cut.
+    """List the words that are too long for a row of characters and are cut.
 
     Example:
       >>> longer_words(["a", "bank", "<S>"], 5)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files in columns, one word a line, as the CoNLL shared tasks made them common.
+"""Reading and writing of CoNLL files: columns, one word a line.
 
-They differ in everything but that: tabs or spaces, two columns or ten, IOB1, BIO2 or
-IOBES, comments, `-DOCSTART-` lines, line ends, a byte order mark. All are read here;
-tags come out as BIO2.
+All variants are read: tabs or spaces, any number of columns, IOB1, BIO2 or IOBES,
+comments, `-DOCSTART-` lines, any line ends, a byte order mark. Tags are converted to
+BIO2.
 """
 
 import logging
@@ -34,9 +34,9 @@ class TaggedSentence(NamedTuple):
 
     Attributes:
       words: as written.
-      tags: BIO2, or as written where no spans were asked for.
+      tags: BIO2, or as written if they are not read as spans.
       line: of its first word in the file, from 1.
-      document: its number among the documents of the file, from 0.
+      document: index of its document in the file, from 0.
     """
 
     words: tuple[str, ...]
@@ -51,7 +51,7 @@ class _Line(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """How a file is divided, as its line `number` shows; None is any spaces."""
+    """The column layout of a file, found at line `number`; None is any spaces."""
 
     separator: str | None
     num_columns: int
@@ -70,7 +70,7 @@ def read_splits(data: str) -> dict[str, list[TaggedSentence]]:
       Lists under "train", "dev" and "test".
 
     Raises:
-      ValueError: a split is missing or there twice, has no sentence, or a line is bad.
+      ValueError: a split is missing, ambiguous or empty, or a line is bad.
       FileNotFoundError: no such folder.
     """
     if data.startswith(TFDS_PREFIX):
@@ -94,7 +94,7 @@ def read_splits(data: str) -> dict[str, list[TaggedSentence]]:
 
 
 def find_split(folder: Path, name: str) -> Path:
-    """Find the file of a split by its usual names; .gz may follow.
+    """Find the file of a split by its usual names, optionally with .gz.
 
     Raises:
       ValueError: there is none, or more than one.
@@ -129,16 +129,16 @@ def read_conll(
 ) -> list[TaggedSentence]:
     """Read the sentences of a file.
 
-    Columns are separated by tabs where the first word's line has one, otherwise by any
+    Columns are separated by tabs if the first word's line has one, otherwise by any
     number of spaces. A blank line ends a sentence. A document begins at a line whose
     word is -DOCSTART-, and at a comment "# newdoc". A line that begins with "#" is a
     comment, unless it has as many columns as the other words and, for spans, a tag.
 
     Args:
       path: UTF-8; .gz is decompressed.
-      column: which has the tag, from 0, or from the end; words are the first.
+      column: index of the tag's column, from 0, or from the end; words are the first.
       scheme: "auto" for spans in any of IOB1, BIO2, IOBES and BILOU, which are read as
-        conlleval does; "none" for other tags, which are left as they are.
+        by conlleval; "none" for other tags, which are not changed.
 
     Raises:
       ValueError: a line that cannot be read; names file and line.
@@ -176,9 +176,9 @@ def write_conll(
     """Write sentences in columns separated by tabs, so that they can be read back.
 
     Args:
-      path: written whole or not at all.
+      path: the file, written atomically.
       words: of each sentence.
-      columns: what stands beside each word, such as gold and predicted tags.
+      columns: further columns, such as gold and predicted tags.
       documents: of each sentence; a new one begins with -DOCSTART-.
 
     Raises:
@@ -249,7 +249,7 @@ def _lines(path: Path, column: int, scheme: str) -> Iterator[_Line | None]:
 
 
 def _find_layout(lines: Sequence[str], column: int, scheme: str) -> _Layout | None:
-    """Take the first line that can only be of a word; "#…" where there is no other."""
+    """Find the layout from the first line that must be a word, else from "#…" lines."""
     doubtful = None
     for number, text in enumerate(lines, start=1):
         if not text.strip(_BLANKS) or _starts_document(text):
@@ -283,7 +283,7 @@ def _is_comment(text: str) -> bool:
 def _is_word(
     columns: list[str], separator: str | None, column: int, scheme: str
 ) -> bool:
-    """Tell a line of the word "#…" from a comment."""
+    """Return whether a line that begins with "#" is a word, not a comment."""
     if len(columns) < 2 or not -len(columns) < column < len(columns):
         return False
     if scheme != "none":

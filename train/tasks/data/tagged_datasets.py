@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tagged sentences of TFDS, such as conll2003."""
+"""Reading of tagged sentences from TFDS, such as conll2003."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ def read_tfds(name: str, data_dir: str | None = None) -> dict[str, list[Tagged]]
 
     Args:
       name: such as conll2003; its features are `tokens`, and `ner` as class labels.
-      data_dir: where TFDS keeps its data; by default where it always does.
+      data_dir: TFDS's data directory; by default its usual one.
 
     Returns:
       Sentences under "train", "dev" and "test"; empty ones are left out.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encoders that are trained on a task."""
+"""Fine-tuning of encoders on a task."""

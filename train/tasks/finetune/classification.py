@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Texts with a label: TSV and CSV files, single or in pairs, and Pang and Lee's sets.
+"""Reading of labelled texts, single or in pairs: TSV, CSV, and Pang and Lee's data.
 
 A line is `label, text` or `label, text, text`, unless a first line names the columns.
 """
@@ -19,7 +19,7 @@ from embed_jax.suggest import suggest
 SPLITS = ("train", "dev", "test")
 SUFFIXES = (".tsv", ".csv")
 SHARES = (0.80, 0.05, 0.15)
-"""Of train, dev and test, where a set is not divided yet."""
+"""Shares of train, dev and test, for data that are not divided."""
 
 LABEL_COLUMN = "label"
 # Columns that number the lines and are no text.
@@ -35,7 +35,7 @@ class LabelledText:
     """One text, or a pair, with its label.
 
     Attributes:
-      label: as it is written.
+      label: as written.
       text: the text, or the first of a pair.
       pair: the second of a pair.
       place: file and line, for messages.
@@ -82,14 +82,14 @@ def split_texts(
 
 
 def read_texts(path: Path) -> list[LabelledText]:
-    """Read a .tsv file, whose quotes mean nothing, or a .csv file, whose quotes do.
+    """Read a .tsv file, in which quotes are text, or a .csv file, in which they quote.
 
     A first line with a column `label` names the columns; the others, but for id, idx
     and index, are the text, or both texts of a pair. Otherwise the label comes first.
 
     Raises:
-      ValueError: names the line that has another number of columns, no label or no
-        text; or there are no lines.
+      ValueError: a line has another number of columns, no label or no text, and is
+        named; or there are no lines.
       OSError: the file cannot be read.
     """
     rows = _tsv_rows(path) if path.suffix == ".tsv" else _csv_rows(path)
@@ -183,7 +183,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _columns_of(row: Sequence[str], place: str) -> tuple[list[int], bool]:
-    """Say where label and texts stand, and whether this line says so itself."""
+    """Return the columns of label and texts, and whether this line is a header."""
     names = [name.strip().lower() for name in row]
     is_header = LABEL_COLUMN in names
     if is_header:
@@ -200,7 +200,7 @@ def _columns_of(row: Sequence[str], place: str) -> tuple[list[int], bool]:
 
 
 def _find_members(members: Sequence[str], labels: Mapping[str, str]) -> dict[str, str]:
-    """Return the labels of the members that hold the texts, if all are there."""
+    """Return the label of each member with texts; empty if a member is missing."""
     found = {
         member: label
         for ending, label in labels.items()
@@ -219,7 +219,7 @@ def check_labels(splits: Mapping[str, Sequence[LabelledText]]) -> tuple[str, ...
     """Return the labels of the training texts, in order.
 
     Raises:
-      ValueError: dev or test has another one, or training has less than two.
+      ValueError: dev or test has another label, or training has fewer than two.
     """
     labels = sorted({text.label for text in splits["train"]})
     if len(labels) < 2:

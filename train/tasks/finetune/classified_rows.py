@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows with labels, and the batches of like length that an epoch is cut into."""
+"""Rows with labels, and batches of rows of similar length."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 IGNORED = -1
-"""The label of what is not to be predicted: padding, specials, later pieces."""
+"""The label of positions that are not predicted: padding, specials, later pieces."""
 
 # Batches whose rows are sorted by length together. More of them pad less, and leave
 # less to chance.
@@ -22,15 +22,15 @@ _LAST_STEP = 64
 
 @dataclass(frozen=True, slots=True)
 class ClassifiedRow:
-    """What an encoder reads at once, and what is to be predicted of it.
+    """One row, the input of an encoder, with its labels.
 
     Attributes:
-      content: what the classifier's own `collate` reads.
+      content: the input of the classifier's `collate`.
       length: in tokens.
       labels: of each token, or of the whole row; `IGNORED` where there is none.
-      example: index of the sentence or text it is of.
+      example: index of its sentence or text.
       words: for each token the word of the sentence whose label it predicts, or -1;
-        nothing where the row has one label.
+        empty if the row has one label.
     """
 
     content: Any
@@ -41,14 +41,14 @@ class ClassifiedRow:
 
 
 class EpochBatches:
-    """Which rows each step reads, a function of the seed and the step alone.
+    """The rows of each step, which depend on the seed and the step only.
 
-    Every epoch reads each row once, in an order of its own. Rows of like length share a
-    batch; the order of the batches is random again.
+    Every epoch reads each row once, in a new random order. Rows of similar length share
+    a batch; the order of the batches is random too.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        """Plan nothing yet; there must be rows."""
+        """Take the lengths of the rows, of which there must be at least one."""
         self._lengths = np.asarray(lengths)
         self._batch_size = batch_size
         self._seed = seed
@@ -57,7 +57,7 @@ class EpochBatches:
 
     @property
     def steps_an_epoch(self) -> int:
-        """Batches of an epoch, one of which may be smaller."""
+        """Number of batches of an epoch, one of which may be smaller."""
         return -(-len(self._lengths) // self._batch_size)
 
     def __getitem__(self, step: int) -> Int[np.ndarray, " _"]:
@@ -84,7 +84,7 @@ class EpochBatches:
 def batches_in_order(
     lengths: Sequence[int], batch_size: int
 ) -> list[Int[np.ndarray, " _"]]:
-    """Cut rows into batches by length, the shortest first, for a pass without chance.
+    """Divide rows into batches by length, the shortest first, without randomness.
 
     Example:
       >>> [batch.tolist() for batch in batches_in_order([5, 9, 3], 2)]
@@ -95,13 +95,13 @@ def batches_in_order(
 
 
 def padded_length(length: int, longest: int | None = None) -> int:
-    """Return the length that rows are padded to: few, for each costs a compilation.
+    """Return the length to pad rows to, one of few, to limit compilations.
 
     Multiples of 8 to 32, of 16 to 128, then of 64.
 
     Args:
       length: of the longest row, in tokens.
-      longest: that a row may ever be.
+      longest: the maximal row length.
 
     Example:
       >>> [padded_length(n) for n in (1, 8, 9, 33, 129)]
@@ -115,12 +115,12 @@ def padded_length(length: int, longest: int | None = None) -> int:
 def stack_labels(
     rows: Sequence[ClassifiedRow], length: int, size: int
 ) -> Int[np.ndarray, "B ..."]:
-    """Put the labels of rows into one array, `IGNORED` where there is nothing.
+    """Stack the labels of rows into one array, padded with `IGNORED`.
 
     Args:
       rows: of one batch.
       length: tokens a row of the batch.
-      size: rows of the batch, at least as many as there are.
+      size: rows of the batch, at least `len(rows)`.
     """
     shape = (size,) if rows[0].labels.ndim == 0 else (size, length)
     labels = np.full(shape, IGNORED, np.int32)

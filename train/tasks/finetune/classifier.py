@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What fine-tuning asks of an encoder with a classifier on it, and how it is used."""
+"""The interface of an encoder with a classifier, and prediction with it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,12 +19,12 @@ from train.tasks.finetune.classified_rows import (
 )
 
 Task = Literal["token", "sequence"]
-"""Whether words are labelled, or whole texts."""
+"""Whether words ("token") or whole texts ("sequence") are labelled."""
 
 Example = TaggedSentence | LabelledText
 
 Weights = dict[str, Any]
-"""`{"encoder": …, "head": …}`, the head being whatever is not the encoder."""
+"""`{"encoder": …, "head": …}`; the head is everything that is not the encoder."""
 
 # Rows of a batch where nothing is learnt.
 _ROWS = 32
@@ -32,13 +32,13 @@ _ROWS = 32
 
 @runtime_checkable
 class Classifier(Protocol):
-    """An encoder and a head that scores labels.
+    """An encoder with a classification head.
 
     Attributes:
-      task: what is labelled.
-      labels: their names, in the order of the scores.
-      longest: tokens of a row at most, or None.
-      weights: those it was made with.
+      task: "token" or "sequence".
+      labels: names of the labels, in the order of the logits.
+      longest: maximal tokens of a row, or None.
+      weights: the initial or loaded weights.
     """
 
     task: Task
@@ -47,7 +47,7 @@ class Classifier(Protocol):
     weights: Weights
 
     def rows(self, examples: Sequence[Example]) -> list[ClassifiedRow]:
-        """Cut examples into rows; a label that it does not know is ignored."""
+        """Convert examples to rows; unknown labels become `IGNORED`."""
         ...
 
     def collate(self, rows: Sequence[ClassifiedRow], length: int, size: int) -> Any:
@@ -57,11 +57,11 @@ class Classifier(Protocol):
     def logits(
         self, weights: Weights, tokens: Any, dropout_key: jax.Array | None = None
     ) -> Float[Array, "B *T Y"]:
-        """Score the labels of each token, or of each row; a key turns dropout on."""
+        """Return the logits of each token, or of each row; a key turns dropout on."""
         ...
 
     def save(self, directory: Path, weights: Weights) -> None:
-        """Write a directory that appears whole, with what its loader needs."""
+        """Write a directory, atomically, with all files that its loader needs."""
         ...
 
 
@@ -69,7 +69,7 @@ Predict = Callable[[Weights, Any], Int[Array, "B ..."]]
 
 
 def compiled_predict(classifier: Classifier) -> Predict:
-    """Return the function from weights and tokens to the best label of each."""
+    """Return a jitted function from weights and tokens to the best labels' ids."""
 
     @jax.jit
     def predict(weights: Weights, tokens: Any) -> Int[Array, "B ..."]:
@@ -84,14 +84,13 @@ def predict_labels(
     weights: Weights | None = None,
     predict: Predict | None = None,
 ) -> list[list[str]]:
-    """Label examples.
+    """Predict the labels of examples.
 
     Args:
       classifier: trained.
-      examples: sentences whose words are labelled, or texts; their own labels are not
-        looked at.
+      examples: sentences whose words are labelled, or texts; their labels are not used.
       weights: by default the classifier's own.
-      predict: what `compiled_predict` gave, to compile once for several calls.
+      predict: from `compiled_predict`, to compile only once for several calls.
 
     Returns:
       For each sentence the label of each word; for each text a list of one label. A

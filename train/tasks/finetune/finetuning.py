@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fine-tuning: a pretrained encoder and a fresh classifier, trained together.
+"""Fine-tuning of a pretrained encoder together with a new classifier.
 
-The recipe of Devlin et al. 2019, appendix A.3, or the one that transformers made of it.
+The recipe is that of Devlin et al. 2019, appendix A.3, or transformers' variant of it.
 """
 
 import dataclasses
@@ -51,30 +51,30 @@ _UNDECAYED = (*UNDECAYED, "weights", "gamma")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finetuning:
-    """What is learnt, and how.
+    """The configuration of fine-tuning.
 
     Attributes:
       task: whether words are labelled, or texts and pairs of texts.
       batch_size: rows of a batch.
-      num_epochs: passes over the training examples, at most.
-      learning_rate: of Adam, the highest.
+      num_epochs: maximal passes over the training examples.
+      learning_rate: of Adam, the peak of the schedule.
       encoder_learning_rate: that of the encoder; by default the same.
-      frozen_steps: so many first steps leave the encoder as it is; None, all of them.
-      recipe: "published" does not correct the means of Adam for starting from zero,
-        and after the warm-up the learning rate falls on the line that begins at step
-        0; "transformers" corrects them and falls from the top.
-      warmup_rate: part of all steps in which the learning rate rises.
+      frozen_steps: number of first steps that do not train the encoder; None, all.
+      recipe: "published" has no bias correction of Adam, and after the warm-up the
+        learning rate falls on the line that begins at step 0; "transformers" has bias
+        correction, and the rate falls from its peak.
+      warmup_rate: share of all steps in which the learning rate rises.
       weight_decay: times the learning rate, of all but biases and normalisations.
-      max_gradient_norm: a longer gradient is shortened.
+      max_gradient_norm: the gradient is clipped to this global norm.
       dropout_rate: BERT: of the encoder and before the classifier, by default the
         model's own. ELMo: of the vectors that are classified, by default 0.5.
-      max_length: BERT: tokens of a row. A sentence whose words are labelled is cut
-        into several rows, a text that is labelled loses its end. ELMo: words of a text.
-      context: BERT, words: pieces of the neighbouring sentences that a sentence is
-        shown, or "document", as many as fit.
-      layers: ELMo: the layers that are read, and how they are combined.
-      metric: the score of dev that decides which epoch is kept; by default f1 where
-        words are labelled, and accuracy where texts are.
+      max_length: BERT: tokens of a row. A longer sentence whose words are labelled is
+        cut into several rows, a longer text is truncated. ELMo: words of a text.
+      context: BERT, words: pieces of neighbouring sentences to add as context, or
+        "document", as many as fit.
+      layers: ELMo: the layers and their combination.
+      metric: the score of dev that selects the best epoch; by default f1 where words
+        are labelled, and accuracy where texts are.
       patience: epochs without a better one before training ends; 0, never.
       seed: of the classifier's weights, the order and dropout; and of the division of
         data that are not divided.
@@ -99,7 +99,7 @@ class Finetuning:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse values that no run could have.
+        """Check the fields.
 
         Raises:
           ValueError: names the field.
@@ -121,19 +121,19 @@ class Finetuning:
 
     @property
     def decisive(self) -> str:
-        """The score by which epochs are compared."""
+        """The score that selects the best epoch."""
         if self.metric != "auto":
             return self.metric
         return "f1" if self.task == "token" else "accuracy"
 
 
 class Finetuned(NamedTuple):
-    """What fine-tuning gave.
+    """The result of fine-tuning.
 
     Attributes:
-      weights: of the epoch that is kept, those that were not learnt among them.
-      fitted: which epoch that is, and the scores of dev after each.
-      scores: of dev and test, with those weights.
+      weights: of the best epoch, frozen weights included.
+      fitted: the number of that epoch, and the scores of dev after each.
+      scores: of dev and test, with these weights.
       predictions: the labels of dev and test, a list for each example.
     """
 
@@ -144,7 +144,7 @@ class Finetuned(NamedTuple):
 
 
 Batch = tuple[Any, Int[np.ndarray, "B ..."]]
-"""Tokens, and the label of each token or row."""
+"""Tokens, and the labels of tokens or rows."""
 
 
 def finetune(
@@ -153,16 +153,16 @@ def finetune(
     splits: Mapping[str, Sequence[Example]],
     say: Callable[[str], None] = print,
 ) -> Finetuned:
-    """Train; keep the epoch that is best on dev.
+    """Fine-tune a classifier; keep the epoch that is best on dev.
 
     Args:
-      config: how.
-      classifier: with fresh weights of its head.
+      config: of the fine-tuning.
+      classifier: with a newly initialised head.
       splits: the examples of train, dev and test; test may be absent.
-      say: is given a line after each epoch.
+      say: takes a line after each epoch.
 
     Raises:
-      ValueError: there are no training examples that can be read.
+      ValueError: there are no usable training examples.
     """
     rows = classifier.rows(splits["train"])
     if not rows:
@@ -245,9 +245,9 @@ class Stepper:
         """Plan the steps.
 
         Args:
-          config: how steps are made.
-          classifier: whose loss falls; its weights are the first ones.
-          num_steps: after which the learning rate is zero.
+          config: of the fine-tuning.
+          classifier: the model to train, with its initial weights.
+          num_steps: total number of steps, after which the learning rate is zero.
         """
         self._learnt, self._fixed = dict(classifier.weights), {}
         if config.frozen_steps is None:
@@ -265,19 +265,19 @@ class Stepper:
         )
 
     def init(self) -> State:
-        """Begin with the classifier's weights, which stay as they are."""
+        """Return the initial state, with a copy of the classifier's weights."""
         # Copies, for each step gives the state before it up.
         params = jax.tree.map(jnp.array, self._learnt)
         return State(params, jax.jit(self._optimizer.init)(params))
 
     def weights(self, params: Weights) -> Weights:
-        """Return those that are learnt, and those that are not."""
+        """Return all weights, those that are trained and those that are not."""
         return {**self._fixed, **params}
 
     def __call__(
         self, state: State, batch: Batch, num_steps: int
     ) -> tuple[State, Float[Array, ""]]:
-        """Make a step, after so many; return the loss before it too."""
+        """Make a step after `num_steps` steps; also return the loss before it."""
         step = self._frozen if num_steps < self._frozen_steps else self._thawed
         rates = {name: each[num_steps] for name, each in self._rates.items()}
         return step(state, self._fixed, *batch, self._key, num_steps, rates)
@@ -286,12 +286,12 @@ class Stepper:
 def _make_step(
     classifier: Classifier, optimizer: optax.GradientTransformation, *, frozen: bool
 ) -> Callable[..., tuple[State, Float[Array, ""]]]:
-    """Make the function that is compiled.
+    """Make the training step, a function to be jitted.
 
     Args:
-      classifier: whose loss falls.
-      optimizer: gives the direction, whose length the learning rates are.
-      frozen: whether the encoder stays as it is.
+      classifier: computes the loss to minimise.
+      optimizer: without learning rate, which is applied to its updates.
+      frozen: whether the encoder is not trained.
     """
 
     def loss_of(
@@ -330,7 +330,7 @@ def _make_step(
 def mean_loss(
     logits: Float[Array, "B *T Y"], labels: Int[Array, "B ..."]
 ) -> Float[Array, ""]:
-    """Return the cross entropy of the labels that are not `IGNORED`, on average."""
+    """Return the mean cross entropy of the labels that are not `IGNORED`."""
     counted = labels != IGNORED
     each = optax.softmax_cross_entropy_with_integer_labels(
         logits, jnp.where(counted, labels, 0)
@@ -339,7 +339,7 @@ def mean_loss(
 
 
 def make_optimizer(config: Finetuning) -> optax.GradientTransformation:
-    """Build what gives the direction of a step; the learning rate is not in it."""
+    """Build the optimiser, without the learning rate."""
     adam = scale_by_bert_adam if config.recipe == "published" else optax.scale_by_adam
     return optax.chain(
         clipped_adam(config.max_gradient_norm, adam(*BETAS, EPSILONS[config.recipe])),
@@ -369,11 +369,11 @@ def learning_rates(
 
 
 def learning_rate(config: Finetuning, highest: float, num_steps: int) -> Schedule:
-    """Return the schedule of a learning rate: a rise, then a fall to zero.
+    """Return the schedule of a learning rate: warm-up, then linear decay to zero.
 
     Args:
-      config: of the recipe and of the warm-up.
-      highest: learning rate.
+      config: sets the recipe and the warm-up.
+      highest: the peak learning rate.
       num_steps: of the run.
 
     Example:

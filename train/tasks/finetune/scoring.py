@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How right predicted labels are: of words by their spans, of texts one by one."""
+"""Scores of predicted labels: span F1 for words, accuracy and macro F1 for texts."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -11,13 +11,13 @@ from train.tasks.finetune.classifier import Example
 from train.tasks.spans import score_spans
 
 Scores = dict[str, float]
-"""In percent, by name."""
+"""Scores in percent, by name."""
 
 
 def score_examples(
     examples: Sequence[Example], predicted: Sequence[Sequence[str]]
 ) -> Scores:
-    """Score labels: of words, by the spans they make; of texts, one by one."""
+    """Score labels: of words by their spans, of texts one by one."""
     if isinstance(examples[0], TaggedSentence):
         gold = [list(sentence.tags) for sentence in cast(Sequence, examples)]
         spans = score_spans(gold, predicted)
@@ -40,12 +40,12 @@ def score_labels(gold: Sequence[str], predicted: Sequence[str]) -> Scores:
     """Compute accuracy and macro F1.
 
     Args:
-      gold: of each example.
-      predicted: likewise.
+      gold: the gold label of each example.
+      predicted: the predicted label of each example.
 
     Returns:
-      `accuracy` and `macro_f1`, the mean of the F1 of every label that is gold or
-      predicted anywhere.
+      `accuracy` and `macro_f1`, the mean F1 over all labels that occur as gold or
+      predicted label.
 
     Raises:
       ValueError: there is nothing to score, or not one prediction for each.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tagger on frozen vectors."""
+"""Named entity recognition: a tagger on frozen features."""

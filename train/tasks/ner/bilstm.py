@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bidirectional LSTM over sentences that lie end to end in the rows of a batch.
+"""A bidirectional LSTM over sentences that are packed end to end in rows.
 
-The inputs' half of the gates is one product before the loop over time, which is
+The input part of the gates is one product before the loop over time, which is that of
 `embed_jax.recurrence`.
 """
 
@@ -14,10 +14,9 @@ from embed_jax.recurrence import LstmState, recur
 
 
 class BiLstm(nn.Module):
-    """One layer, read in both directions and restarted at every sentence.
+    """One bidirectional LSTM layer, with states reset to zero at every sentence.
 
-    Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000. States
-    start from zeros.
+    Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000.
 
     Attributes:
       cell_dim: H, of each direction.
@@ -32,10 +31,10 @@ class BiLstm(nn.Module):
         first: Bool[Array, "B T"],
         last: Bool[Array, "B T"],
     ) -> Float[Array, "B T _"]:
-        """Read the rows.
+        """Run the layer.
 
         Args:
-          inputs: one vector a word; padding may hold anything finite.
+          inputs: one vector a word; padding may hold any finite value.
           first: the words that begin a sentence.
           last: the words that end one.
         """
@@ -61,7 +60,7 @@ class BiLstm(nn.Module):
 
 
 def _drawn(initializer: nn.initializers.Initializer) -> nn.initializers.Initializer:
-    """Put what is drawn for the gates into the order of the recurrence."""
+    """Return an initialiser with the gates in the order of `embed_jax.recurrence`."""
 
     def draw(key: Array, shape: tuple[int, ...]) -> Float[Array, "Z rows G"]:
         # A seed draws input, forget, candidate and output in this order, as it did for

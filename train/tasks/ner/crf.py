@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A linear-chain conditional random field over the tags of a sentence.
 
-Lafferty, McCallum and Pereira 2001. A path's score is the sum of its words' emissions,
-of the transitions between neighbours, and of how likely its ends are; its probability
-is the softmax of that over all paths.
+Lafferty, McCallum and Pereira 2001. A path's score is the sum of its emissions, of the
+transitions between neighbours, and of a start and an end score; its probability is the
+softmax over all paths.
 """
 
 from typing import no_type_check
@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 @no_type_check  # jax also builds such trees of shapes, shardings and stacked weights.
 class Transitions(flax.struct.PyTreeNode):
-    """The weights.
+    """The weights of a CRF.
 
     Attributes:
       between: [i, j] is the score of tag j after tag i.
@@ -65,7 +65,7 @@ def log_likelihood(
     Args:
       emissions: a score for each tag of each word.
       transitions: the weights.
-      tags: the path; anything at padding.
+      tags: the path; any value at padding.
       mask: True at the words of a row, which are its beginning.
     """
     score = path_score(emissions, transitions, tags, mask)
@@ -79,7 +79,7 @@ def path_score(
     tags: Int[Array, "B T"],
     mask: Bool[Array, "B T"],
 ) -> Float[Array, " B"]:
-    """Return the score of each row's tags, not normalised; see `log_likelihood`."""
+    """Return the unnormalised score of each row's tags; see `log_likelihood`."""
     at_words = jnp.take_along_axis(emissions, tags[..., None], axis=-1)[..., 0]
     between = transitions.between[tags[:, :-1], tags[:, 1:]]
     last = jnp.maximum(mask.sum(axis=1) - 1, 0)
@@ -130,6 +130,6 @@ def viterbi(
 def _time_first(
     emissions: Array, transitions: Transitions, mask: Array
 ) -> tuple[Array, tuple[Array, Array]]:
-    """Return the scores at the first word, and what the loop over the others reads."""
+    """Return the scores at the first word, and the time-major inputs of the scan."""
     first = jnp.where(mask[:, :1], emissions[:, 0], 0) + transitions.start[None]
     return first, (emissions[:, 1:].swapaxes(0, 1), mask[:, 1:].T)

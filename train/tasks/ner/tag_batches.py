@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sentences laid end to end in rows of one length, in an order of a seed's own."""
+"""Packing of tagged sentences into rows of one length, and batches of the rows."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -16,10 +16,10 @@ class TagRows(NamedTuple):
     """Rows of sentences, on the host.
 
     Attributes:
-      words: the row of each word's features; 0 at padding.
-      tags: what is to be predicted; `PADDING` where there is no word.
-      first: the words that begin a sentence.
-      last: the words that end one.
+      words: index of each word's row of features; 0 at padding.
+      tags: the tags to predict; `PADDING` where there is no word.
+      first: True at the first word of a sentence.
+      last: True at the last word of a sentence.
     """
 
     words: Int[np.ndarray, "*B T"]
@@ -40,9 +40,9 @@ def lay_rows(
     Args:
       offsets: the first word of each sentence, and the number of words.
       tags: of all words.
-      order: in which sentences are taken.
+      order: of the sentences.
       row_length: words of a row; no sentence is longer.
-      sentences_a_row: at most so many share a row.
+      sentences_a_row: maximal sentences of a row.
 
     Returns:
       Arrays `[rows, row_length]`.
@@ -75,10 +75,10 @@ def lay_rows(
 
 
 def batches(rows: Sequence[TagRows], batch_size: int) -> Iterator[TagRows]:
-    """Cut the rows of several seeds into batches.
+    """Divide the rows of several seeds into batches.
 
     Args:
-      rows: of each seed; those who have fewer get empty rows at the end.
+      rows: of each seed; seeds with fewer rows get empty ones at the end.
       batch_size: rows of a batch.
 
     Yields:

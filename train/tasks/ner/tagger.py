@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tagger of BERT's feature-based experiment: layers, two BiLSTMs, one score a tag.
+"""The tagger of BERT's feature-based approach: two BiLSTMs and a classifier.
 
-Devlin et al. 2019, section 5.3: frozen layers are put into a randomly initialised
-two-layer BiLSTM before the classifier.
+Devlin et al. 2019, section 5.3: frozen layers are the input of a randomly initialised
+two-layer BiLSTM before the classification layer.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from train.tasks.ner.crf import Transitions
 
 
 class Tagger(nn.Module):
-    """From the layers of words to a score for each tag.
+    """Computes tag scores of words from their layers.
 
     Attributes:
-      spec: how the layers that are passed in are combined; of `needed_layers`.
+      spec: the combination of the given layers, from `needed_layers`.
       num_tags: Y.
-      cell_dim: of a direction of a BiLSTM.
-      num_layers: BiLSTMs on top of each other; 0 leaves a linear model.
+      cell_dim: of each direction of a BiLSTM.
+      num_layers: number of stacked BiLSTMs; 0 for a linear model.
       dropout_rate: of the inputs and of each BiLSTM's outputs; one mask for all
         positions of a row (Gal and Ghahramani 2016).
       has_crf: whether a CRF's transitions belong to the weights.
@@ -47,14 +47,14 @@ class Tagger(nn.Module):
         last: Bool[Array, "B T"],
         deterministic: bool = True,
     ) -> tuple[Float[Array, "B T Y"], Transitions | None]:
-        """Score the words.
+        """Return the tag scores, and the transitions of the CRF if there is one.
 
         Args:
           layers: those of `needed_layers`, in its order.
-          mask: True where there is a word.
-          first: the words that begin a sentence.
-          last: the words that end one.
-          deterministic: whether nothing is dropped.
+          mask: True at words.
+          first: True at the first word of a sentence.
+          last: True at the last word of a sentence.
+          deterministic: whether dropout is off.
         """
         num_blocks = layers.shape[2] - 1
         states = select_layers(
@@ -97,9 +97,9 @@ class Tagger(nn.Module):
 def needed_layers(
     spec: LayerSpec | str, num_blocks: int
 ) -> tuple[tuple[int, ...], LayerSpec]:
-    """Say which layers a spec reads, and restate it for these alone.
+    """Return the layers that a spec needs, and the spec rewritten for these layers.
 
-    Two specs that do the same with other layers are restated alike, so that both are
+    Specs that combine different layers in the same way become equal, so that they share
     one compiled program.
 
     Args:

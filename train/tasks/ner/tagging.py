@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains taggers on cached features: all seeds of one `layer_spec` in one run."""
+"""Training of taggers on cached features, all seeds of one `layer_spec` at once."""
 
 import dataclasses
 import time
@@ -29,26 +29,26 @@ ROW_STEP = 8
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tagging:
-    """A tagger on frozen features, and how it is trained.
+    """The configuration of a tagger on frozen features, and of its training.
 
     Attributes:
       layers: the `layer_spec` of each row of the table; by default those of the paper
-        whose model it is.
+        on the model.
       num_seeds: runs of each spec; each has its own weights, order and dropout.
-      seed: of the first; the others follow.
+      seed: of the first run; the others follow.
       cell_dim: of each direction of a BiLSTM.
-      num_layers: BiLSTMs on top of each other; 0 for a linear model.
-      decoder: each tag by itself, or a CRF over the tags of a sentence.
+      num_layers: number of stacked BiLSTMs; 0 for a linear model.
+      decoder: each tag independently, or a CRF over the tags of a sentence.
       dropout_rate: before and after each BiLSTM.
-      learning_rate: of Adam, at first; it falls to a tenth, in a line.
-      max_gradient_norm: a longer gradient is shortened.
-      batch_words: of a batch, about.
-      num_epochs: at most.
+      learning_rate: of Adam, at first; it falls linearly to a tenth.
+      max_gradient_norm: the gradient is clipped to this global norm.
+      batch_words: approximate words of a batch.
+      num_epochs: maximal number of epochs.
       patience: epochs without a better dev score of any seed before training ends;
         they count once a score is above zero.
-      context: pieces of the neighbouring sentences that a sentence is shown, or
-        "document", as many as the model reads.
-      pool: how the pieces of a word become one vector.
+      context: pieces of neighbouring sentences to add as context, or "document", as
+        many as fit.
+      pool: the pooling of a word's pieces.
     """
 
     layers: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class Tagging:
     pool: str = "first"
 
     def __post_init__(self) -> None:
-        """Refuse values that no run could have.
+        """Check the fields.
 
         Raises:
           ValueError: names the field.
@@ -94,7 +94,7 @@ class TaggedFeatures(NamedTuple):
 
 
 class _Fixed(NamedTuple):
-    """What the compiled functions are compiled for."""
+    """The static arguments of the jitted functions."""
 
     tagger: Tagger
     decoder: str
@@ -114,7 +114,7 @@ def train_taggers(
 
     Args:
       config: of the taggers.
-      spec: which layers they read.
+      spec: the layers and their combination.
       splits: train, dev and test.
 
     Raises:
@@ -156,13 +156,13 @@ def train_taggers(
 
 
 class TaggerTraining:
-    """The taggers of all seeds: their first weights, their batches and their steps.
+    """The training of the taggers of all seeds: initial weights, batches and steps.
 
     Attributes:
       config: of the taggers.
       names: of the tags.
-      layers: of the model, that are read.
-      spec: how these are combined.
+      layers: the layers of the model that are needed.
+      spec: the combination of these layers.
     """
 
     def __init__(
@@ -202,11 +202,11 @@ class TaggerTraining:
         self._last_step = config.num_epochs * num_batches
 
     def init(self) -> State:
-        """Draw the first weights; each leaf of the state is `[seeds, …]`."""
+        """Initialise the weights; each leaf of the state is `[seeds, …]`."""
         return _init(self.fixed, self._table, self._keys)
 
     def step(self, state: State, batch: TagRows, num_steps: int) -> tuple[State, None]:
-        """Make a step of every seed; the state that is given is used up."""
+        """Make a step of every seed; the state's buffers are donated."""
         rate = self._rate_of(num_steps)
         state = _step(
             self.fixed, state, self._table, batch, self._keys, num_steps, rate
@@ -216,12 +216,12 @@ class TaggerTraining:
         return jax.block_until_ready(state), None
 
     def _rate_of(self, step: int) -> float:
-        """Fall to a tenth, in a line."""
+        """Return the learning rate, which falls linearly to a tenth."""
         done = min(step / self._last_step, 1.0)
         return self.config.learning_rate * (1 - 0.9 * done)
 
     def batches(self, epoch: int) -> Iterator[TagRows]:
-        """Go once through the sentences, in an order of the epoch's and the seed's."""
+        """Yield the batches of an epoch, in a random order for each epoch and seed."""
         rows = []
         for seed in range(self.config.num_seeds):
             random = np.random.default_rng((self.config.seed + seed, epoch))
@@ -245,7 +245,7 @@ class TaggerTraining:
 
 
 class _HeldOut:
-    """Sentences that taggers are scored on."""
+    """Held-out sentences that taggers are scored on."""
 
     def __init__(
         self, training: TaggerTraining, split: TaggedFeatures, row_length: int
@@ -291,7 +291,7 @@ class _HeldOut:
 
 
 def _sentences_a_row(config: Tagging) -> int | None:
-    """A CRF sums over the paths of a row, which must then be one sentence."""
+    """Return 1 for a CRF, which sums over the paths of a whole row; else None."""
     return 1 if config.decoder == "crf" else None
 
 
@@ -337,7 +337,7 @@ def _step(
 def _loss(
     fixed: _Fixed, params: Any, table: Array, batch: TagRows, key: Array
 ) -> Float[Array, ""]:
-    """Return the negative log-likelihood of a word's tag, on average, in nats."""
+    """Return the mean negative log-likelihood of a word's tag, in nats."""
     mask = batch.tags != PADDING
     scores, transitions = cast(
         tuple[Array, Transitions],

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The taggers of several specs, trained side by side; what came of them is kept.
+"""Parallel training of the taggers of several specs, with cached results.
 
-Each is trained in a process of its own: XLA's CPU client gives all computations of a
-process the same few threads.
+Each spec is trained in a process of its own, because XLA's CPU client gives all
+computations of a process the same few threads.
 """
 
 import dataclasses
@@ -36,15 +36,15 @@ def train_specs(
     jobs: int = 2,
     retrain: bool = False,
 ) -> dict[str, Outcome]:
-    """Train a tagger for each spec, unless the cache says what came of it.
+    """Train a tagger for each spec that has no cached outcome.
 
     Args:
       config: of the taggers.
-      specs: which layers each reads.
+      specs: the layer specs.
       splits: train, dev and test.
-      cache: the folder that keeps the outcomes.
-      jobs: specs that are trained at the same time.
-      retrain: train also what the cache has.
+      cache: the folder of the outcomes.
+      jobs: specs to train at the same time.
+      retrain: train again even if the cache has an outcome.
 
     Raises:
       ValueError: the features lack a layer.
@@ -96,7 +96,7 @@ def _prepare_process() -> None:
 def _train(
     config: Tagging, spec: str, splits: Mapping[str, TaggedFeatures], path: Path
 ) -> None:
-    """Train the taggers of a spec and write what came of it."""
+    """Train the taggers of a spec and write the outcome."""
     outcome = train_taggers(config, spec, splits)
     with open_output(path) as file:
         file.write(json.dumps(outcome._asdict(), default=np.ndarray.tolist).encode())
@@ -109,7 +109,7 @@ def _train(
 def _path_of(
     config: Tagging, spec: str, splits: Mapping[str, TaggedFeatures], cache: Path
 ) -> Path:
-    """Name the file of an outcome by everything that it depends on."""
+    """Return the file of an outcome, named by a digest of all that it depends on."""
     identity = {
         "spec": str(parse_layer_spec(spec)),
         # The context as text, as outcomes that are kept already were named.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each layer is worth on several tasks, in one picture, a panel a task."""
+"""A plot of the scores of each layer, one panel a task."""
 
 import io
 import statistics
@@ -13,14 +13,14 @@ from train.tasks.results import Row
 
 @dataclass(frozen=True)
 class Panel:
-    """One task.
+    """The panel of one task.
 
     Attributes:
       title: of the task.
-      metrics: those of the rows that are drawn, each in a colour of its own.
-      layers: rows of layers 0 to L, which are joined by a line.
+      metrics: the metrics to draw, each in its own colour.
+      layers: rows of layers 0 to L, joined by a line.
       specs: rows of other specs, drawn beside them.
-      baseline: a row that is a level to compare with, if there is one.
+      baseline: a row that is drawn as a horizontal level, if any.
     """
 
     title: str
@@ -31,9 +31,9 @@ class Panel:
 
 
 def draw_layers(path: Path, title: str, panels: Sequence[Panel]) -> None:
-    """Draw the panels side by side into a PNG file, written whole.
+    """Draw the panels side by side into a PNG file, written atomically.
 
-    Means over the seeds, with bars of their sample deviation.
+    Points are means over the seeds, with error bars of the sample deviation.
     """
     from matplotlib.figure import Figure
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A linear softmax probe on frozen vectors: how much of the tags can be read off them.
+"""A linear softmax probe that predicts tags from frozen vectors.
 
-The layers of a mix are weighted by shares that are learnt with the probe. An epoch of
-all seeds is one compiled program, each with its own weights, order of words, and best
-epoch.
+The weights of a mix's layers are learnt with the probe. An epoch of all seeds is one
+compiled program; each seed has its own weights, order of words, and best epoch.
 """
 
 import dataclasses
@@ -33,14 +32,14 @@ Terms = Sequence[Float[np.ndarray, "rows _ _"]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProbeConfig:
-    """How a probe is trained.
+    """The configuration of a probe's training.
 
     Attributes:
-      num_seeds: runs, trained at once.
-      seed: of the first; the others follow.
-      num_epochs: the one that is best on dev is kept, for each seed.
-      batch_words: of a step.
-      learning_rate: of Adam, at first; it falls to zero, in a line.
+      num_seeds: number of runs, trained at once.
+      seed: of the first run; the others follow.
+      num_epochs: number of epochs; each seed keeps the one that is best on dev.
+      batch_words: words of a step.
+      learning_rate: of Adam, at first; it falls linearly to zero.
     """
 
     num_seeds: int = 5
@@ -50,7 +49,7 @@ class ProbeConfig:
     learning_rate: float = 3e-3
 
     def __post_init__(self) -> None:
-        """Refuse values that no run could have.
+        """Check the fields.
 
         Raises:
           ValueError: names the field.
@@ -63,7 +62,7 @@ class Examples(NamedTuple):
     """Words to be tagged.
 
     Attributes:
-      terms: of a `layer_spec`, as `train.tasks.probes.terms.read_terms` gives them.
+      terms: of a `layer_spec`, from `train.tasks.probes.terms.read_terms`.
       tags: one a word; -1 for a tag that the training words do not have.
     """
 
@@ -72,9 +71,9 @@ class Examples(NamedTuple):
 
 
 class _Probe(NamedTuple):
-    """Weights. For each term one logit a layer, and a kernel [Y width].
+    """The weights of a probe: for each term one logit a layer, and a kernel [Y width].
 
-    The kernels lie that way round because the gradient's product is then twice as fast.
+    In this orientation the gradient's product is twice as fast.
     """
 
     mixes: list[Array]
@@ -85,13 +84,13 @@ class _Probe(NamedTuple):
 def train_probes(
     config: ProbeConfig, num_tags: int, splits: Mapping[str, Examples]
 ) -> Outcome:
-    """Train all seeds of a probe, and measure them.
+    """Train all seeds of a probe, and score them.
 
-    The objective is the mean negative log-likelihood, with no penalty: what keeps the
-    probe from learning the training words by heart is the choice of the epoch on dev.
+    The loss is the mean negative log-likelihood, without a penalty; the choice of the
+    epoch on dev prevents overfitting.
 
     Args:
-      config: how it is trained.
+      config: of the training.
       num_tags: Y.
       splits: train, dev and test.
 
@@ -151,8 +150,8 @@ def mean_and_deviation(
 ) -> tuple[Float[Array, "layers width"], Float[Array, " width"]]:
     """Return each layer's mean, and the deviation of all layers together.
 
-    One scale for all layers: the probe's weights then make up for mean and scale, so
-    that what is learnt are the shares of the layers as they are.
+    With one scale for all layers, the probe's weights can undo mean and scale, so the
+    learnt shares are those of the original layers.
     """
     term = term.astype(jnp.float32)
     mean = term.mean(axis=0)
@@ -173,7 +172,7 @@ def _standardise(
 
 @partial(jax.jit, static_argnames=("config", "num_tags"))
 def _init(config: ProbeConfig, num_tags: int, terms: list[Array], keys: Array) -> State:
-    """Draw the first weights of each seed."""
+    """Initialise the weights of each seed."""
     optimizer = _optimizer(config, len(terms[0]))
 
     def init(key: Array) -> State:
@@ -200,7 +199,7 @@ def _train_epoch(
     keys: Array,
     epoch: Int[Array, ""] | int,
 ) -> State:
-    """Go once through the words, in an order of the epoch's and the seed's."""
+    """Train for one epoch, in a random order for each epoch and seed."""
     num_words = len(tags)
     batch_words, num_batches = _batching(config, num_words)
     optimizer = _optimizer(config, num_words)
@@ -225,9 +224,9 @@ def _train_epoch(
 
 
 def _batching(config: ProbeConfig, num_words: int) -> tuple[int, int]:
-    """Return the words of a batch, and the batches of an epoch.
+    """Return the number of words of a batch, and of batches of an epoch.
 
-    The words of an incomplete batch wait for the next epoch, which has another order.
+    An incomplete last batch is dropped; the next epoch has another order.
     """
     batch_words = min(config.batch_words, num_words)
     return batch_words, num_words // batch_words
@@ -263,7 +262,7 @@ def _score(
 def _predict(
     probes: _Probe, terms: list[Float[Array, "rows _ _"]]
 ) -> Int[Array, "seeds rows"]:
-    """Return the likeliest tag of each word, for each seed."""
+    """Return the most probable tag of each word, for each seed."""
 
     def predict(terms: list[Float[Array, "_ _"]]) -> Int[Array, " seeds"]:
         words = [term[None] for term in terms]

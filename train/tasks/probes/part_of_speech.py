@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of speech by layer: a linear probe on the words' vectors.
+"""Parts of speech by layer, predicted by a linear probe on the words' vectors.
 
-Beside it stands how far the words alone would go, without their context.
+The baseline is the most frequent tag of each word, without its context.
 """
 
 import time
@@ -24,7 +24,7 @@ TAG_SETS = ("upos", "xpos")
 
 @dataclass(frozen=True)
 class PosSentence:
-    """A sentence.
+    """A sentence with tags.
 
     Attributes:
       words: its words.
@@ -42,7 +42,7 @@ class PosSentence:
 
 
 class PosTask:
-    """Parts of speech by a linear probe on the words' vectors."""
+    """The task of parts of speech, by a linear probe on the words' vectors."""
 
     def __init__(
         self, data: Path, tag_sets: Sequence[str], config: ProbeConfig
@@ -61,7 +61,7 @@ class PosTask:
         }
 
     def measure(self, subject: Subject) -> Measured:
-        """Train a probe for each layer, spec and set of tags."""
+        """Train a probe for each layer, spec and tag set."""
         began = time.monotonic()
         features = {
             split: subject.features(
@@ -138,7 +138,7 @@ class PosTask:
         }
 
     def _note(self, outcomes: Mapping[str, Outcome]) -> str:
-        """Write the layers' shares in each mix, the mean over the seeds."""
+        """Format the layers' shares in each mix, as means over the seeds."""
         notes = [
             f"{tag_set.upper()} shares "
             + " ".join(f"{share:.2f}"[1:] for share in shares.mean(axis=0))
@@ -166,8 +166,8 @@ def read_tagged_words(path: Path) -> list[PosSentence]:
     """Read lines of word, universal tag and language's tag, blank between sentences.
 
     Args:
-      path: UTF-8, columns between tabs; what follows the third is left out. There are
-        no comments: "#" is a word.
+      path: UTF-8, columns separated by tabs; columns after the third are ignored. There
+        are no comments: "#" is a word.
 
     Raises:
       ValueError: a line is malformed; names it.
@@ -201,10 +201,10 @@ def _sentence(rows: list[list[str]]) -> list[PosSentence]:
 def most_frequent_tags(
     train_words: Sequence[str], train_tags: Sequence[str], words: Sequence[str]
 ) -> list[str]:
-    """Give each word the tag that it most often has in training.
+    """Return for each word its most frequent tag in training.
 
-    A word that training lacks gets the most frequent tag of all; of two that are
-    equally frequent, the one seen first.
+    A word that training lacks gets the most frequent tag of all; of equally frequent
+    tags, the one seen first counts.
 
     Example:
       >>> most_frequent_tags(["a", "cat", "a"], ["DET", "NOUN", "DET"], ["cat", "dog"])

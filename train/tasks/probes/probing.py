@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tasks of `train.probe` have in common: the model, and what they give back.
+"""The interface of the tasks of `train.probe`, and the model that they probe.
 
-A task is made before anything is computed, so that what is wrong with any of them is
-said at once.
+All tasks are created before anything is computed, so that errors in any of them are
+reported at once.
 """
 
 import sys
@@ -18,9 +18,9 @@ from train.tasks.probes.terms import check_term
 from train.tasks.results import Row, format_score
 
 LARGE_MODEL_SPECS = ("mean(last4)", "concat(last4)", "mix(blocks)")
-"""Beside the single layers: those of Devlin et al. 2019, Table 7."""
+"""Specs besides the single layers: those of Devlin et al. 2019, Table 7."""
 SMALL_MODEL_SPECS = ("mean(all)", "mix(all)")
-"""Those of Peters et al. 2018, for models of fewer than four blocks."""
+"""Specs for models with fewer than four blocks: those of Peters et al. 2018."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Subject:
 
     Attributes:
       path: directory of a model or of a run, or a hub id.
-      encoder: of the model.
+      encoder: the family of the model.
       params: loaded.
       tokenizer: loaded.
       num_blocks: L.
-      specs: what is measured beside the layers 0 to L.
-      cache: the folder that keeps features.
+      specs: the specs to probe besides the layers 0 to L.
+      cache: the folder of cached features.
     """
 
     path: str
@@ -47,10 +47,10 @@ class Subject:
 
     @classmethod
     def load(cls, path: str, specs: Sequence[str], cache: Path) -> "Subject":
-        """Load a model and check the specs; none are those that suit its size.
+        """Load a model and check the specs; without any, use defaults by its size.
 
         Raises:
-          ValueError: no model that is known here, or a spec that it cannot have.
+          ValueError: no known model, or a spec that is invalid for it.
         """
         encoder = find_encoder(path)
         params, tokenizer = encoder.load(path)
@@ -69,7 +69,7 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """The last part of its path."""
+        """The last component of its path."""
         return self.path.rstrip("/").rsplit("/", 1)[-1]
 
     @property
@@ -78,25 +78,25 @@ class Subject:
         return tuple(map(str, range(self.num_blocks + 1)))
 
     def title_of(self, spec: str) -> str:
-        """Name a spec's row."""
+        """Return the title of a spec's row."""
         return f"layer {spec}" if spec in self.layers else spec
 
     def features(self, name: str, sentences: Sequence, **options: Any) -> Features:
-        """Compute all layers of the sentences' words, or open what the cache has."""
+        """Compute all layers of the sentences' words, or open them from the cache."""
         return cached_features(
             self.path, sentences, self.cache, name=f"{self.name}-{name}", **options
         )
 
 
 class Measured(NamedTuple):
-    """What a task gave.
+    """The result of a task.
 
     Attributes:
       title: of its table.
       rows: of its table.
-      facts: what a reader must know to believe it.
+      facts: data, model, versions and other conditions of the measurement.
       panel: of the picture of all tasks.
-      headlines: which of the panel's metrics go into the table of all tasks.
+      headlines: the panel's metrics for the table of all tasks.
     """
 
     title: str
@@ -108,15 +108,15 @@ class Measured(NamedTuple):
 
 @runtime_checkable
 class Task(Protocol):
-    """Something that every layer of a model can be measured by."""
+    """A probing task for every layer of a model."""
 
     def measure(self, subject: Subject) -> Measured:
-        """Measure every layer and spec of a model."""
+        """Score every layer and spec of a model."""
         ...
 
 
 def note_of_mix(spec: str) -> str:
-    """Say what a mix is where nothing is trained."""
+    """Return a note that an untrained mix is a mean; empty for other specs."""
     return "nothing is trained here: a mix is the plain mean" if "mix" in spec else ""
 
 
@@ -127,7 +127,7 @@ def panel_of(
     rows: Sequence[Row],
     baseline: Row | None,
 ) -> Panel:
-    """Make the panel of rows that are the layers, then the specs."""
+    """Make the panel of rows, which are the layers, then the specs."""
     count = len(subject.layers)
     return Panel(title, metrics, rows[:count], rows[count:], baseline)
 
@@ -135,7 +135,7 @@ def panel_of(
 def say(
     subject: Subject, task: str, spec: str, values: Sequence[float], seconds: float
 ) -> None:
-    """Say on stderr what a spec is worth."""
+    """Print the scores of a spec to stderr."""
     sys.stderr.write(
         f"{task}, {subject.title_of(spec)}: {format_score(values)}, {seconds:.0f} s\n"
     )

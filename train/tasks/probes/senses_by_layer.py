@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Word senses by layer: the nearest sense vector, on several splits by document."""
+"""Word senses by layer, by the nearest sense vector, on several splits by document."""
 
 import math
 import time
@@ -17,10 +17,10 @@ SENSE_FILES = {"SemCor": "semcor_wn30.jsonl.gz", "MASC": "masc_noad.jsonl.gz"}
 
 
 class WsdTask:
-    """Word senses by the nearest sense vector."""
+    """The task of word senses, by the nearest sense vector."""
 
     def __init__(self, data: Path, num_splits: int, seed: int) -> None:
-        """Read the corpora that the folder has of `SENSE_FILES`.
+        """Read those corpora of `SENSE_FILES` that the folder has.
 
         Raises:
           ValueError: a malformed line, or no corpus.
@@ -51,7 +51,7 @@ class WsdTask:
         }
 
     def measure(self, subject: Subject) -> Measured:
-        """Answer with the first sense, and with the nearest one of each layer."""
+        """Score the first-sense baseline, and the nearest sense at each layer."""
         began = time.monotonic()
         features = {
             name: subject.features(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sentence similarity by layer and pooling: the cosine against what people said.
+"""Sentence similarity: correlation of cosines with human ratings.
 
 STS-B (Cer et al. 2017): pairs of sentences with a similarity from 0 to 5. Nothing is
-trained; the measure is the correlation of cosines and similarities.
+trained; the metric is the correlation of cosines and similarities.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ _LEAST_SPREAD = 1e-10
 
 
 class SentencePair(NamedTuple):
-    """Two sentences, and how similar people found them."""
+    """Two sentences, and their rated similarity."""
 
     first: str
     second: str
@@ -34,7 +34,7 @@ class SentencePair(NamedTuple):
 
 
 class Correlation(NamedTuple):
-    """Of cosines and similarities, in percent."""
+    """Correlations of cosines and similarities, in percent."""
 
     spearman: float
     pearson: float
@@ -45,7 +45,7 @@ def read_pairs(path: Path) -> list[SentencePair]:
 
     Args:
       path: lines of genre, file, year, id, similarity and both sentences, separated by
-        tabs. What follows them is left out; quotation marks are text.
+        tabs. Further columns are ignored; quotation marks are text.
 
     Raises:
       ValueError: a line is malformed; names it.
@@ -73,9 +73,9 @@ def read_pairs(path: Path) -> list[SentencePair]:
 
 
 def poolings_of(name: str) -> Mapping[str, Pooling]:
-    """List the poolings of an encoder by its name, as options of `stream_sentences`.
+    """Return the poolings of an encoder by its name, as options of `stream_sentences`.
 
-    An encoder that no family here trains has those that every encoder has.
+    An encoder that no known family trains has those of every encoder.
     """
     if name not in known_kinds():
         return WORD_POOLINGS
@@ -91,20 +91,20 @@ def measure_pairs(
     options: Mapping[str, Any],
     name: str = "sentences",
 ) -> dict[str, dict[str, Correlation | None]]:
-    """Measure several specs with one pooling, from one run of the encoder.
+    """Score several specs with one pooling, from one run of the encoder.
 
     Args:
       encoder: of the model.
       params: what its `load` gave.
       tokenizer: what its `load` gave.
       splits: pairs, by the name of their split.
-      specs: layers and `layer_spec`s. Their mixes are untrained, so plain means.
+      specs: layers and `layer_spec`s. Their mixes are untrained, and so means.
       options: of `stream_sentences`.
-      name: of the line that says how far it is.
+      name: of the progress bar.
 
     Returns:
-      For each spec and split the correlation; None where all cosines are the same, as
-      at layer 0 with `cls`, where every sentence has the vector of [CLS].
+      For each spec and split the correlation; None where all cosines are equal, as at
+      layer 0 with `cls`, where every sentence has the vector of [CLS].
     """
     # Each sentence once: many are in several pairs.
     rows: dict[str, int] = {}
@@ -152,7 +152,7 @@ def cosines(
 def correlate(
     values: Float[np.ndarray, " pairs"], similarities: Float[np.ndarray, " pairs"]
 ) -> Correlation | None:
-    """Correlate cosines with similarities; None where either is always the same."""
+    """Correlate cosines with similarities; None if either is constant."""
     if np.ptp(values) < _LEAST_SPREAD or np.ptp(similarities) == 0:
         return None
     # Any: their types say nothing of what is in them.

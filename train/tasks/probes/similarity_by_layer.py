@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sentence similarity by layer and pooling."""
+"""Sentence similarity (STS-B) by layer and pooling."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ PAIR_FILES = {"dev": "sts-dev.csv", "test": "sts-test.csv"}
 
 
 class StsTask:
-    """Similarity of sentences by the cosine of their vectors."""
+    """The task of sentence similarity, by the cosine of sentence vectors."""
 
     def __init__(self, data: Path) -> None:
         """Read STS-B.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The terms of a `layer_spec`, computed from cached features.
 
-A mix is the only term whose value depends on weights that are yet to be learnt. So its
-layers are kept apart; every other term is one vector a word, that needs no more layers.
+A mix is the only term that depends on weights to be learnt, so its layers are kept
+separate; every other term is reduced to one vector a word.
 """
 
 import functools
@@ -16,7 +16,7 @@ from train.tasks.features import Features
 
 
 def check_term(spec: str | LayerSpec, num_blocks: int) -> LayerSpec:
-    """Parse a spec, and refuse what cannot be had from the vectors of single words.
+    """Parse a spec, and check that it can be computed for each word separately.
 
     Raises:
       ValueError: a malformed spec, a layer that the model lacks, a `mix_norm`.
@@ -41,8 +41,8 @@ def read_terms(
       spec: without `mix_norm`.
 
     Returns:
-      `[rows, layers, width]` in float16, as features are kept. A mix has its
-      layers along the second axis, which for every other term has length 1.
+      `[rows, layers, width]` in float16, like the features. A mix has its layers along
+      the second axis, which has length 1 for every other term.
 
     Raises:
       ValueError: as `check_term`.
@@ -57,7 +57,7 @@ def read_terms(
 def read_vectors(
     features: Features, spec: str | LayerSpec
 ) -> Float[np.ndarray, "rows width"]:
-    """Read the vectors of a spec whose mixes are untrained, and so plain means.
+    """Read the vectors of a spec whose mixes are untrained, and so means.
 
     Raises:
       ValueError: as `check_term`.

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Word senses by the nearest sense vector: Peters et al. 2018, section 5.3.
+"""Word sense disambiguation by the nearest sense vector (Peters et al. 2018, 5.3).
 
 The vector of a sense is the mean of its occurrences in the training documents. A word
-of a test document gets the sense, of those that its lemma was seen with as that part
-of speech, whose vector has the greatest cosine with its own.
+of a test document gets the sense whose vector has the greatest cosine with its own,
+among those that its lemma has in training with the same part of speech.
 
-Differs from the paper, whose first senses come from WordNet: these data hold no such
-list, so the first sense is the one most frequent in training, and a lemma that training
-lacks stays unanswered, which counts as wrong, with every row of a table alike.
+The paper takes first senses from WordNet; these data have no such list. So the first
+sense is the most frequent one in training, and a lemma that training lacks is
+unanswered, which counts as wrong for all methods.
 """
 
 import gzip
@@ -31,10 +31,10 @@ class Occurrence(NamedTuple):
     """A word, or several that are one expression, with its sense.
 
     Attributes:
-      start: its first word in the sentence.
-      stop: the word after its last.
+      start: index of its first word in the sentence.
+      stop: index after its last word.
       lemma: with its part of speech, "bank NOUN".
-      sense: as the data name it.
+      sense: as named in the data.
     """
 
     start: int
@@ -48,7 +48,7 @@ class SenseSentence:
     """A sentence with senses.
 
     Attributes:
-      words: as an encoder reads them, expressions split into words.
+      words: the input of an encoder, expressions split into words.
       document: the name of its document.
       occurrences: in order; they do not overlap.
     """
@@ -59,12 +59,12 @@ class SenseSentence:
 
 
 class SenseTable(NamedTuple):
-    """All occurrences of a corpus, N of them, as numbers.
+    """All N occurrences of a corpus, as ids.
 
     Attributes:
-      lemmas: the lemma of each.
-      senses: the sense of each.
-      documents: the document of each.
+      lemmas: the lemma of each occurrence.
+      senses: the sense of each occurrence.
+      documents: the document of each occurrence.
     """
 
     lemmas: Int[np.ndarray, " N"]
@@ -73,10 +73,10 @@ class SenseTable(NamedTuple):
 
 
 class SenseScore(NamedTuple):
-    """How many senses were found, in percent.
+    """Scores of word sense disambiguation, in percent.
 
     Attributes:
-      f1: of all test occurrences; unanswered ones are wrong, so this is recall.
+      f1: of all test occurrences; unanswered ones are wrong, so it is the recall.
       ambiguous_f1: of those whose lemma has two senses or more in training.
     """
 
@@ -85,7 +85,7 @@ class SenseScore(NamedTuple):
 
 
 def read_senses(path: Path) -> list[SenseSentence]:
-    """Read sentences that have senses; those without are left out.
+    """Read the sentences that have senses.
 
     Args:
       path: JSON lines, gzipped if the name ends in .gz, each with the fields id
@@ -132,13 +132,13 @@ def _parse_sentence(record: dict) -> SenseSentence:
 
 
 def kept_words(sentence: SenseSentence) -> Int[np.ndarray, " _"]:
-    """List the words of a sentence that its occurrences are made of, in order."""
+    """Return the indices of the words of a sentence's occurrences, in order."""
     ranges = [np.arange(start, stop) for start, stop, *_ in sentence.occurrences]
     return np.concatenate(ranges)
 
 
 def tabulate(sentences: Sequence[SenseSentence]) -> SenseTable:
-    """Number lemmas, senses and documents, in the order in which they appear.
+    """Number lemmas, senses and documents in the order of appearance.
 
     A sense belongs to its lemma: the same name with another lemma is another sense.
     """
@@ -158,7 +158,7 @@ def _number(names: Sequence) -> Int[np.ndarray, " N"]:
 def expression_vectors(
     sentences: Sequence[SenseSentence], vectors: Float[np.ndarray, "rows width"]
 ) -> Float[np.ndarray, "N width"]:
-    """Give each occurrence one vector: its word's, or the mean of its words'.
+    """Return the vector of each occurrence: its word's, or the mean of its words'.
 
     Args:
       sentences: in the order of the vectors.
@@ -178,12 +178,12 @@ def expression_vectors(
 def split_documents(
     documents: Int[np.ndarray, " N"], seed: int, share: float = TEST_SHARE
 ) -> Bool[np.ndarray, " N"]:
-    """Choose test documents; tell which occurrences are in one.
+    """Choose test documents at random; return which occurrences are in one.
 
     Args:
       documents: of the occurrences, numbered from 0.
-      seed: another one chooses others.
-      share: of the documents, rounded; one at least.
+      seed: of the choice.
+      share: of the documents, rounded; at least one document.
 
     Raises:
       ValueError: there are fewer than two documents.
@@ -199,11 +199,11 @@ def split_documents(
 def first_senses(
     table: SenseTable, in_test: Bool[np.ndarray, " N"]
 ) -> Int[np.ndarray, " N"]:
-    """Answer each test occurrence with the sense most frequent in training.
+    """Predict for each test occurrence its lemma's most frequent sense in training.
 
     Returns:
-      The senses; of two that are equally frequent the one seen first. `UNANSWERED` for
-      lemmas that training lacks, and for training occurrences.
+      The senses; of equally frequent ones the one seen first. `UNANSWERED` for lemmas
+      that training lacks, and for training occurrences.
     """
     return _answer(table, in_test, None)
 
@@ -213,12 +213,12 @@ def nearest_senses(
     in_test: Bool[np.ndarray, " N"],
     vectors: Float[np.ndarray, "N width"],
 ) -> Int[np.ndarray, " N"]:
-    """Answer each test occurrence with the sense whose vector is nearest to its own.
+    """Predict for each test occurrence the sense with the nearest vector.
 
     Args:
       table: the occurrences.
-      in_test: which of them are answered; senses are made of the others.
-      vectors: of all, any float dtype.
+      in_test: True for test occurrences; sense vectors are means of the others.
+      vectors: of all occurrences, any float dtype.
 
     Returns:
       The senses, as `first_senses`.
@@ -231,7 +231,7 @@ def score_senses(
     in_test: Bool[np.ndarray, " N"],
     answers: Int[np.ndarray, " N"],
 ) -> SenseScore:
-    """Score the answers to the test occurrences."""
+    """Score the predicted senses of the test occurrences."""
     hits = answers == table.senses
     ambiguous = in_test & is_ambiguous(table, in_test)
     return SenseScore(_percent(hits[in_test]), _percent(hits[ambiguous]))
@@ -240,7 +240,7 @@ def score_senses(
 def is_ambiguous(
     table: SenseTable, in_test: Bool[np.ndarray, " N"]
 ) -> Bool[np.ndarray, " N"]:
-    """Tell of which occurrences the lemma has two senses or more in training."""
+    """Return for each occurrence whether its lemma has several senses in training."""
     # One training occurrence of each sense.
     _, ones = np.unique(table.senses[~in_test], return_index=True)
     senses = np.bincount(
@@ -275,7 +275,7 @@ def _nearest(
     belongs: Bool[np.ndarray, "senses examples"],
     queries: Float[np.ndarray, "queries width"],
 ) -> Int[np.ndarray, " queries"]:
-    """Find the sense whose mean has the greatest cosine; the first one of equals."""
+    """Return the sense whose mean has the greatest cosine; of equals the first."""
     # The sum points where the mean does.
     sums = belongs.astype(np.float32) @ examples.astype(np.float32)
     norms = np.linalg.norm(sums, axis=1, keepdims=True)
