@@ -72,7 +72,9 @@ def test_the_kernel_is_the_written_out_form(packed, rate, num_heads):
     theirs, back_theirs = jax.vjp(plain, *operands)
     np.testing.assert_allclose(ours, theirs, atol=2e-6)
     for our, their in zip(back(change), back_theirs(change), strict=True):
-        np.testing.assert_allclose(our, their, atol=2e-6)
+        # Where a row has one key, its gradient is a sum of 128 values, up to 18, whose
+        # last place is 2e-6: both forms are 5.7e-6 from the sum in float64.
+        np.testing.assert_allclose(our, their, atol=2e-6, rtol=1e-6)
     assert float(jnp.abs(ours).max()) > 0.1
 
 

@@ -21,9 +21,9 @@ def folder(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def compilations() -> Iterator[None]:
-    """Compile quickly."""
+    """Compile quickly: what is tested here is what is computed, not how fast."""
     with compiling_quickly():
         yield
 

@@ -28,8 +28,6 @@ from train.families.elmo.words import WordStore
 from train.prepare import prepare
 from train.pretrain import pretrain
 
-pytestmark = pytest.mark.usefixtures("compilations")
-
 SENTENCES = ["The walrus sees the old bank .", "Bread !", "My sister runs again ."]
 PACKAGES = {"elmo": elmo_jax, "bert": bert_jax}
 

@@ -28,8 +28,6 @@ from train.tasks.finetune.classification import read_texts
 from train.tasks.finetune.classifier import predict_labels
 from train.tasks.finetune.finetuning import Finetuning
 
-pytestmark = pytest.mark.usefixtures("compilations")
-
 QUICK = ("--num-epochs", "2", "--batch-size", "8", "--learning-rate", "3e-3")
 
 

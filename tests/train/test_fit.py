@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 
 from train.fit import Fitted, State, clipped_adam, descend, fit
 
-pytestmark = pytest.mark.usefixtures("compilations")
-
 scores = st.sampled_from([math.nan, 0.0, 0.25, 0.5, 0.75, 1.0])
 
 

@@ -18,8 +18,6 @@ from train.families.evaluation import settings_of
 from train.former_names import FORMER_NAMES, with_current_names
 from train.pretrain import pretrain
 
-pytestmark = pytest.mark.usefixtures("compilations")
-
 CURRENT_NAMES = {current: former for former, current in FORMER_NAMES.items()}
 
 

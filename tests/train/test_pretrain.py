@@ -44,8 +44,6 @@ from train.loop.optimizer import BertAdam
 from train.prepare import prepare
 from train.pretrain import main, pretrain
 
-pytestmark = pytest.mark.usefixtures("compilations")
-
 
 @pytest.fixture(scope="module")
 def experiment(folder):

@@ -77,7 +77,6 @@ def test_universal_tags_are_probed_for_unless_others_are_asked_for():
     assert Command(model="", output=Path("out")).tags == ("upos",)
 
 
-@pytest.mark.usefixtures("compilations")
 @pytest.mark.parametrize("save", [save_bert, save_elmo])
 def test_tables_and_picture(
     save: Callable[[Path], str],

@@ -60,7 +60,13 @@ class Checkpoints:
                 cleanup_tmp_directories=True,
                 enable_async_checkpointing=True,
             ),
-            item_names=(PARAMS, "opt_state", "carry", "position"),
+            item_names=(
+                PARAMS,
+                "opt_state",
+                "carry",
+                "position",
+                *_FORMER_NAMES.values(),
+            ),
         )
 
     def latest(self) -> int | None:

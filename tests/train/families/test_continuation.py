@@ -22,8 +22,6 @@ from train.families.elmo.words import WordStore
 from train.loop.setup import set_up
 from train.pretrain import pretrain
 
-pytestmark = pytest.mark.usefixtures("compilations")
-
 
 @pytest.fixture(scope="module")
 def words(folder) -> Vocabulary:

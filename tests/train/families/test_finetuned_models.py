@@ -26,8 +26,6 @@ from train.tasks.data.conll import TaggedSentence
 from train.tasks.finetune.classification import LabelledText
 from train.tasks.finetune.classifier import predict_labels
 
-pytestmark = pytest.mark.usefixtures("compilations")
-
 TAGS = ("O", "B-LOC", "B-PER")
 KINDS = ("bad", "good", "neither")
 

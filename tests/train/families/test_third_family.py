@@ -24,8 +24,6 @@ from train.planning.abstract import abstract_step
 from train.prepare import prepare
 from train.pretrain import pretrain
 
-pytestmark = pytest.mark.usefixtures("compilations")
-
 ENTRY_POINTS = "[train.families]\nbag = tests.train.families.bag:FAMILY\n"
 
 

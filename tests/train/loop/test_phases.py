@@ -102,7 +102,9 @@ def test_every_device_has_a_row_of_every_part(tmp_path, grad_accum_steps, shared
     if shared:
         check_shared(experiment, mesh)
     else:
-        with pytest.raises(ValueError, match="not a multiple of 4 devices times grad_accum"):
+        with pytest.raises(
+            ValueError, match="not a multiple of 4 devices times grad_accum"
+        ):
             check_shared(experiment, mesh)
 
 

@@ -3,11 +3,8 @@
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from train.loop.sparse_rows import put_rows, take_rows, unique_rows
-
-pytestmark = pytest.mark.usefixtures("compilations")
 
 TABLE = np.arange(10, dtype=np.float32).reshape(5, 2)
 

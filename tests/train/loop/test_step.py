@@ -27,8 +27,6 @@ from train.loop.placement import place_batch, place_state
 from train.loop.sharding import training_mesh
 from train.loop.step import init_state, make_step
 
-pytestmark = pytest.mark.usefixtures("compilations")
-
 WORDS = word_store([draw_words(num_sentences=40)], vocab_size=14)
 TEXT = piece_store(draw_pieces(num_documents=20))
 NUM_WORDS, B = len(WORDS.vocabulary), 8

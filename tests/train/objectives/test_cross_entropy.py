@@ -4,11 +4,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from train.objectives.cross_entropy import cross_entropy
-
-pytestmark = pytest.mark.usefixtures("compilations")
 
 
 def test_losses_and_hits_by_hand():

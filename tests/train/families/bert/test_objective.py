@@ -24,8 +24,6 @@ from train.families.bert.objective import MaskedLmObjective
 from train.loop.optimizer import BertAdam, make_optimizer
 from train.loop.step import init_state, make_step
 
-pytestmark = pytest.mark.usefixtures("compilations")
-
 STORE = piece_store(draw_pieces(num_documents=20))
 CONFIG = BertConfig(
     vocab_size=len(PIECES),

@@ -18,8 +18,6 @@ from train.families.elmo.objective import BilmObjective
 from train.loop.optimizer import Adagrad, make_optimizer
 from train.loop.step import init_state, make_step
 
-pytestmark = pytest.mark.usefixtures("compilations")
-
 SENTENCES = draw_words(num_sentences=40)
 STORE = word_store([SENTENCES], vocab_size=14)
 NUM_WORDS = len(STORE.vocabulary)

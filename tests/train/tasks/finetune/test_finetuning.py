@@ -33,8 +33,6 @@ from train.tasks.finetune.finetuning import (
 )
 from train.tasks.finetune.scoring import score_examples
 
-pytestmark = pytest.mark.usefixtures("compilations")
-
 TAGS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
 KINDS = ("bad", "good")
 QUICK = Finetuning(

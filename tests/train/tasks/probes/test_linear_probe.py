@@ -10,8 +10,6 @@ from scipy.special import logsumexp
 from train.tasks.probes import linear_probe
 from train.tasks.probes.linear_probe import Examples, ProbeConfig, train_probes
 
-pytestmark = pytest.mark.usefixtures("compilations")
-
 CONFIG = ProbeConfig(num_seeds=3, num_epochs=6, batch_words=64, learning_rate=3e-2)
 
 

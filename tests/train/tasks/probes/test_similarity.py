@@ -96,7 +96,6 @@ def pool_slowly(layers: np.ndarray, pool: str) -> np.ndarray:
             return layers.mean(axis=1)
 
 
-@pytest.mark.usefixtures("compilations")
 @pytest.mark.parametrize(
     ("package", "save", "pools"),
     [

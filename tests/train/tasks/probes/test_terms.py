@@ -13,9 +13,6 @@ from train.tasks.probes.terms import check_term, read_terms, read_vectors
 SENTENCES = [["the", "bank", "of", "it"], ["we", "sat"], ["a", "river", "bank"]]
 
 
-pytestmark = pytest.mark.usefixtures("compilations")
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return save_elmo(tmp_path_factory.mktemp("models") / "elmo")
