@@ -116,6 +116,8 @@ def shows_options(function: Function) -> Function:
 
 def _check(name: str, value: Any) -> None:
     match name:
+        case "max_length" | "token_budget":
+            at_least(name, value, 1)
         case "long" if value not in LONG:
             raise ValueError(f"long {value!r}: {suggest(value, LONG, 'long')}")
         case "context" if value != "document" and not _is_number(value):
@@ -123,8 +125,6 @@ def _check(name: str, value: Any) -> None:
                 'context is a number of pieces, 0 or more, or "document", '
                 f"not {value!r}"
             )
-        case "max_length" | "token_budget":
-            at_least(name, value, 1)
 
 
 def _is_number(value: Any) -> bool:
