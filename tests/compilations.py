@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiled programs: shared by all tests, made quickly, and counted."""
 
+import atexit
 import contextlib
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,25 +23,26 @@ _MOST = 4e9
 
 
 def share_compilations() -> None:
-    """Have every process of the tests, and of later runs, find what one has compiled.
+    """Have all tests, and later runs of them, find what one has compiled.
 
-    They lie in the user's cache, or where JAX_COMPILATION_CACHE_DIR says. What XLA:CPU
-    compiles is for the processor that it runs on, so that each has a folder of its own.
-    Commands that are tested find the folder in the environment.
+    It lies in the user's cache. What XLA:CPU compiles is for the processor that it runs
+    on, so that each has a folder of its own. Processes that tests start, and kill while
+    they may be writing, share one that lasts as long as the tests; they find it in the
+    environment.
     """
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-        folder = cache / "contextual-jax/tests" / _machine()
-        if "PYTEST_XDIST_WORKER" not in os.environ and _size(folder) > _MOST:
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    folder = cache / "contextual-jax/tests" / _machine()
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        if _size(folder) > _MOST:
             shutil.rmtree(folder)
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+        started = tempfile.mkdtemp(prefix="compiled-")
+        atexit.register(shutil.rmtree, started, ignore_errors=True)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = started
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     # Its mode depends on the process, and the key of a program on its mode.
     os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
     # This process has imported jax already.
-    jax.config.update(
-        "jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"]
-    )
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
 

@@ -3,6 +3,7 @@
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 
 from tests.compilations import counting_compilations
 
@@ -19,3 +20,19 @@ def test_each_program_is_counted_once_for_each_shape():
         assert len(compiled) == 2
     jax.jit(lambda x: 3 * x)(three)
     assert len(compiled) == 2
+
+
+def test_a_kept_program_that_was_cut_short_is_compiled_again(tmp_path):
+    """As a process leaves it that was killed while it wrote."""
+    before = jax.config.values["jax_compilation_cache_dir"]
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    compilation_cache.reset_cache()
+    try:
+        jax.jit(lambda x: 5 * x)(np.ones(3, np.float32))
+        (kept,) = [path for path in tmp_path.iterdir() if path.suffix != ".lockfile"]
+        kept.write_bytes(kept.read_bytes()[:100])
+        again = jax.jit(lambda x: 5 * x)(np.ones(3, np.float32))
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+        compilation_cache.reset_cache()
+    np.testing.assert_array_equal(again, np.full(3, 5, np.float32))
