@@ -7,6 +7,7 @@ import json
 import pkgutil
 import sys
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 
@@ -49,6 +50,8 @@ class Pretraining:
     """
 
     kind: ClassVar[str]
+    former_names: ClassVar[Mapping[str, str]] = {"num_parts": "grad_accum_steps"}
+    """Names of fields, here and in what they hold, in runs of earlier versions."""
 
     batch_size: int = 256
     num_steps: int = 1_000_000
@@ -252,7 +255,8 @@ def check_same(experiment: Pretraining, path: Path) -> None:
     Raises:
       ValueError: names the fields that differ and both values.
     """
-    held = _flatten(with_current_names(json.loads(path.read_text(encoding="utf-8"))))
+    written = json.loads(path.read_text(encoding="utf-8"))
+    held = _flatten(with_current_names(written, experiment.former_names))
     asked = _flatten(json.loads(json.dumps(to_json(experiment))))
     different = [
         f"{name} is {asked.get(name)!r} and was {held.get(name)!r}"

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,9 +34,14 @@ class Evaluation:
     """BERT: whether rows hold several texts. For a run, as trained."""
 
 
-def settings_of(model: Path) -> dict[str, Any]:
-    """Return the content of a run's experiment.json; empty for other models."""
+def settings_of(model: Path, former_names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the content of a run's experiment.json; empty for other models.
+
+    Args:
+      model: a run, or a model in its published form.
+      former_names: of the experiment's class, see `Pretraining`.
+    """
     if not is_run(model):
         return {}
     text = (model / EXPERIMENT).read_text(encoding="utf-8")
-    return with_current_names(json.loads(text))
+    return with_current_names(json.loads(text), former_names)

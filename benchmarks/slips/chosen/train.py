@@ -39,13 +39,13 @@ SLIPS = [
     ),
     Slip(
         behaviour="A run is measured as it was trained, with states carried or not",
-        before='reset_state=settings_of(model).get("reset_state", asked.reset_state),',
+        before='reset_state=as_trained.get("reset_state", asked.reset_state),',
         after="reset_state=asked.reset_state,",
         tests=EVALUATE,
     ),
     Slip(
         behaviour="A BERT run is measured on rows such as it was trained on",
-        before='as_trained = settings_of(model).get("objective", {})',
+        before='as_trained = settings.get("objective", {})',
         after="as_trained = {}",
         tests=EVALUATE,
     ),

@@ -2,6 +2,7 @@
 """The configuration of BERT pretraining."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 from bert_jax.config import BertConfig
@@ -49,6 +50,10 @@ class MaskedLmPretraining(Pretraining):
     """
 
     kind: ClassVar[str] = "bert"
+    former_names: ClassVar[Mapping[str, str]] = {
+        **Pretraining.former_names,
+        "longer_rows": "long_phase",
+    }
 
     model: BertConfig
     data: PieceData

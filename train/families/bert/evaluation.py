@@ -13,6 +13,7 @@ from train.families.bert.batches import (
     MaskedLmBatches,
     MaskedLmConfig,
 )
+from train.families.bert.config import MaskedLmPretraining
 from train.families.bert.objective import MaskedLmObjective
 from train.families.bert.pieces import PieceStore
 from train.families.evaluation import Evaluation, settings_of
@@ -37,7 +38,8 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
             f"{model} has {params.config.vocab_size}; prepare it with "
             "--data.tokenizer set to the model's"
         )
-    as_trained = settings_of(model).get("objective", {})
+    settings = settings_of(model, MaskedLmPretraining.former_names)
+    as_trained = settings.get("objective", {})
     config = MaskedLmConfig(
         pairs=as_trained.get("pairs", asked.pairs),
         length=as_trained.get("length", min(asked.length, params.config.max_positions)),

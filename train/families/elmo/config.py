@@ -2,6 +2,7 @@
 """The configuration of biLM pretraining."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 from elmo_jax.config import ElmoConfig
@@ -26,6 +27,11 @@ class BilmPretraining(Pretraining):
     """
 
     kind: ClassVar[str] = "elmo"
+    former_names: ClassVar[Mapping[str, str]] = {
+        **Pretraining.former_names,
+        "restarts": "reset_state",
+        "window": "unroll_steps",
+    }
 
     def __post_init__(self) -> None:
         """Check the fields.

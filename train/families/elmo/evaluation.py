@@ -9,6 +9,7 @@ import elmo_jax
 from elmo_jax.run import load_run
 from embed_jax.files.run_directory import is_run
 from train.families.elmo.batches import BilmBatches
+from train.families.elmo.config import BilmPretraining
 from train.families.elmo.objective import BilmObjective
 from train.families.elmo.words import WordStore
 from train.families.evaluation import Evaluation, settings_of
@@ -43,6 +44,7 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
         shuffled=False,
         widest_filter=config.char_cnn.max_width if config.char_cnn else None,
     )
+    as_trained = settings_of(model, BilmPretraining.former_names)
     objective = BilmObjective(
         config=config,
         batches=batches,
@@ -50,7 +52,7 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
         num_words=len(words),
         batch_size=asked.batch_size,
         unroll_steps=WINDOW,
-        reset_state=settings_of(model).get("reset_state", asked.reset_state),
+        reset_state=as_trained.get("reset_state", asked.reset_state),
         dtype=jnp.dtype(jnp.float32),
         eval_batches=asked.batches,
     )
