@@ -7,8 +7,9 @@ from pathlib import Path
 from bert_jax.huggingface import heads_of, read_config
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer, WordPieceTokenizer
-from bert_jax.tokenizer_files import check_vocabulary, read_json
+from bert_jax.tokenizer_files import check_vocabulary
 from bert_jax.weights import TensorReader, assemble, published_tensors
+from embed_jax.files.json_file import read_json
 from embed_jax.files.tensorflow_checkpoint import (
     TensorFlowCheckpoint,
     is_tensorflow_checkpoint,

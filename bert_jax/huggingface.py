@@ -17,8 +17,9 @@ import safetensors.numpy
 from bert_jax.config import BertConfig, HiddenAct
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer
-from bert_jax.tokenizer_files import check_vocabulary, load_tokenizer, read_json
+from bert_jax.tokenizer_files import check_vocabulary, load_tokenizer
 from bert_jax.weights import NEED_POOLER, TensorReader, assemble, disassemble
+from embed_jax.files.json_file import read_json
 
 # Our field, their key, their default. Google's bert_config.json uses the same keys.
 CONFIG_KEYS: tuple[tuple[str, str, Any], ...] = (

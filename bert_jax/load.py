@@ -9,9 +9,9 @@ from bert_jax.huggingface import load_directory, save_directory
 from bert_jax.params import BertParams
 from bert_jax.run import load_run
 from bert_jax.tokenizer import Tokenizer
-from bert_jax.tokenizer_files import read_json
 from embed_jax.files.directory import written_whole
 from embed_jax.files.hub import fetch_snapshot
+from embed_jax.files.json_file import read_json
 from embed_jax.files.run_directory import is_run
 
 HUB_FILES = (

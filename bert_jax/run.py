@@ -9,7 +9,8 @@ from jax import tree
 from bert_jax.huggingface import read_config
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer
-from bert_jax.tokenizer_files import load_tokenizer, read_json
+from bert_jax.tokenizer_files import load_tokenizer
+from embed_jax.files.json_file import read_json
 from embed_jax.files.run_directory import MODEL, read_weights
 
 

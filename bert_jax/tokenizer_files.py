@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading of the tokeniser in a model's directory, in any of the published forms."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from bert_jax.config import BertConfig
 from bert_jax.tokenizer import SentencePieceTokenizer, Tokenizer, WordPieceTokenizer
+from embed_jax.files.json_file import read_json
 
 
 def load_tokenizer(path: Path, config: BertConfig) -> Tokenizer:
@@ -56,20 +55,3 @@ def check_vocabulary(tokenizer: Tokenizer, config: BertConfig, source: str) -> N
             f"{source} has {tokenizer.vocab_size} pieces, but the token table of the "
             f"model only {config.vocab_size} rows; they do not belong together"
         )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-      ValueError: no such file, or not a JSON object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: no such file") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no JSON object")
-    return content

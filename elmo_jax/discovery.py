@@ -6,7 +6,6 @@ training run of bilm-tf has a checkpoint instead of the weights.
 """
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from elmo_jax.hdf5 import SUFFIXES
 from elmo_jax.tensorflow import find_checkpoints
+from embed_jax.files.json_file import parse_json
 from embed_jax.files.tensorflow_checkpoint import is_tensorflow_checkpoint
 
 OPTIONS, START = "options.json", "start.hdf5"
@@ -125,8 +125,8 @@ def claims(path: Path) -> bool:
     if not _is_options_name(path) or not path.is_file():
         return False
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(path.read_bytes(), str(path))
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"{path} is named like the options of an ELMo, but is damaged: {error}"
         ) from error

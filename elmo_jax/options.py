@@ -7,12 +7,12 @@ that even bilm-tf no longer reads.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from elmo_jax.config import Activation, CharCnnConfig, ElmoConfig
+from embed_jax.files.json_file import read_json
 
 Options = dict[str, Any]
 
@@ -29,15 +29,7 @@ def read_options(path: Path) -> Options:
     Raises:
       ValueError: no such file, or it is not a JSON object.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: no such file") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no JSON object")
-    return content
+    return read_json(path)
 
 
 def parse_options(

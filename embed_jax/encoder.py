@@ -7,7 +7,6 @@ A family registers under the entry point "embed_jax.encoders", whose name is the
 
 import dataclasses
 import importlib.metadata
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from embed_jax.corpus.options import Options
 from embed_jax.corpus.stream import Embedded
 from embed_jax.export.spec import Exportable
 from embed_jax.files.hub import HUB_ID, fetch_snapshot
+from embed_jax.files.json_file import parse_json
 from embed_jax.files.run_directory import is_run, kind_of
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.suggest import suggest
@@ -181,10 +181,7 @@ def _model_type(path: Path) -> str | None:
     config = path / CONFIG
     if not config.is_file():
         return None
-    try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{config} is damaged: {error}") from error
+    settings = parse_json(config.read_bytes(), str(config))
     model_type = settings.get("model_type") if isinstance(settings, dict) else None
     return None if model_type is None else str(model_type)
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from embed_jax.files.finite import check_finite
+from embed_jax.files.json_file import read_json
 from embed_jax.messages import first_line
 
 EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, METRICS_ITEM = (
@@ -44,10 +45,10 @@ def kind_of(path: Path) -> str:
       ValueError: the run's configuration lacks the kind.
     """
     source = path / EXPERIMENT
-    try:
-        return str(json.loads(source.read_text(encoding="utf-8"))["kind"])
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{source} is damaged; it does not name the model") from error
+    kind = read_json(source).get("kind")
+    if kind is None:
+        raise ValueError(f"{source} is damaged; it does not name the model")
+    return str(kind)
 
 
 def saved_steps(path: Path) -> list[int]:

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading of JSON that may be damaged, or somebody else's.
+
+Every file of JSON is read here: a byte order mark is passed over, and whatever the
+library raises (for bytes that are no text, lists nested a hundred thousand deep, a
+number of five thousand digits) becomes one ValueError that names the file.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from embed_jax.files.mistaken import HEAD_BYTES, mistaken_for
+from embed_jax.messages import one_line
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+      path: of a file in UTF-8, with or without a byte order mark.
+
+    Raises:
+      ValueError: no such file, or not a JSON object; names the file.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: no such file") from error
+    return parse_object(content, str(path))
+
+
+def parse_object(content: bytes | str, source: str) -> dict[str, Any]:
+    """Parse a JSON object.
+
+    Args:
+      content: the text, as bytes in UTF-8 or decoded.
+      source: where it stands, for messages.
+
+    Raises:
+      ValueError: not a JSON object; names the source.
+    """
+    parsed = parse_json(content, source)
+    if not isinstance(parsed, dict):
+        raise ValueError(f"{source} holds no JSON object")
+    return parsed
+
+
+def parse_json(content: bytes | str, source: str) -> Any:
+    """Parse JSON of any kind.
+
+    Args:
+      content: the text, as bytes in UTF-8 or decoded.
+      source: where it stands, for messages.
+
+    Raises:
+      ValueError: not JSON; names the source.
+
+    Example:
+      >>> parse_json(b"{", "a.json")
+      Traceback (most recent call last):
+      ValueError: a.json is not JSON: Expecting property name enclosed in double quotes: \
+line 1 column 2 (char 1)
+    """
+    try:
+        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
+        return json.loads(text.removeprefix("\ufeff"))
+    # A number of too many digits is a plain ValueError, as is text that is no UTF-8.
+    except (ValueError, RecursionError) as error:
+        if isinstance(content, bytes):
+            cause = mistaken_for(content[:HEAD_BYTES], text=True)
+            if cause is not None:
+                raise ValueError(f"{source} is not JSON but {cause}") from error
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else error
+        raise ValueError(f"{source} is not JSON: {_line(reason)}") from error
+
+
+def _line(reason: str | BaseException) -> str:
+    return reason if isinstance(reason, str) else one_line(reason)
