@@ -57,10 +57,9 @@ def parse_json(content: bytes | str, source: str) -> Any:
       ValueError: not JSON; names the source.
 
     Example:
-      >>> parse_json(b"{", "a.json")
+      >>> parse_json(b"", "empty.json")
       Traceback (most recent call last):
-      ValueError: a.json is not JSON: Expecting property name enclosed in double quotes: \
-line 1 column 2 (char 1)
+      ValueError: empty.json is not JSON: Expecting value: line 1 column 1 (char 0)
     """
     try:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content

@@ -99,7 +99,7 @@ def test_a_directory_of_something_else_is_refused(tmp_path: Path):
 
 def test_a_damaged_configuration_is_named(tmp_path: Path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"')
-    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+    with pytest.raises(ValueError, match=r"config\.json is not JSON"):
         find_encoder(tmp_path)
 
 
