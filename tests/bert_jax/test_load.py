@@ -516,7 +516,6 @@ def test_pytorch_files_without_torch(monkeypatch, tmp_path):
     [
         ("", "is not JSON"),
         ("{", "is not JSON"),
-        ("\ufeff{}", "is not JSON"),
         ("[]", "holds no JSON object"),
         ('"bert"', "holds no JSON object"),
         ("null", "holds no JSON object"),

@@ -206,12 +206,17 @@ def test_the_number_of_words_is_one():
             num_words_of({"n_tokens_vocab": value}, "options.json")
 
 
+def test_options_with_a_byte_order_mark_are_read(tmp_path):
+    path = tmp_path / "options.json"
+    path.write_bytes(b'\xef\xbb\xbf{"lstm": 1}')
+    assert read_options(path) == {"lstm": 1}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "is not JSON"),
         (b"{", "is not JSON"),
-        (b'\xef\xbb\xbf{"lstm": 1}', "is not JSON"),
         (b"\xff\xfe{}", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
         (b"[]", "holds no JSON object"),
