@@ -18,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any
 import tyro
 
 from benchmarks.damage import changes
+from benchmarks.damage.artefacts import Kind, kinds, prepare_text
 from benchmarks.damage.changes import Damage, damage
 from benchmarks.damage.verdict import FAULTS, VERDICTS, Outcome, judge
 
@@ -120,13 +120,19 @@ class Result:
             )
 
 
-def try_kind(kind: Any, command: Command, data: Path, folder: Path) -> Result:
-    """Damage one kind so many times, and judge what comes of it."""
+def make_sound(kind: Kind, folder: Path) -> Path:
+    """Make the sound artefact of a kind."""
+    name = "".join(letter if letter.isalnum() else "_" for letter in kind.name)
+    sound = folder / name
+    kind.make(sound)
+    return sound
+
+
+def try_kind(kind: Kind, sound: Path, command: Command, data: Path) -> Result:
+    """Damage copies of one artefact, and judge what comes of each."""
     began = time.monotonic()
     result = Result(kind.name, kind.ours)
-    name = "".join(letter if letter.isalnum() else "_" for letter in kind.name)
-    sound, copy = folder / f"{name}_sound", folder / name
-    kind.make(sound)
+    copy = sound.with_name(f"{sound.name}_damaged")
     worker = Worker(kind.name, data, command.seconds)
     try:
         shutil.copytree(sound, copy)
@@ -149,8 +155,6 @@ def try_kind(kind: Any, command: Command, data: Path, folder: Path) -> Result:
 def main() -> None:
     """Try every kind and print a table."""
     command = tyro.cli(Command, prog="python -m benchmarks.damage", description=__doc__)
-    from benchmarks.damage.artefacts import kinds, prepare_text
-
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         data = folder / "data"
@@ -163,20 +167,17 @@ def main() -> None:
             print("\n".join(kind.name for kind in chosen))
             return
         prepare_text(data)
-        make = threading.Lock()  # artefacts are made one at a time, by this process
-
-        def attempt(kind: Any) -> Result:
-            def made(path: Path) -> None:
-                with make:
-                    kind.make(path)
-
-            once = dataclasses.replace(kind, make=made)
-            return try_kind(once, command, data, folder)
-
+        made = [(kind, make_sound(kind, folder)) for kind in chosen]
+        print_header()
         with ThreadPoolExecutor(command.jobs) as pool:
-            pending = [pool.submit(attempt, kind) for kind in chosen]
-            print_header()
-            results = [future.result() for future in pending if show(future)]
+            pending = [
+                pool.submit(try_kind, kind, sound, command, data)
+                for kind, sound in made
+            ]
+            results = []
+            for future in pending:
+                results.append(future.result())
+                print_line(results[-1])
     print_total(results)
     if command.output is not None:
         record = [dataclasses.asdict(result) for result in results]
@@ -188,13 +189,11 @@ def print_header() -> None:
     print(f"{'kind':34} {'ours':5}" + "".join(f"{name:>9}" for name in VERDICTS))
 
 
-def show(future: Any) -> bool:
-    """Print the line of a kind as soon as it is done."""
-    result = future.result()
+def print_line(result: Result) -> None:
+    """Print the line of a kind."""
     counts = "".join(f"{result.counts[name]:9}" for name in VERDICTS)
     ours = "yes" if result.ours else "no"
     print(f"{result.kind:34} {ours:5}{counts}  {result.seconds:.0f} s", flush=True)
-    return True
 
 
 def print_total(results: list[Result]) -> None:

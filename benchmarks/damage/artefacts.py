@@ -23,6 +23,7 @@ from bert_jax.tokenizer import SentencePieceTokenizer, WordPieceTokenizer
 from embed_jax.explore.word_types import main as word_types
 from embed_jax.export.__main__ import Command as Export
 from embed_jax.export.__main__ import export_model
+from embed_jax.files.run_directory import CHECKPOINTS, saved_steps
 from embed_jax.store import StoreWriter
 from tests.train.experiments import (
     one_device,
@@ -165,7 +166,10 @@ def _run(family: str, data: Path, path: Path) -> None:
     if not whole.exists():
         stop = stop_after(PRETRAINED_STEPS)
         pretrain(run_experiment(family, data), whole, mesh=one_device(), stop=stop)
+        # What nobody reads while there is a later one only thins the damage out.
         shutil.rmtree(whole / "tensorboard", ignore_errors=True)
+        for step in saved_steps(whole)[:-1]:
+            shutil.rmtree(whole / CHECKPOINTS / str(step))
     shutil.copytree(whole, path)
 
 
