@@ -44,8 +44,12 @@ class MlmHead(nn.Module):
         table = token_table
         if not self.config.tied_decoder:
             shape = (self.config.vocab_size, self.config.layer_dim)
-            table = self.param("decoder", published_init(self.config), shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.config.vocab_size,))
+            table = self.param(
+                "decoder", published_init(self.config), shape, jnp.float32
+            )
+        bias = self.param(
+            "bias", nn.initializers.zeros, (self.config.vocab_size,), jnp.float32
+        )
         logits = jnp.einsum(
             "BMD,VD->BMV",
             states,

@@ -76,8 +76,10 @@ class Filters(nn.Module):
     def __call__(self, embedded: Float[Array, "U C E"]) -> Float[Array, "U number"]:
         """Return the maximal response of each filter, in the dtype of `embedded`."""
         shape = self.width, embedded.shape[-1], self.number
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.number,))
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        bias = self.param(
+            "bias", nn.initializers.zeros_init(), (self.number,), jnp.float32
+        )
         kernel, bias = (part.astype(embedded.dtype) for part in (kernel, bias))
         # The bias is the same at every position.
         return highest_responses(embedded, kernel) + bias[None]
@@ -120,7 +122,9 @@ class WordTable(nn.Module):
     def __call__(self, rows: Int[Array, " U"]) -> Float[Array, "U P"]:
         """Look up the rows."""
         shape = self.config.vocab_size, self.config.projection_dim
-        table = self.param("embedding", nn.initializers.glorot_uniform(), shape)
+        table = self.param(
+            "embedding", nn.initializers.glorot_uniform(), shape, jnp.float32
+        )
         return table[rows].astype(self.dtype)
 
 

@@ -89,11 +89,13 @@ class LstmLayer(nn.Module):
         """Declare kernel, bias and projection; the matrices are cast to `dtype`."""
         cell_dim, width = self.config.cell_dim, self.config.projection_dim
         glorot = nn.initializers.glorot_uniform()
-        kernel = self.param("kernel", glorot, (2 * width, 4 * cell_dim))
-        bias = self.param("bias", nn.initializers.zeros, (4 * cell_dim,))
+        kernel = self.param("kernel", glorot, (2 * width, 4 * cell_dim), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (4 * cell_dim,), jnp.float32)
         projection = None
         if self.config.has_projection:
-            projection = self.param("projection", glorot, (cell_dim, width))
+            projection = self.param(
+                "projection", glorot, (cell_dim, width), jnp.float32
+            )
             projection = projection.astype(self.dtype)
         return kernel.astype(self.dtype), bias, projection
 

@@ -117,3 +117,9 @@ def test_the_tree_has_weights_for_leaves_and_the_config_aside():
     P, H = config.projection_dim, config.cell_dim
     lstm = 2 * P * 4 * H + 4 * H + H * P
     assert sum(jax.tree.leaves(doubled)) == 2 * (3 * P + 4 * lstm)
+
+
+def test_a_new_model_is_float32_where_jax_is_set_to_64_bits():
+    with jax.enable_x64(True):
+        params = elmo_jax.init_params(jax.random.key(0), TINY, 7)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype(np.float32)}

@@ -119,8 +119,13 @@ class _Cutter:
             if is_nsp and (number == 1 or self._rng.random() < 0.5):
                 # The sentences that were to follow are used in the next instance.
                 sentence = divide
-                b_start, b_end = self._elsewhere(document, target - (a_end - a_start))
-                label = RANDOM
+                elsewhere = self._elsewhere(
+                    document, (begin, divide), target - (a_end - a_start)
+                )
+                if elsewhere is None:
+                    self._add_pair((a_start, a_end), (a_end, a_end), UNLABELLED)
+                    continue
+                (b_start, b_end), label = elsewhere, RANDOM
             elif number == 1:
                 self._add_pair((a_start, a_end), (a_end, a_end), UNLABELLED)
                 continue
@@ -136,15 +141,34 @@ class _Cutter:
             return int(self._rng.integers(2, self._room + 1))
         return self._room
 
-    def _elsewhere(self, document: int, wanted: int) -> tuple[int, int]:
-        """Return a passage of another document, if possible of the wanted length."""
+    def _elsewhere(
+        self, document: int, sentences: tuple[int, int], wanted: int
+    ) -> tuple[int, int] | None:
+        """Return a passage of another document, if possible of the wanted length.
+
+        If no other is found, as in a corpus of one, the passage is of the same
+        document: all of it before the first passage, or beginning after the sentence
+        that follows it, so that it neither overlaps nor continues it. The published
+        program takes any, and calls it random. None where there is no such place.
+        """
         other = document
         for _ in range(10):
             other = int(self._rng.integers(len(self._documents) - 1))
             if other != document:
                 break
         first, last = self._documents[other : other + 2].tolist()
-        begin = int(self._rng.integers(first, last))
+        if other != document:
+            begin = int(self._rng.integers(first, last))
+        else:
+            before, after = sentences[0], min(sentences[1] + 1, last)
+            num_places = (before - first) + (last - after)
+            if not num_places:
+                return None
+            begin = first + int(self._rng.integers(num_places))
+            if begin < before:
+                last = before
+            else:
+                begin += after - before
         end = begin + 1
         while end < last and self._starts[end] - self._starts[begin] < wanted:
             end += 1

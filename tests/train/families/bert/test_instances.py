@@ -76,7 +76,7 @@ def test_instances_are_passages_of_documents_and_fit(pairs, documents, length, r
         if pairs == "sop":
             assert (of_first[has_second] == of_second).all()
             np.testing.assert_array_equal(follows, labels[has_second] == IN_ORDER)
-        else:
+        elif store.num_documents > 3:  # ten draws find another document
             assert has_second.all()
 
 
@@ -155,6 +155,28 @@ def test_half_of_the_second_passages_are_of_another_document():
     assert len(set(documents_of(store, instances.second[is_random]).tolist())) == 40
     lengths = instances.lengths
     assert abs(lengths[is_random].mean() / lengths[~is_random].mean() - 1) < 0.1
+
+
+def test_in_a_corpus_of_one_document_no_random_passage_continues_or_overlaps():
+    store = piece_store(draw_pieces(num_documents=1, most=60, longest=8))
+    assert store.num_documents == 1
+    num_random = 0
+    for seed in range(20):
+        instances = run(store, seed=seed, short_rate=0.0)
+        random = instances.labels == RANDOM
+        num_random += int(random.sum())
+        begins, ends = instances.first[:, 0], instances.first.sum(axis=1)
+        others, other_ends = instances.second[:, 0], instances.second.sum(axis=1)
+        assert not (random & (others < ends) & (other_ends > begins)).any()
+        assert not (random & (others == ends)).any()
+    assert num_random > 50
+
+
+def test_a_document_without_another_place_has_a_passage_alone_and_no_label():
+    instances = run(store_of_lengths([[3, 3]]), length=32, short_rate=0.0)
+    alone = instances.second[:, 1] == 0
+    assert (instances.labels[alone] == UNLABELLED).all()
+    assert (instances.labels[~alone] == IN_ORDER).all()
 
 
 def test_what_was_to_follow_a_passage_with_a_random_one_begins_the_next_instance():
