@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bert_jax.tokenizer import SentencePieceTokenizer, WordPieceTokenizer
 from embed_jax.encoder import find_encoder
 from embed_jax.explore.word_types import read_word_types
 from embed_jax.files.run_directory import read_weights
@@ -52,15 +53,31 @@ class Digest:
 
 
 def read_model(path: Path) -> str:
-    """Weights, configuration, heads, and the tokens of a few sentences."""
+    """Structure and values of a model, the digest of each, joined by a colon.
+
+    The structure is the configuration, names, shapes and types of all weights, the
+    vocabulary, and the tokens of a few sentences.
+    """
     params, tokenizer = find_encoder(str(path)).load(str(path))
-    digest = Digest()
-    digest.add(params.config)
+    structure, values = Digest(), Digest()
+    structure.add(params.config, _vocabulary(tokenizer))
     for name, leaf in jax.tree_util.tree_leaves_with_path(params):
-        digest.add(jax.tree_util.keystr(name), np.asarray(leaf))
+        structure.add(jax.tree_util.keystr(name), leaf.shape, str(leaf.dtype))
+        values.add(np.asarray(leaf))
     for leaf in jax.tree.leaves(tokenizer(SENTENCES)):
-        digest.add(np.asarray(leaf))
-    return str(digest)
+        structure.add(np.asarray(leaf))
+    return f"{structure}:{values}"
+
+
+def _vocabulary(tokenizer: Any) -> Any:
+    """Return every piece or word of a tokeniser, in order; None for characters."""
+    if isinstance(tokenizer, WordPieceTokenizer):
+        pieces = tokenizer.backend.get_vocab(with_added_tokens=True)
+        return sorted(pieces.items(), key=lambda item: item[1])
+    if isinstance(tokenizer, SentencePieceTokenizer):
+        return [tokenizer.model.id_to_piece(i) for i in range(tokenizer.vocab_size)]
+    vocabulary = getattr(tokenizer, "vocabulary", None)
+    return None if vocabulary is None else vocabulary.words
 
 
 def run_experiment(kind: str, data: Path) -> Pretraining:

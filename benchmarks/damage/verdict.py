@@ -6,9 +6,11 @@ from pathlib import PurePosixPath
 
 from benchmarks.damage.changes import Damage
 
-RIGHT, REFUSED = "right", "refused"
+RIGHT, REFUSED, VALUES = "right", "refused", "values"
+"""The last: other values of weights of the right names and shapes, in files of others,
+which have no checksum that could tell."""
 FAULTS = ("silent", "obscure", "unnamed", "hanging", "died")
-VERDICTS = (RIGHT, REFUSED, *FAULTS)
+VERDICTS = (RIGHT, REFUSED, VALUES, *FAULTS)
 
 # Damage raises these; anything else is a fault of ours.
 _CLEAR = ("ValueError", "OSError", "FileNotFoundError", "PermissionError")
@@ -31,7 +33,7 @@ class Outcome:
     ended: str = ""
 
 
-def judge(damage: Damage, outcome: Outcome, pristine: str) -> str:
+def judge(damage: Damage, outcome: Outcome, pristine: str, *, ours: bool) -> str:
     """Return one of `VERDICTS`.
 
     A refusal is clear if it is one line of an error of values or files that names the
@@ -40,12 +42,18 @@ def judge(damage: Damage, outcome: Outcome, pristine: str) -> str:
     Args:
       damage: what was done.
       outcome: what came of it.
-      pristine: the value of the sound artefact.
+      pristine: the value of the sound artefact; of a model, digests of its structure
+        and of its values, with a colon between them.
+      ours: whether our own checksums are over the artefact.
     """
     if outcome.ended:
         return outcome.ended
     if outcome.value is not None:
-        return RIGHT if outcome.value == pristine else "silent"
+        if outcome.value == pristine:
+            return RIGHT
+        structure, colon, _ = pristine.partition(":")
+        same_structure = outcome.value.partition(":")[0] == structure
+        return VALUES if colon and same_structure and not ours else "silent"
     if outcome.error not in _CLEAR or "\n" in outcome.message.strip():
         return "obscure"
     return REFUSED if _names(outcome.message, damage.file) else "unnamed"

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark that damages files: what it does to them, and how it judges."""
+
+import pytest
+
+from benchmarks.damage.changes import Damage, damage
+from benchmarks.damage.verdict import Outcome, judge
+
+CHANGED = Damage("change", "model/config.json", 3, 1, "bit")
+
+
+@pytest.mark.parametrize("kind", ["truncation", "change"])
+def test_one_file_is_damaged_and_the_seed_tells_how(tmp_path, kind):
+    def files(folder):
+        return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+    found = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        for file in "abc":
+            (tmp_path / name / file).write_bytes(file.encode() * 9000)
+        before = files(tmp_path / name)
+        found.append(damage(tmp_path / name, kind, 7, spared=("a",)))
+        after = files(tmp_path / name)
+        changed = [file for file in before if before[file] != after[file]]
+        assert changed == [found[-1].file] != ["a"]
+        shorter = len(after[found[-1].file]) < len(before[found[-1].file])
+        assert shorter == (kind == "truncation")
+    assert found[0] == found[1]
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ours", "verdict"),
+    [
+        (Outcome(value="s:v"), True, "right"),
+        (Outcome(value="s:w"), True, "silent"),
+        (Outcome(value="s:w"), False, "values"),
+        (Outcome(value="t:v"), False, "silent"),
+        (Outcome(error="ValueError", message="x/config.json: cut"), True, "refused"),
+        (Outcome(error="OSError", message="x/model is damaged"), True, "refused"),
+        (Outcome(error="ValueError", message="something is off"), True, "unnamed"),
+        (Outcome(error="KeyError", message="config.json"), True, "obscure"),
+        (Outcome(error="ValueError", message="config.json\nat 3"), True, "obscure"),
+        (Outcome(ended="hanging"), False, "hanging"),
+    ],
+)
+def test_what_came_of_it_is_judged(outcome, ours, verdict):
+    assert judge(CHANGED, outcome, "s:v", ours=ours) == verdict
