@@ -226,8 +226,8 @@ def _shards(index: Path) -> list[str]:
     for file in files:
         if Path(file).name != file:
             raise ValueError(
-                f"{index}: weight_map names {file!r}, which does not lie beside it, and "
-                "is not read"
+                f"{index}: weight_map names {file!r}, which does not lie beside it, "
+                "and is not read"
             )
     return sorted(files)
 
