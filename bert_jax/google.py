@@ -8,7 +8,7 @@ from bert_jax.huggingface import heads_of, read_config
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer, WordPieceTokenizer
 from bert_jax.tokenizer_files import check_vocabulary
-from bert_jax.weights import TensorReader, assemble, published_tensors
+from bert_jax.weights import TensorReader, assemble, check_depth, published_tensors
 from embed_jax.files.json_file import read_json
 from embed_jax.files.tensorflow_checkpoint import (
     TensorFlowCheckpoint,
@@ -59,6 +59,7 @@ def load_google(
         variables = read_tensorflow_checkpoint(path)
     except FileNotFoundError as error:
         raise ValueError(str(error)) from error
+    check_depth(variables, config, str(variables.prefix))
     known = {tensor.name for tensor in published_tensors(config, HEADS)}
     tensors: dict[str, TensorReader] = {}
     for variable in variables:

@@ -20,6 +20,8 @@ from bert_jax.tokenizer import Tokenizer
 from bert_jax.tokenizer_files import check_vocabulary, load_tokenizer
 from bert_jax.weights import NEED_POOLER, TensorReader, assemble, disassemble
 from embed_jax.files.json_file import read_json
+from embed_jax.files.mistaken import mistaken_file
+from embed_jax.messages import one_line
 
 # Our field, their key, their default. Google's bert_config.json uses the same keys.
 CONFIG_KEYS: tuple[tuple[str, str, Any], ...] = (
@@ -220,7 +222,14 @@ def _shards(index: Path) -> list[str]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict):
         raise ValueError(f"{index}: no weight_map that tells the file of each tensor")
-    return sorted({str(file) for file in weight_map.values()})
+    files = {str(file) for file in weight_map.values()}
+    for file in files:
+        if Path(file).name != file:
+            raise ValueError(
+                f"{index}: weight_map names {file!r}, which does not lie beside it, "
+                "and is not read"
+            )
+    return sorted(files)
 
 
 def _open_safetensors(path: Path) -> dict[str, TensorReader]:
@@ -229,10 +238,24 @@ def _open_safetensors(path: Path) -> dict[str, TensorReader]:
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such file") from error
     except safetensors.SafetensorError as error:
-        raise ValueError(
-            f"{path} is damaged or cut short ({error}); fetch it again"
-        ) from error
-    return {name: partial(file.get_tensor, name) for name in file.keys()}  # noqa: SIM118
+        cause = mistaken_file(path, text=False)
+        if cause is not None:
+            raise ValueError(f"{path} is no safetensors file but {cause}") from error
+        raise _cut_short(path, error) from error
+
+    def read(name: str) -> np.ndarray:
+        try:
+            return file.get_tensor(name)
+        except (safetensors.SafetensorError, TypeError, KeyError) as error:
+            raise _cut_short(path, error) from error
+
+    return {name: partial(read, name) for name in file.keys()}  # noqa: SIM118
+
+
+def _cut_short(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path} is damaged or cut short ({one_line(error)}); fetch it again"
+    )
 
 
 def _open_torch(path: Path) -> dict[str, TensorReader]:
@@ -254,6 +277,12 @@ def _open_torch(path: Path) -> dict[str, TensorReader]:
         for name, values in tensors.items()
     ):
         raise ValueError(f"{path} holds something else than tensors by name")
+    for name, values in tensors.items():
+        # One value may stand for any number of them, and would be written out here.
+        if values.numel() * values.element_size() > values.untyped_storage().nbytes():
+            raise ValueError(
+                f"{path}: {name} has shape {list(values.shape)}, but fewer values"
+            )
 
     def read(values: torch.Tensor) -> np.ndarray:
         values = values.detach()  # NumPy knows no bfloat16, so torch converts

@@ -7,7 +7,7 @@ TensorFlow's names. PyTorch stores kernels as [out, in], so these are transposed
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -150,6 +150,7 @@ def assemble(
       ValueError: a tensor is missing, left over, of another shape, not a float or not
         finite; the message names it and the file.
     """
+    check_depth(tensors, config, source)
     wanted = published_tensors(config, heads)
     missing = [tensor.name for tensor in wanted if tensor.name not in tensors]
     if missing:
@@ -176,6 +177,20 @@ def assemble(
     return BertParams(
         encoder=tree["encoder"], heads=tree.get("heads", {}), config=config
     )
+
+
+def check_depth(names: Collection[str], config: BertConfig, source: str) -> None:
+    """Refuse more blocks than there can be, before a list of their tensors is made.
+
+    Raises:
+      ValueError: the weights have fewer tensors than the configuration has blocks.
+    """
+    if config.num_blocks > len(names):
+        raise ValueError(
+            f"{source}: no tensor encoder.layer.{config.num_blocks - 1}…; the "
+            f"configuration has {config.num_blocks} blocks (num_hidden_layers), and "
+            f"these are {len(names)} tensors"
+        )
 
 
 def disassemble(params: BertParams) -> dict[str, np.ndarray]:

@@ -9,9 +9,10 @@ import h5py
 import numpy as np
 
 from elmo_jax.weights import Stored
-from embed_jax.messages import one_line
+from embed_jax.files import hdf5 as checked
 
 SUFFIXES = (".hdf5", ".h5")
+_FETCH = "fetch it again"
 
 
 @contextlib.contextmanager
@@ -19,22 +20,15 @@ def open_hdf5(path: Path) -> Iterator[list[Stored]]:
     """Open a file and list its datasets, which can be read until the block ends.
 
     Raises:
-      ValueError: no such file, or a damaged one; also when a dataset is read.
+      ValueError: no such file, a damaged one, or one whose values are not all its own;
+        also when a dataset is read.
+      OSError: it may not be read, or is too large for the memory.
     """
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    datasets: dict[str, h5py.Dataset] = {}
-
-    def collect(name: str | bytes, item: object) -> None:
-        if isinstance(name, bytes):  # it is not UTF-8
-            name = name.decode("utf-8", "backslashreplace")
-        if isinstance(item, h5py.Dataset):
-            datasets[name] = item
-
-    with contextlib.ExitStack() as stack:
+    with checked.open_hdf5(path, remedy=_FETCH) as file:
+        datasets = checked.stored_datasets(path, file, _FETCH)
         with _refusing_damage(path):
-            file = stack.enter_context(h5py.File(path, "r"))
-            file.visititems(collect)
             stored = [
                 _stored(path, name, dataset) for name, dataset in datasets.items()
             ]
@@ -65,13 +59,5 @@ def write_hdf5(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
             file.create_dataset(name, data=values)
 
 
-@contextlib.contextmanager
-def _refusing_damage(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (PermissionError, MemoryError):
-        raise
-    except Exception as error:  # h5py raises many kinds
-        raise ValueError(
-            f"{path} is damaged or cut short ({one_line(error)}); fetch it again"
-        ) from error
+def _refusing_damage(path: Path) -> contextlib.AbstractContextManager[None]:
+    return checked.reading_hdf5(path, _FETCH)

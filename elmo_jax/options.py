@@ -20,6 +20,9 @@ Options = dict[str, Any]
 # have a row for each of the first. AllenNLP reads neither.
 NUMBERS_OF_CHARACTERS = (261, 262)
 
+MOST_CHARACTERS = 1 << 16
+"""Every word has a row of so many characters, and no weight tells their number."""
+
 _REQUIRED = object()
 
 
@@ -109,7 +112,9 @@ def _parse_char_cnn(char_cnn: "_Section") -> CharCnnConfig:
         filters=char_cnn.filters("filters"),
         activation=char_cnn.activation("activation"),
         num_highways=char_cnn.integer("n_highway", 0, least=0),
-        max_characters=char_cnn.integer("max_characters_per_token"),
+        max_characters=char_cnn.integer(
+            "max_characters_per_token", most=MOST_CHARACTERS
+        ),
     )
 
 
@@ -178,10 +183,19 @@ class _Section:
             self._refuse(key, "an object")
         return _Section(values, f"{self.prefix}{key}.", self.source)
 
-    def integer(self, key: str, default: Any = _REQUIRED, *, least: int = 1) -> int:
+    def integer(
+        self,
+        key: str,
+        default: Any = _REQUIRED,
+        *,
+        least: int = 1,
+        most: int | None = None,
+    ) -> int:
         value = self._value(key, default)
         if not _is_integer(value) or value < least:
             self._refuse(key, f"a whole number of at least {least}")
+        if most is not None and value > most:
+            self._refuse(key, f"a whole number of at most {most}")
         return value
 
     def number(self, key: str, default: Any = _REQUIRED) -> float:

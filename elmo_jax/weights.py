@@ -297,6 +297,7 @@ def assemble(
     Raises:
       ValueError: see `match_tensors` and `read_tensors`.
     """
+    _check_depth(encoder, config, sources[0], options)
     wanted = list(encoder_tensors(config))
     pairs = match_tensors(encoder, wanted, config, sources[0], options)
     if softmax:
@@ -322,6 +323,8 @@ def assemble_start(
     Raises:
       ValueError: see `match_tensors` and `read_tensors`.
     """
+    stored = list(stored)
+    _check_depth(stored, config, source, options)
     wanted = list(start_tensors(config))
     leaves = read_tensors(match_tensors(stored, wanted, config, source, options))
     return tuple(
@@ -394,6 +397,22 @@ def _take(leaves: dict[Path, Any], wanted: Iterable[Tensor]) -> dict[str, np.nda
             )
         tensors[tensor.name] = np.ascontiguousarray(values)
     return tensors
+
+
+def _check_depth(
+    stored: Sequence[Stored], config: ElmoConfig, source: str, options: str
+) -> None:
+    """Refuse more layers than there can be, before a list of their tensors is made."""
+    num_highways = config.char_cnn.num_highways if config.char_cnn else 0
+    for number, option in (
+        (config.num_blocks, "lstm.n_layers"),
+        (num_highways, "char_cnn.n_highway"),
+    ):
+        if number > len(stored):
+            raise ValueError(
+                f"{source}: {options} asks for {number} layers by {option}, but these "
+                f"are {len(stored)} tensors; do these files belong together?"
+            )
 
 
 def _check_shape(tensor: Tensor, stored: Stored, options: str) -> None:

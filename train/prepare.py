@@ -20,6 +20,7 @@ from train.data.prepared import (
     UNFINISHED,
     Prepared,
     check_own,
+    digest_files,
     is_unfinished,
 )
 from train.data.sources import open_documents
@@ -78,7 +79,8 @@ def prepare(data: DataConfig, say: Say) -> None:
     # From here on the files of an earlier preparation are replaced one by one.
     (data.directory / PREPARED).unlink(missing_ok=True)
     summary = preparation.run(documents, unfinished)
-    dataclasses.replace(wanted, summary=summary).write(data.directory)
+    files = digest_files(data)
+    dataclasses.replace(wanted, summary=summary, files=files).write(data.directory)
     shutil.rmtree(unfinished)
     say(f"{data.directory} is prepared: {summary}")
 

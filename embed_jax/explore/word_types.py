@@ -42,7 +42,10 @@ from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
 from embed_jax.explore.word2vec import write_word2vec
+from embed_jax.files.hdf5 import open_hdf5, reading_hdf5
+from embed_jax.files.json_file import parse_object
 from embed_jax.files.output_file import check_output, open_output
+from embed_jax.files.sealed_hdf5 import USER_BLOCK, check_sealed, seal_file
 from embed_jax.layers.layer_spec import parse_layer_spec
 from embed_jax.layers.pooling import WORD_POOLS
 from embed_jax.store import VectorStore
@@ -256,17 +259,19 @@ def write_word_types(
     kept = [row for row, word in enumerate(types.words) if _is_storable(word)]
     rows = slice(None) if len(kept) == len(types.words) else np.array(kept, np.int64)
     # Through Python's file, for its errors: HDF5 cannot close a file on a full disk.
-    with open_output(path) as raw, h5py.File(raw, "w") as file:
-        file.attrs["format"] = _FORMAT
-        file.attrs["kind"] = _KIND
-        file.attrs["metadata"] = json.dumps(types.metadata)
-        file.attrs["num_unread"] = types.num_unread
-        file.attrs["num_rare"] = types.num_rare
-        words = [types.words[row] for row in kept]
-        file.create_dataset("words", data=words, dtype=h5py.string_dtype("utf-8"))
-        file["counts"] = types.counts[rows]
-        file["mean"] = types.mean[rows]
-        file["sum"] = types.sum[rows]
+    with open_output(path) as raw:
+        with h5py.File(raw, "w", userblock_size=USER_BLOCK) as file:
+            file.attrs["format"] = _FORMAT
+            file.attrs["kind"] = _KIND
+            file.attrs["metadata"] = json.dumps(types.metadata)
+            file.attrs["num_unread"] = types.num_unread
+            file.attrs["num_rare"] = types.num_rare
+            words = [types.words[row] for row in kept]
+            file.create_dataset("words", data=words, dtype=h5py.string_dtype("utf-8"))
+            file["counts"] = types.counts[rows]
+            file["mean"] = types.mean[rows]
+            file["sum"] = types.sum[rows]
+        seal_file(raw)
     return len(types.words) - len(kept)
 
 
@@ -285,32 +290,22 @@ def read_word_types(path: str | os.PathLike[str]) -> WordTypes:
         version.
     """
     path = Path(path)
-    try:
-        file = h5py.File(path, "r", locking=False)
-    except OSError as error:
-        # What the system refuses carries an errno, what HDF5 cannot read does not.
-        if error.errno is not None:
-            raise
-        raise ValueError(
-            f"{path} is truncated or no HDF5 file: copy or write it again ({error})"
-        ) from error
-    with file:
+    if path.is_file():
+        check_sealed(path)
+    with open_hdf5(path, texts=["words"]) as file:
         _check_header(path, file)
-        try:
+        with reading_hdf5(path):
             return _parse(file)
-        except (KeyError, ValueError, TypeError, AttributeError, OSError) as error:
-            raise ValueError(
-                f"{path} is damaged: copy or write it again ({error})"
-            ) from error
 
 
 def _check_header(path: Path, file: h5py.File) -> None:
-    if file.attrs.get("kind") != _KIND:
+    with reading_hdf5(path):
+        kind, version = file.attrs.get("kind"), file.attrs.get("format")
+    if kind != _KIND:
         raise ValueError(
             f"{path} is an HDF5 file but has no word types; make one from a corpus or "
             "from a vector store with python -m embed_jax.word_types"
         )
-    version = file.attrs.get("format")
     if version != _FORMAT:
         raise ValueError(
             f"{path} has format {version}, this version reads {_FORMAT}: read it with "
@@ -337,7 +332,7 @@ def _parse(file: h5py.File) -> WordTypes:
         counts=arrays["counts"][:],
         mean=arrays["mean"][:],
         sum=arrays["sum"][:],
-        metadata=json.loads(attributes["metadata"]),
+        metadata=parse_object(attributes["metadata"], "its metadata"),
         num_unread=int(attributes["num_unread"]),
         num_rare=int(attributes["num_rare"]),
     )

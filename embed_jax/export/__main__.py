@@ -31,6 +31,7 @@ from embed_jax.export.spec import (
     WEIGHTS,
     Exportable,
 )
+from embed_jax.files.checksum import sha256_file
 from embed_jax.files.directory import written_whole
 from embed_jax.files.output_file import check_absent
 from embed_jax.layers.layer_spec import parse_layer_spec
@@ -102,10 +103,12 @@ def export_model(command: Command) -> None:
             "text": dict(what.save_text(directory)),
             "jax": version("jax"),
         }
-        content = json.dumps(manifest, indent=2) + "\n"
-        (directory / MANIFEST).write_text(content, encoding="utf-8")
         shutil.copyfile(serve.__file__, directory / SERVE)
         shutil.copyfile(what.reader, directory / READER)
+        files = {path.name: sha256_file(path) for path in sorted(directory.iterdir())}
+        manifest = serve.sealed(manifest | {"sha256": files})
+        content = json.dumps(manifest, indent=2) + "\n"
+        (directory / MANIFEST).write_text(content, encoding="utf-8")
     print(f"{command.output}: {spec}, {width} wide, for {', '.join(PLATFORMS)}")
 
 

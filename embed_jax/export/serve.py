@@ -17,6 +17,8 @@ with); the text of a BERT needs `tokenizers`, or `sentencepiece`, besides.
     served.embed([["The", "bank", "of", "the", "river"]])  # a list of [words, width]
 """
 
+import contextlib
+import hashlib
 import importlib.util
 import json
 import sys
@@ -32,6 +34,10 @@ from jax import export
 # Sentences that are run at once.
 BATCH = 32
 
+MANIFEST, PROGRAM, WEIGHTS = "manifest.json", "program.bin", "weights.npz"
+
+_AGAIN = "export the model again, or copy the directory again"
+
 
 class Served:
     """An exported embedder.
@@ -43,7 +49,7 @@ class Served:
     def __init__(
         self, directory: str | Path, reader: Callable[..., Any] | None = None
     ) -> None:
-        """Read the program and the weights.
+        """Check all files by their checksums, and read the program and the weights.
 
         Args:
           directory: written by `embed_jax.export`.
@@ -54,25 +60,30 @@ class Served:
           ValueError: a file is missing or invalid.
         """
         self._directory = Path(directory)
-        try:
-            text = (self._directory / "manifest.json").read_text(encoding="utf-8")
-            self.manifest: dict[str, Any] = json.loads(text)
-            program = (self._directory / "program.bin").read_bytes()
-            with np.load(self._directory / "weights.npz", allow_pickle=False) as file:
-                weights = [file[name] for name in self.manifest["weights"]]
-            call = export.deserialize(bytearray(program)).call
-        except Exception as error:
-            raise ValueError(
-                f"{directory} is no exported embedder, or damaged, or of a version of "
-                f"jax that {jax.__version__} does not read: {error}"
-            ) from error
+        self.manifest: dict[str, Any] = _read_manifest(self._directory / MANIFEST)
+        path = self._directory / WEIGHTS
+        with _reading(path), np.load(path, allow_pickle=False) as file:
+            weights = [file[name] for name in self.manifest["weights"]]
+        path = self._directory / PROGRAM
+        with _reading(path, f", or of a version of jax that {jax.__version__} is not"):
+            call = export.deserialize(bytearray(path.read_bytes())).call
         self._weights = jax.device_put(weights)
         self._call = jax.jit(call)
         self._reader, self._read = reader, None
 
     def run(self, **inputs: Any) -> jax.Array:
-        """Compute vectors `[B T width]`; the inputs are listed in the manifest."""
-        return self._call(self._weights, inputs)
+        """Compute vectors `[B T width]`; the inputs are listed in the manifest.
+
+        Raises:
+          ValueError: the program is damaged, or cannot run here.
+        """
+        try:
+            return self._call(self._weights, inputs)
+        except jax.errors.JaxRuntimeError as error:
+            raise ValueError(
+                f"{self._directory / PROGRAM} does not run here; {_AGAIN} "
+                f"({_line(error)})"
+            ) from error
 
     def embed(
         self, sentences: Sequence[Sequence[str]], *, first: int = 0
@@ -83,11 +94,14 @@ class Served:
         without pieces. Error messages number the sentences from `first`.
 
         Raises:
-          ValueError: a sentence is longer than the model's maximal length.
+          ValueError: a sentence is longer than the model's maximal length; or a file
+            of the tokeniser is damaged.
+          ImportError: the library of the tokeniser is not installed.
         """
         if self._read is None:
             make = self._reader or _reader_beside()
-            self._read = make(self._directory, self.manifest["text"], _shape_for)
+            with _reading(self._directory, ", in the files of its text"):
+                self._read = make(self._directory, self.manifest["text"], _shape_for)
         inputs, places = self._read(sentences, first)
         vectors = np.asarray(self.run(**inputs), np.float32)
         found = []
@@ -96,6 +110,59 @@ class Served:
             words[place < 0] = 0
             found.append(words)
         return found
+
+
+def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest with a checksum of its content, under "checksum"."""
+    held = {key: value for key, value in manifest.items() if key != "checksum"}
+    # As it is read back from JSON, where a tuple is a list.
+    text = json.dumps(json.loads(json.dumps(held)), sort_keys=True)
+    return held | {"checksum": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """Read the manifest, and check all files that it lists.
+
+    Raises:
+      ValueError: a file is missing or damaged; names it.
+    """
+    with _reading(path):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        # Artefacts of earlier versions have no checksums.
+        if manifest.keys() & {"checksum", "sha256"} and manifest != sealed(manifest):
+            raise ValueError("its checksum is not that of its content")
+        weights, files = manifest["weights"], manifest.get("sha256", {})
+        if not isinstance(weights, list) or "text" not in manifest:
+            raise ValueError("it is no manifest")
+        for name in files:
+            if Path(name).name != name:
+                raise ValueError(f"it lists {name}, which is outside")
+    for name, digest in files.items():
+        file = path.with_name(name)
+        with _reading(file), file.open("rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() != digest:
+                raise ValueError("it is not what was exported")
+    return manifest
+
+
+@contextlib.contextmanager
+def _reading(path: Path, also: str = "") -> Iterator[None]:
+    """Translate whatever a library raises into one line that names the file."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:
+        if str(path) in str(error) and isinstance(error, ValueError):
+            raise
+        raise ValueError(
+            f"{path} is no file of an exported embedder, or damaged{also}; {_AGAIN} "
+            f"({_line(error)})"
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _reader_beside() -> Callable[..., Any]:

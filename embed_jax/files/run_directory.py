@@ -10,7 +10,6 @@ The run may continue while its weights are read.
 """
 
 import contextlib
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -72,8 +71,9 @@ def best_step(path: Path) -> int | None:
     losses: dict[int, float] = {}
     for step in saved_steps(path):
         metrics = path / CHECKPOINTS / str(step) / METRICS_ITEM / "metrics"
-        with contextlib.suppress(OSError, json.JSONDecodeError, KeyError):
-            losses[step] = json.loads(metrics.read_text(encoding="utf-8"))["loss"]
+        # Of a checkpoint without a loss, or with one that is damaged, nothing is said.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            losses[step] = float(read_json(metrics)["loss"])
     numbers = [step for step, loss in losses.items() if math.isfinite(loss)]
     return min(numbers, key=losses.__getitem__, default=None)
 

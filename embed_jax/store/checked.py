@@ -1,34 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opening and checking of a finished store, and of the parts of an index."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
 
 import h5py
+import numpy as np
 
+from embed_jax.files.hdf5 import COPY_AGAIN, open_hdf5, reading_hdf5
+from embed_jax.files.json_file import parse_object
 from embed_jax.files.output_file import meant_by
 from embed_jax.store.journal import Journal, read_journal
-from embed_jax.store.layout import ARRAYS, CHUNK_CACHE_BYTES, FORMAT, STORED_DTYPES
+from embed_jax.store.layout import (
+    ARRAYS,
+    CHUNK_CACHE_BYTES,
+    FORMAT,
+    OFFSET,
+    STORED_DTYPES,
+)
+from embed_jax.store.listed import ListedPart, check_sources, listed_parts
 from embed_jax.store.partial import partial_of, parts_of
-
-
-class ListedPart(NamedTuple):
-    """An index's entry for one of its parts.
-
-    Attributes:
-      name: path of the part, relative to the folder of the index.
-      num_sentences: number of its sentences.
-      num_rows: number of its rows.
-      num_bytes: number of its bytes of text.
-    """
-
-    name: str
-    num_sentences: int
-    num_rows: int
-    num_bytes: int
+from embed_jax.store.seal import attribute, check_seal
 
 
 @dataclass(frozen=True)
@@ -77,28 +70,23 @@ def open_store(path: Path) -> OpenStore:
     try:
         _check_header(path, file)
         arrays = _checked_arrays(path, file)
+        check_seal(path, file)
         num_rows, dim = arrays["vectors"].shape
         contents = Journal(
             dim,
-            _attribute(file, "dtype"),
-            json.loads(_attribute(file, "metadata")),
+            attribute(path, file, "dtype"),
+            parse_object(attribute(path, file, "metadata"), f"{path}: its metadata"),
             num_sentences=arrays["offsets"].shape[0] - 1,
             num_rows=num_rows,
             num_bytes=arrays["words"].shape[0],
         )
-        opened = OpenStore(file, arrays, contents, listed_parts(file))
+        opened = OpenStore(file, arrays, contents, listed_parts(path, file))
+        check_sources(path, arrays, opened.parts)
         _check_parts(path, opened)
     except BaseException:
         file.close()
         raise
     return opened
-
-
-def listed_parts(file: h5py.File) -> tuple[ListedPart, ...]:
-    """Return the parts listed by an index; none for any other file."""
-    if "parts" not in file.attrs:
-        return ()
-    return tuple(ListedPart(*part) for part in json.loads(_attribute(file, "parts")))
 
 
 def whole_of(part: Journal) -> Journal:
@@ -107,19 +95,16 @@ def whole_of(part: Journal) -> Journal:
     return Journal(part.dim, part.dtype, metadata)
 
 
+def damaged(path: Path) -> ValueError:
+    """Return the error for a file whose arrays contradict each other."""
+    return ValueError(f"{path} is damaged: {COPY_AGAIN}")
+
+
 def _open_file(path: Path) -> h5py.File:
     if not path.exists():
         _explain_missing(path)
-    try:
-        # A finished store never changes in place, and not every file system can lock.
-        return h5py.File(path, "r", locking=False, rdcc_nbytes=CHUNK_CACHE_BYTES)
-    except OSError as error:
-        # What the system refuses carries an errno, what HDF5 cannot read does not.
-        if error.errno is not None:
-            raise
-        raise ValueError(
-            f"{path} is truncated or no HDF5 file: copy or write it again ({error})"
-        ) from error
+    # Only an index has virtual datasets, and `check_sources` checks what they show.
+    return open_hdf5(path, virtual=("vectors", "words"), rdcc_nbytes=CHUNK_CACHE_BYTES)
 
 
 def _explain_missing(path: Path) -> None:
@@ -137,11 +122,13 @@ def _explain_missing(path: Path) -> None:
 
 
 def _check_header(path: Path, file: h5py.File) -> None:
-    if not {"format", "dtype", "metadata"} <= set(file.attrs):
+    with reading_hdf5(path):
+        names = set(file.attrs)
+    if not {"format", "dtype", "metadata"} <= names:
         raise ValueError(
             f"{path} is an HDF5 file but no vector store: write one with StoreWriter"
         )
-    version = _attribute(file, "format")
+    version = attribute(path, file, "format")
     if version != FORMAT:
         raise ValueError(
             f"{path} has format {version}, this version reads {FORMAT}: read it with "
@@ -149,22 +136,18 @@ def _check_header(path: Path, file: h5py.File) -> None:
         )
 
 
-def _attribute(file: h5py.File, name: str) -> Any:
-    # h5py gives its attributes no type.
-    return file.attrs[name]
-
-
 def _checked_arrays(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
     """Return the four arrays of a file, after a check that their sizes agree."""
-    arrays = {
-        name: array
-        for name in ARRAYS
-        if isinstance(array := file.get(name), h5py.Dataset)
-    }
-    if len(arrays) < len(ARRAYS) or not _fit_each_other(
-        _attribute(file, "dtype"), **arrays
-    ):
-        raise ValueError(f"{path} is damaged: copy or write it again")
+    dtype = attribute(path, file, "dtype")
+    with reading_hdf5(path):
+        arrays = {
+            name: array
+            for name in ARRAYS
+            if isinstance(array := file.get(name), h5py.Dataset)
+        }
+        fit = len(arrays) == len(ARRAYS) and _fit_each_other(dtype, **arrays)
+    if not fit:
+        raise damaged(path)
     return arrays
 
 
@@ -177,9 +160,13 @@ def _fit_each_other(
 ) -> bool:
     return (
         vectors.dtype == STORED_DTYPES.get(dtype)
-        and len(vectors.shape) == 2
+        and words.dtype == np.uint8
+        and {offsets.dtype, word_offsets.dtype} == {OFFSET}
+        and [array.ndim for array in (vectors, words, offsets)] == [2, 1, 1]
+        and vectors.shape[1] >= 1
         and word_offsets.shape == (vectors.shape[0] + 1,)
         and offsets.shape[0] >= 1
+        and int(offsets[0]) == int(word_offsets[0]) == 0
         and int(offsets[-1]) == vectors.shape[0]
         and int(word_offsets[-1]) == words.shape[0]
     )
@@ -197,6 +184,8 @@ def _check_parts(path: Path, index: OpenStore) -> None:
             )
         with open_store(name) as part:
             held = part.contents
+            if part.parts:
+                raise ValueError(f"{name} is an index, not a part: {COPY_AGAIN}")
         counts = held.num_sentences, held.num_rows, held.num_bytes
         is_same = whole_of(held).identity() == index.contents.identity()
         if not is_same or counts != listed[1:]:
@@ -206,8 +195,9 @@ def _check_parts(path: Path, index: OpenStore) -> None:
             )
         # HDF5 keeps open what was read once: whoever replaces the store and removes
         # this part takes nothing away from a reader that has begun.
-        if listed.num_rows:
-            index.arrays["vectors"][row]
-        if listed.num_bytes:
-            index.arrays["words"][byte]
+        with reading_hdf5(path):
+            if listed.num_rows:
+                index.arrays["vectors"][row]
+            if listed.num_bytes:
+                index.arrays["words"][byte]
         row, byte = row + listed.num_rows, byte + listed.num_bytes

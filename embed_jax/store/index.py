@@ -15,9 +15,11 @@ import numpy as np
 from jaxtyping import Int
 
 from embed_jax.store.build import filter_options, format_header, reserve_room
-from embed_jax.store.checked import ListedPart, open_store
+from embed_jax.store.checked import open_store
 from embed_jax.store.journal import Journal
 from embed_jax.store.layout import BLOCK_BYTES, OFFSET
+from embed_jax.store.listed import ListedPart, escaped
+from embed_jax.store.seal import LIBVER, seal, write_text
 
 
 def write_index(
@@ -37,18 +39,20 @@ def write_index(
     target.write_bytes(format_header(contents))
     offsets = ("offsets", "word_offsets")
     reserve_room(target, sum(map(contents.size_of, offsets)))
-    with h5py.File(target, "r+") as file:
-        file.attrs["parts"] = json.dumps(parts)
+    with h5py.File(target, "r+", libver=LIBVER) as file:
+        write_text(file, "parts", json.dumps(parts))
         for array in ("vectors", "words"):
             _lay_out(file, array, contents, parts)
         for array in offsets:
             shape = contents.shape_of(array)
             options = filter_options(shape, OFFSET, "gzip")
             dataset = file.create_dataset(array, shape, OFFSET, **options)
+            dataset[0] = 0
             start = 1
             for block in _offset_blocks(folder, array, parts):
                 dataset[start : start + len(block)] = block
                 start += len(block)
+        seal(file)
 
 
 def _lay_out(
@@ -61,8 +65,7 @@ def _lay_out(
     for part in parts:
         length = part.num_rows if array == "vectors" else part.num_bytes
         if length:
-            # HDF5 would put a number in the place of %b.
-            name = part.name.replace("%", "%%")
+            name = escaped(part.name)
             source = h5py.VirtualSource(name, array, (length, *shape[1:]), dtype)
             layout[start : start + length] = source
         start += length

@@ -2,20 +2,35 @@
 """The journal of a store: a small file with its settings and its committed size."""
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from embed_jax.files.json_file import read_json
+from embed_jax.files.sealed import sealed, unsealed
 from embed_jax.files.sync import put_in_place
-from embed_jax.store.layout import FORMAT, OFFSET, STORED_DTYPES
+from embed_jax.messages import one_line
+from embed_jax.store.layout import ARRAYS, FORMAT, OFFSET, STORED_DTYPES
 
 
 @dataclass(frozen=True)
 class Journal:
-    """The settings of a partial store, and how much of its raw files is committed."""
+    """The settings of a partial store, and how much of its raw files is committed.
+
+    Attributes:
+      dim: width of the vectors.
+      dtype: a key of `STORED_DTYPES`.
+      metadata: the description of the vectors.
+      num_sentences: committed sentences.
+      num_rows: committed rows of all arrays that have one a word.
+      num_bytes: committed bytes of text.
+      checksums: for each raw file the CRC-32 of what is committed of it; none in a
+        journal of an earlier version, and in that of a finished store.
+    """
 
     dim: int
     dtype: str
@@ -23,6 +38,7 @@ class Journal:
     num_sentences: int = 0
     num_rows: int = 0
     num_bytes: int = 0
+    checksums: dict[str, int] = field(default_factory=dict)
 
     def shape_of(self, array: str) -> tuple[int, ...]:
         """Shape of an array of the HDF5 file."""
@@ -42,8 +58,7 @@ class Journal:
 
     def size_of(self, array: str) -> int:
         """Bytes of the raw file."""
-        count = int(np.prod(self.shape_of(array), dtype=np.int64))
-        return count * self.dtype_of(array).itemsize
+        return math.prod(self.shape_of(array)) * self.dtype_of(array).itemsize
 
     def identity(self) -> dict[str, str]:
         """Return the settings that must be equal to resume, each value as JSON."""
@@ -64,7 +79,7 @@ def write_journal(partial: Path, journal: Journal) -> None:
     # that the next run can remove after a kill.
     new = partial / "journal.new"
     with new.open("w", encoding="utf-8") as file:
-        json.dump({"format": FORMAT} | asdict(journal), file)
+        json.dump(sealed({"format": FORMAT} | asdict(journal)), file)
     put_in_place(new, partial / "journal.json")
 
 
@@ -74,20 +89,36 @@ def read_journal(partial: Path) -> Journal | None:
     Raises:
       ValueError: the journal is of another format, or damaged.
     """
-    try:
-        text = (partial / "journal.json").read_text(encoding="utf-8")
-    except FileNotFoundError:
+    path = partial / "journal.json"
+    if not path.exists():
         return None
     try:
-        fields = json.loads(text)
+        fields = unsealed(read_json(path), str(path))
+    except ValueError as error:
+        raise ValueError(f"{one_line(error)}; overwrite=True starts over") from error
+    try:
         if fields.pop("format") == FORMAT:
-            return Journal(**fields)
-    except (ValueError, TypeError, KeyError, AttributeError):
+            journal = Journal(**fields)
+            _check_fields(journal)
+            return journal
+    except (ValueError, TypeError, KeyError):
         pass
     raise ValueError(
         f"{partial} is no partial store of format {FORMAT}: "
         "resume with the version that began it, or start over with overwrite=True"
     )
+
+
+def _check_fields(journal: Journal) -> None:
+    """Refuse what no writer writes, before a size is computed from it."""
+    counts = journal.num_sentences, journal.num_rows, journal.num_bytes
+    for number in (journal.dim - 1, *counts, *journal.checksums.values()):
+        if type(number) is not int or number < 0:
+            raise ValueError(f"{number} is no count")
+    if journal.dtype not in STORED_DTYPES or not isinstance(journal.metadata, dict):
+        raise ValueError("the settings are not those of a store")
+    if journal.checksums and journal.checksums.keys() != set(ARRAYS):
+        raise ValueError("the checksums are not those of a store")
 
 
 def check_same(path: Path, held: Journal, new: Journal) -> None:

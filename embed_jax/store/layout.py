@@ -14,8 +14,13 @@ DTYPES = {
 STORED_DTYPES = DTYPES | {"bfloat16": np.dtype("<u2")}
 OFFSET = np.dtype("<i8")
 ARRAYS = ("vectors", "offsets", "words", "word_offsets")
+BOUNDARIES = {"offsets": "vectors", "word_offsets": "words"}
+"""The arrays of boundaries, and what each divides."""
 
 BLOCK_BYTES = 8 << 20
+# Of what is compressed; of what is only checked, where a reader at random must read
+# little besides what it wants.
 CHUNK_BYTES = 256 << 10
+CHECKED_CHUNK_BYTES = 64 << 10
 # A sequential reader of a compressed store must not unpack a chunk once per sentence.
 CHUNK_CACHE_BYTES = 16 << 20

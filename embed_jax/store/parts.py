@@ -25,14 +25,10 @@ import h5py
 
 from embed_jax.files.output_file import meant_by
 from embed_jax.files.sync import put_in_place
-from embed_jax.store.checked import (
-    ListedPart,
-    listed_parts,
-    open_store,
-    whole_of,
-)
+from embed_jax.store.checked import open_store, whole_of
 from embed_jax.store.index import write_index
 from embed_jax.store.journal import Journal, check_same, parse_metadata, read_journal
+from embed_jax.store.listed import ListedPart, listed_parts
 from embed_jax.store.partial import (
     lock_folder,
     partial_of,
@@ -354,8 +350,9 @@ def _listed_in(path: Path) -> tuple[ListedPart, ...]:
     """Return the parts of a finished store; none if it is no index."""
     try:
         with h5py.File(path, "r", locking=False) as file:
-            return listed_parts(file)
-    except OSError:
+            return listed_parts(path, file)
+    except (OSError, ValueError):
+        # Missing, or damaged and about to be replaced.
         return ()
 
 

@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
-from embed_jax.store.checked import open_store
+from embed_jax.files.hdf5 import reading_hdf5
+from embed_jax.store.checked import damaged, open_store
 from embed_jax.store.layout import BLOCK_BYTES, DTYPES
 
 
@@ -32,8 +33,9 @@ class VectorStore:
     Raises:
       FileNotFoundError: there is no such file, or only a partial store, or a part of
         the index is missing.
-      ValueError: the file is truncated, no store, or of another format version; or a
-        part is not the one that the index was made of.
+      ValueError: the file is truncated or damaged, no store, or of another format
+        version; or a part is not the one that the index was made of. Damage of values
+        is found when they are read, by any of the methods.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -45,7 +47,11 @@ class VectorStore:
             self.metadata: dict[str, Any] = contents.metadata
             self.dtype = DTYPES[contents.dtype]
             self.dim: int = contents.dim
-            self.offsets: Int[np.ndarray, " boundaries"] = self._arrays["offsets"][:]
+            with reading_hdf5(self.path):
+                offsets = self._arrays["offsets"][:]
+            if (np.diff(offsets) < 0).any():
+                raise damaged(self.path)
+            self.offsets: Int[np.ndarray, " boundaries"] = offsets
         except BaseException:
             self._opened.close()
             raise
@@ -56,8 +62,13 @@ class VectorStore:
         return self._arrays["vectors"]
 
     def read_rows(self, start: int, stop: int) -> Float[np.ndarray, "W D"]:
-        """Read rows `start` to `stop` of the concatenated rows of all sentences."""
-        return self.vectors[start:stop].view(self.dtype)
+        """Read rows `start` to `stop` of the concatenated rows of all sentences.
+
+        Raises:
+          ValueError: the file is damaged.
+        """
+        with reading_hdf5(self.path):
+            return self.vectors[start:stop].view(self.dtype)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -93,6 +104,7 @@ class VectorStore:
 
         Raises:
           IndexError: there is no such sentence.
+          ValueError: the file is damaged.
         """
         if not isinstance(index, slice):
             return self._read_texts(*self._rows_of(index))
@@ -126,13 +138,18 @@ class VectorStore:
         return int(self.offsets[sentence]), int(self.offsets[sentence + 1])
 
     def _read_texts(self, start: int, stop: int) -> list[str]:
-        bounds = self._arrays["word_offsets"][start : stop + 1]
-        text = self._arrays["words"][bounds[0] : bounds[-1]].tobytes()
-        ends = (bounds - bounds[0]).tolist()
-        return [
-            text[first:last].decode("utf-8", "surrogatepass")
-            for first, last in pairwise(ends)
-        ]
+        with reading_hdf5(self.path):
+            bounds = self._arrays["word_offsets"][start : stop + 1]
+        num_bytes = self._arrays["words"].shape[0]
+        if (np.diff(bounds, prepend=0, append=num_bytes) < 0).any():
+            raise damaged(self.path)
+        with reading_hdf5(self.path):
+            text = self._arrays["words"][bounds[0] : bounds[-1]].tobytes()
+            ends = (bounds - bounds[0]).tolist()
+            return [
+                text[first:last].decode("utf-8", "surrogatepass")
+                for first, last in pairwise(ends)
+            ]
 
     def _blocks(self) -> Iterator[slice]:
         """Yield slices of consecutive sentences, each to be read at once."""

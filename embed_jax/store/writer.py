@@ -12,6 +12,7 @@ import errno
 import operator
 import os
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -33,7 +34,7 @@ from embed_jax.store.journal import (
     read_journal,
     write_journal,
 )
-from embed_jax.store.layout import ARRAYS, DTYPES, OFFSET
+from embed_jax.store.layout import ARRAYS, BOUNDARIES, DTYPES, OFFSET
 from embed_jax.store.partial import (
     check_partial,
     clear_partial,
@@ -41,6 +42,7 @@ from embed_jax.store.partial import (
     partial_of,
     remove_partial,
 )
+from embed_jax.store.raw import check_raw
 
 
 class StoreWriter:
@@ -148,14 +150,16 @@ class StoreWriter:
             num_bytes=self._appended.num_bytes + sum(map(len, texts)),
         )
         ends = self._appended.num_bytes + np.cumsum([len(text) for text in texts])
+        added = {
+            "vectors": rows,
+            "words": b"".join(texts),
+            "word_offsets": ends.astype(OFFSET).tobytes(),
+            "offsets": np.array(grown.num_rows, OFFSET).tobytes(),
+        }
 
         self._torn = True
         with self._explained_errors():
-            self._files["vectors"].write(rows)
-            self._files["words"].write(b"".join(texts))
-            self._files["word_offsets"].write(ends.astype(OFFSET).tobytes())
-            self._files["offsets"].write(np.array(grown.num_rows, OFFSET).tobytes())
-            self._appended = grown
+            self._appended = replace(grown, checksums=self._write(added))
             if self._is_commit_due():
                 self._commit()
         self._torn = False
@@ -235,22 +239,30 @@ class StoreWriter:
         for array in ARRAYS:
             # Closed by _release, at the latest with the writer.
             self._files[array] = (self._partial / array).open("wb", 1 << 20)
-        for array in ("offsets", "word_offsets"):
-            self._files[array].write(np.array(0, OFFSET).tobytes())
+        first = np.array(0, OFFSET).tobytes()
+        checksums = self._write(
+            {array: first if array in BOUNDARIES else b"" for array in ARRAYS}
+        )
+        self._appended = replace(self._appended, checksums=checksums)
         self._commit()
+
+    def _write(self, added: Mapping[str, bytes]) -> dict[str, int]:
+        """Append to the raw files; return the checksums of all that is in them."""
+        held = self._appended.checksums
+        checksums = {}
+        for array, content in added.items():
+            self._files[array].write(content)
+            checksums[array] = zlib.crc32(content, held.get(array, 0))
+        return checksums
 
     def _reopen_files(self) -> None:
         """Truncate the raw files to their committed sizes, and open them to append."""
+        checksums = check_raw(self._partial, self._committed)
+        # Those of a journal of an earlier version, which kept none, are taken now.
+        self._appended = self._committed = replace(self._committed, checksums=checksums)
         for array in ARRAYS:
             raw = self._partial / array
-            size = self._committed.size_of(array)
-            # Truncating a shorter file would lengthen it, by zeros.
-            if not raw.exists() or raw.stat().st_size < size:
-                raise ValueError(
-                    f"{raw} lacks data that its journal lists: the partial store is "
-                    "damaged, overwrite=True starts over"
-                )
-            os.truncate(raw, size)
+            os.truncate(raw, self._committed.size_of(array))
             self._files[array] = raw.open("ab", 1 << 20)
         self._last_commit = time.monotonic()
 

@@ -190,6 +190,11 @@ def test_sizes_that_contradict_the_variables(directory):
     refused(directory, CHECKPOINT, "encoder.layer.0.intermediate.dense", "[48, 16]")
 
 
+def test_a_billion_blocks_are_refused_before_they_are_listed(directory):
+    change_settings(directory, num_hidden_layers=10**9)
+    refused(directory, "1000000000 blocks (num_hidden_layers)")
+
+
 def test_segments_default_to_sixteen(directory):
     change_settings(directory, type_vocab_size="absent")
     refused(directory, CHECKPOINT, "token_type_embeddings", "[2, 16]", "[16, 16]")

@@ -263,6 +263,28 @@ def write_shards(path: Path, tensors: Tensors) -> dict:
     return index
 
 
+@pytest.mark.parametrize("file", ["../m.safetensors", "/etc/passwd", "a/m.safetensors"])
+def test_an_index_names_no_file_elsewhere(file, tensors, tmp_path):
+    index = write_shards(tmp_path / "shards", tensors)
+    index["weight_map"][TABLE] = file
+    path = tmp_path / "shards" / "model.safetensors.index.json"
+    path.write_text(json.dumps(index))
+    refused(tmp_path / "shards", str(path), repr(file), "does not lie beside it")
+
+
+def test_a_billion_blocks_are_refused_before_they_are_listed(tensors, tmp_path):
+    path = write(tmp_path, tensors, num_hidden_layers=10**9)
+    refused(path, "model.safetensors", "1000000000 blocks (num_hidden_layers)")
+
+
+def test_what_is_no_safetensors_is_named(tensors, tmp_path):
+    path = write(tmp_path, tensors)
+    (path / "model.safetensors").write_bytes(
+        b"version https://git-lfs.github.com/spec/"
+    )
+    refused(path, "model.safetensors is no safetensors file but a Git LFS pointer")
+
+
 def test_shards_are_one_model(tensors, tmp_path):
     expected, _ = bert_jax.load(write(tmp_path / "plain", tensors))
     write_shards(tmp_path / "shards", prefixed(tensors))
@@ -502,6 +524,15 @@ def test_pytorch_files_that_hold_no_state_dict(tensors, tmp_path):
     for content in [nested, [torch.zeros(2)], {0: torch.zeros(2)}]:
         torch.save(content, path / "pytorch_model.bin")
         refused(path, "pytorch_model.bin", "tensors by name")
+
+
+def test_pytorch_files_that_claim_more_than_they_hold(tensors, tmp_path):
+    torch = pytest.importorskip("torch", reason="pytorch_model.bin needs torch")
+    path = write(tmp_path, None)
+    content = {name: torch.tensor(values) for name, values in tensors.items()}
+    content[TABLE] = torch.zeros(1, 1).expand(1 << 20, 1 << 20)
+    torch.save(content, path / "pytorch_model.bin")
+    refused(path, "pytorch_model.bin", TABLE, "but fewer values")
 
 
 def test_pytorch_files_without_torch(monkeypatch, tmp_path):

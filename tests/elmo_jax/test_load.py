@@ -157,6 +157,38 @@ def test_what_is_missing(tmp_path):
     refused(file, f"{file} is a file; pass the directory")
 
 
+@pytest.mark.parametrize(
+    ("key", "option"),
+    [
+        ("lstm__n_layers", "lstm.n_layers"),
+        ("char_cnn__n_highway", "char_cnn.n_highway"),
+    ],
+)
+def test_a_billion_layers_are_refused_before_they_are_listed(tmp_path, key, option):
+    path = write_model(tmp_path / "model", OPTIONS)
+    (path / "options.json").write_text(json.dumps(changed(OPTIONS, **{key: 10**9})))
+    refused(path, "options.json asks for 1000000000 layers by", option)
+
+
+def test_values_of_other_files_are_not_read(tmp_path):
+    other = tmp_path / "secret"
+    other.write_bytes(bytes(10_000))
+    for number, make in enumerate(
+        (
+            lambda f, name, v: f.create_dataset(
+                name, v.shape, v.dtype, external=[(other, 0, v.nbytes)]
+            ),
+            lambda f, name, v: f.__setitem__(name, h5py.ExternalLink(other, "/v")),
+        )
+    ):
+        path = write_model(tmp_path / f"model{number}", OPTIONS)
+        with h5py.File(path / "weights.hdf5", "r+") as file:
+            values = file["char_embed"][:]
+            del file["char_embed"]
+            make(file, "char_embed", values)
+        refused(path, "weights.hdf5: char_embed", str(other), "fetch it again")
+
+
 # Words
 
 

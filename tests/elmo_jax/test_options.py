@@ -179,7 +179,7 @@ def test_skip_connections_are_not_guessed():
         ("char_cnn__activation", ["gelu", None, 3, ["relu"]]),
         ("char_cnn__n_highway", [-1, 1.0, None]),
         ("char_cnn__n_characters", [260, 263, "262", None, [261]]),
-        ("char_cnn__max_characters_per_token", [0, "50", None]),
+        ("char_cnn__max_characters_per_token", [0, "50", None, 10**9]),
     ],
 )
 def test_what_no_model_has_is_refused_by_key(key, values):

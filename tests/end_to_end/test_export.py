@@ -3,7 +3,9 @@
 import dataclasses
 import io
 import json
+import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +19,7 @@ import bert_jax.text_reader
 import elmo_jax
 import elmo_jax.text_reader
 from embed_jax.export import __main__ as export
-from embed_jax.export.serve import Served
+from embed_jax.export.serve import Served, sealed
 from tests.train.tiny_models import PIECES, save_bert, save_elmo
 
 SENTENCES = [["the", "river", "banks"], ["we"], ["money", "sat", "of", "a", "river"]]
@@ -203,9 +205,11 @@ def test_what_serving_refuses(
         runpy.run_path(str(tmp_path / "artefact/serve.py"), run_name="__main__")
     assert "sentence 40 has 72 tokens" in capsys.readouterr().err
     (tmp_path / "artefact/program.bin").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="no exported embedder, or damaged"):
+    with pytest.raises(
+        ValueError, match=r"program\.bin is no file .*, or damaged; exp"
+    ):
         Served(tmp_path / "artefact")
-    with pytest.raises(ValueError, match="no exported embedder"):
+    with pytest.raises(ValueError, match=r"absent/manifest\.json is no file of an exp"):
         Served(tmp_path / "absent")
     ran = subprocess.run(
         [sys.executable, "-I", str(tmp_path / "artefact/serve.py")],
@@ -216,4 +220,63 @@ def test_what_serving_refuses(
     )
     assert ran.returncode == 2
     assert len(ran.stderr.splitlines()) == 1
-    assert "no exported embedder, or damaged" in ran.stderr
+    assert "program.bin is no file of an exported embedder, or damaged" in ran.stderr
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported")
+    assert run_export(make("bert", folder), folder / "artefact") == 0
+    return folder / "artefact"
+
+
+def damage(artefact: Path, name: str, folder: Path, place: int) -> Path:
+    copy = Path(shutil.copytree(artefact, folder / f"damaged-{place}"))
+    content = bytearray((copy / name).read_bytes())
+    content[place] ^= 4
+    (copy / name).write_bytes(content)
+    return copy
+
+
+def test_one_bit_of_any_file_is_noticed_before_anything_is_run(
+    artefact: Path, tmp_path: Path
+):
+    names = {path.name for path in artefact.iterdir()}
+    assert {"program.bin", "weights.npz", "text_reader.py", "tokenizer.json"} <= names
+    for name in sorted(names):
+        size = (artefact / name).stat().st_size
+        for place in (0, size // 2, size - 2):
+            copy = damage(artefact, name, tmp_path, place)
+            with pytest.raises(ValueError, match=re.escape(name)) as caught:
+                Served(copy)
+            assert "\n" not in str(caught.value)
+            shutil.rmtree(copy)
+
+
+def test_a_file_that_is_missing_is_named(artefact: Path, tmp_path: Path):
+    copy = Path(shutil.copytree(artefact, tmp_path / "copy"))
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(ValueError, match=r"tokenizer\.json is no file of an exported"):
+        Served(copy)
+
+
+def test_an_artefact_of_an_earlier_version_is_served_and_its_damage_named(
+    artefact: Path, tmp_path: Path
+):
+    copy = Path(shutil.copytree(artefact, tmp_path / "copy"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["sha256"], manifest["checksum"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    served = Served(copy, READERS["bert"])
+    (copy / "tokenizer.json").write_bytes(b"{")
+    with pytest.raises(ValueError, match=r"copy is no file .*in the files of its text"):
+        served.embed([["we"]])
+
+
+def test_a_manifest_names_no_file_elsewhere(artefact: Path, tmp_path: Path):
+    copy = Path(shutil.copytree(artefact, tmp_path / "copy"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["sha256"]["../secret"] = "0"
+    (copy / "manifest.json").write_text(json.dumps(sealed(manifest)))
+    with pytest.raises(ValueError, match=r"manifest\.json .*\.\./secret, which is out"):
+        Served(copy)

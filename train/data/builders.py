@@ -8,7 +8,6 @@ gigabyte they need TensorFlow to sort them.
 """
 
 import itertools
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +17,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
 
 from embed_jax.files.directory import written_whole
+from embed_jax.files.json_file import read_json
 
 FEATURE, SPLIT = "text", "train"
 
@@ -36,10 +36,9 @@ def is_built(path: Path) -> bool:
 def description_of(path: Path) -> str | None:
     """Return the `description` that `build` was given; None if it wrote no data set."""
     try:
-        content = json.loads((path / _MARKER).read_text(encoding="utf-8"))
+        return read_json(path / _MARKER).get("description")
     except (OSError, ValueError):
         return None
-    return content.get("description") if isinstance(content, dict) else None
 
 
 def build(path: Path, documents: Iterable[str], description: str) -> None:

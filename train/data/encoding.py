@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from embed_jax.files.directory import written_whole
+from train.data.checksums import write_checksums
 from train.data.sources import Documents
 from train.data.store import TOKENS, TokenStore
 
@@ -148,6 +149,7 @@ class Shards:
                     if is_held_out(number, self.held_out_every) == (part == HELD_OUT)
                 ]
                 self.encoder.encode(self.documents.read(chosen), fresh / part)
+                write_checksums(fresh / part)
         return self._tally(index)
 
     def _tally(self, index: int) -> Tally:

@@ -8,7 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from embed_jax.files.checksum import sha256_file
+from embed_jax.files.json_file import read_json
 from embed_jax.files.output_file import open_output
+from embed_jax.files.sealed import sealed, unsealed
+from train.data.checksums import CHECKSUMS, REMEDY
 from train.data.config import DataConfig, describe, fingerprint
 from train.data.sources import corpus_digest
 
@@ -24,12 +28,15 @@ class Prepared:
       fingerprint: of the settings.
       corpus: digest of the text files.
       summary: the amount of text; empty if the preparation is not finished.
+      files: the SHA-256 of each file beside the stores, such as the vocabulary, and of
+        the stores' checksums; empty in a record of an earlier version.
     """
 
     settings: dict[str, Any]
     fingerprint: str
     corpus: str
     summary: str = ""
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, data: DataConfig) -> "Prepared":
@@ -43,16 +50,20 @@ class Prepared:
     @classmethod
     def read(cls, directory: Path) -> "Prepared | None":
         """Read the record of a directory; None if it is missing or broken."""
+        path = directory / PREPARED
         try:
-            content = json.loads((directory / PREPARED).read_text(encoding="utf-8"))
-            return cls(**content)
-        except (FileNotFoundError, ValueError, TypeError):
+            record = cls(**unsealed(read_json(path), str(path)))
+        except (OSError, ValueError, TypeError):
             return None
+        texts = record.fingerprint, record.corpus, record.summary
+        is_sound = isinstance(record.settings, dict) and isinstance(record.files, dict)
+        return record if is_sound and all(type(t) is str for t in texts) else None
 
     def write(self, directory: Path) -> None:
         """Write the record into a directory, atomically."""
         with open_output(directory / PREPARED) as file:
-            content = json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+            record = sealed(dataclasses.asdict(self))
+            content = json.dumps(record, indent=2) + "\n"
             file.write(content.encode())
 
     def is_like(self, other: "Prepared | None") -> bool:
@@ -70,6 +81,23 @@ class Prepared:
         if names:
             return f"another {', '.join(names)}"
         return "its text has changed"
+
+
+def digest_files(data: DataConfig) -> dict[str, str]:
+    """Return the SHA-256 of each small file of a preparation.
+
+    Of a store it is that of its checksums, which are of its other files.
+    """
+    paths = []
+    for name, files in data.written.items():
+        path = data.directory / name
+        names = {CHECKSUMS} if (path / CHECKSUMS).is_file() else files
+        paths += [path / file for file in sorted(names)] if files else [path]
+    return {
+        str(path.relative_to(data.directory)): sha256_file(path)
+        for path in paths
+        if path.is_file()
+    }
 
 
 def is_unfinished(path: Path) -> bool:
@@ -130,6 +158,10 @@ def check_prepared(data: DataConfig) -> None:
     """
     remedy = "run python -m train.prepare with the same configuration first"
     before = Prepared.read(data.directory)
+    if before is None and (data.directory / PREPARED).is_file():
+        raise ValueError(
+            f"{data.directory / PREPARED} is damaged, or of a later version; {REMEDY}"
+        )
     if before is None or not before.summary:
         raise ValueError(f"{data.directory} is not prepared; {remedy}")
     wanted = Prepared(describe(data), fingerprint(data), before.corpus)
@@ -138,3 +170,8 @@ def check_prepared(data: DataConfig) -> None:
             f"{data.directory} was prepared by other settings: "
             f"{before.difference(wanted)}; {remedy}"
         )
+    found = digest_files(data)
+    for name, digest in before.files.items():
+        if found.get(name) != digest:
+            state = "is damaged" if name in found else "is missing"
+            raise ValueError(f"{data.directory / name} {state}; {REMEDY}")

@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from embed_jax.corpus.docstrings import read_modules, source_files
 from embed_jax.corpus.text import read_lines
 from embed_jax.suggest import suggest
-from train.data import builders, forms
+from train.data import builders, damage, forms
 from train.data.forms import Form
 from train.data.prepared_tfds import open_prepared
 
@@ -91,14 +91,18 @@ class Documents:
     form: Form
 
     def __len__(self) -> int:
-        """Number of documents."""
+        """Number of documents.
+
+        Raises:
+          ValueError: the data set is damaged.
+        """
         return len(self._records)
 
     def __getitem__(self, index: int) -> list[str]:
         """Return the sentences of a document, none if it is blank.
 
         Raises:
-          ValueError: its text is not UTF-8.
+          ValueError: its text is not UTF-8, or damaged.
           IndexError: there is no such document.
         """
         return forms.sentences(self._text(index), self.form)
@@ -107,7 +111,7 @@ class Documents:
         """Yield the sentences of several documents; faster than one by one.
 
         Raises:
-          ValueError: the text of one is not UTF-8.
+          ValueError: the text of one is not UTF-8, or damaged; names it.
         """
         for begin in range(0, len(numbers), _READ_AHEAD):
             chunk = numbers[begin : begin + _READ_AHEAD]
@@ -118,7 +122,7 @@ class Documents:
         """Return the text of a document, not split into sentences.
 
         Raises:
-          ValueError: its text is not UTF-8.
+          ValueError: its text is not UTF-8, or damaged.
           IndexError: there is no such document.
         """
         return forms.paragraphs(self._text(index), self.form)
@@ -128,10 +132,16 @@ class Documents:
         return dataclasses.replace(self)
 
     @functools.cached_property
+    def _builder(self) -> tfds.core.DatasetBuilder:
+        with damage.reading(self.path):
+            return tfds.builder_from_directory(str(self.path))
+
+    @functools.cached_property
     def _records(self) -> Any:
-        builder = tfds.builder_from_directory(str(self.path))
-        # Its decorator hides the parameters from the type checker.
-        return builder.as_data_source(split=self.split)  # pyright: ignore[reportCallIssue]
+        damage.check_counts(self._builder, self.split)
+        with damage.reading(self.path):
+            # Its decorator hides the parameters from the type checker.
+            return self._builder.as_data_source(split=self.split)  # pyright: ignore[reportCallIssue]
 
     def _text(self, index: int) -> str:
         if not 0 <= index < len(self):
@@ -139,7 +149,19 @@ class Documents:
         return self._decode(index, self._texts([index])[0])
 
     def _texts(self, numbers: Sequence[int]) -> list[bytes]:
-        return [record[self.feature] for record in self._records.__getitems__(numbers)]
+        try:
+            return self._read(numbers, self.path)
+        except ValueError:
+            # Of several, which one it is, and so the file.
+            for number in numbers:
+                file = damage.file_of(self._builder, self.split, number)
+                self._read([number], f"{file}, example {number},")
+            raise
+
+    def _read(self, numbers: Sequence[int], place: Path | str) -> list[bytes]:
+        with damage.reading(place):
+            records = self._records.__getitems__(numbers)
+            return [record[self.feature] for record in records]
 
     def _decode(self, number: int, text: bytes) -> str:
         try:

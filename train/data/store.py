@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stores of encoded text: ids end to end, and the starts of sentences and documents.
 
-A store is a directory of three NumPy files that are memory-mapped. Opening takes no
-time, whatever the size, and processes share its pages.
+A store is a directory of three NumPy files that are memory-mapped, so that processes
+share their pages, and of checksums, which are checked whenever it is opened.
 """
 
 import contextlib
@@ -18,11 +18,15 @@ from jaxtyping import Int, Integer
 from numpy.lib import format as npy
 
 from embed_jax.files.directory import written_whole
+from train.data.checksums import CHECKSUMS, REMEDY, check_files, write_checksums
 
 TOKENS, SENTENCES, DOCUMENTS = "tokens", "sentence_starts", "document_starts"
-STORE_FILES = frozenset(f"{name}.npy" for name in (TOKENS, SENTENCES, DOCUMENTS))
+STORE_FILES = frozenset(
+    (*(f"{name}.npy" for name in (TOKENS, SENTENCES, DOCUMENTS)), CHECKSUMS)
+)
 
-REMEDY = "remove the directory and prepare the text again"
+# Tokens that are looked at in one go.
+_CHUNK = 1 << 24
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,7 +53,48 @@ class TokenStore:
         Raises:
           ValueError: no store, one of another kind, or a damaged one.
         """
-        return cls(path, *open_arrays(path))
+        store = cls(path, *open_arrays(path))
+        store.check()
+        return store
+
+    def check(self) -> None:
+        """Check all files of the store, each of which is read once.
+
+        Raises:
+          ValueError: a file has changed since it was written.
+        """
+        if check_files(self.path):
+            return
+        # Of an earlier version, without checksums: what would be read out of bounds, or
+        # make a row of gigabytes, is refused all the same.
+        for name, starts in (
+            (SENTENCES, self.sentence_starts),
+            (DOCUMENTS, self.document_starts),
+        ):
+            for begin in range(0, len(starts), _CHUNK):
+                if (np.diff(starts[begin : begin + _CHUNK + 1]) <= 0).any():
+                    raise ValueError(
+                        f"{self.path / name}.npy is damaged: its starts do not rise; "
+                        f"{REMEDY}"
+                    )
+
+    def check_ids(self, num_ids: int, described: str) -> None:
+        """Check that all tokens are among those that there are.
+
+        Args:
+          num_ids: all must be below it.
+          described: what there are so many of, for the message.
+
+        Raises:
+          ValueError: one is not.
+        """
+        for begin in range(0, self.num_tokens, _CHUNK):
+            largest = int(self.tokens[begin : begin + _CHUNK].max())
+            if largest >= num_ids:
+                raise ValueError(
+                    f"{self.path / TOKENS}.npy holds token {largest}, but {described} "
+                    f"has {num_ids}; {REMEDY}"
+                )
 
     @property
     def num_tokens(self) -> int:
@@ -107,7 +152,7 @@ def open_arrays(
 def open_array(
     path: Path, dtypes: Sequence[type[np.generic]], *, ndim: int = 1
 ) -> np.ndarray:
-    """Memory-map one NumPy file; nothing is unpickled.
+    """Memory-map one NumPy file, which may claim any shape; nothing is unpickled.
 
     Args:
       path: the file.
@@ -116,14 +161,17 @@ def open_array(
 
     Raises:
       ValueError: missing, damaged, cut short, or of another kind.
+      OSError: it may not be read.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such file; {REMEDY}") from error
-    except (ValueError, EOFError, OSError) as error:
+    except PermissionError:
+        raise
+    except Exception as error:  # a header is Python, and its parser raises many kinds
         raise ValueError(f"{path} is damaged or cut short; {REMEDY}") from error
-    if not isinstance(array, np.ndarray) or array.ndim != ndim:
+    if array.ndim != ndim:
         raise ValueError(f"{path} holds no array of {ndim} axes; {REMEDY}")
     if array.dtype not in dtypes:
         wanted = " or ".join(np.dtype(dtype).name for dtype in dtypes)
@@ -156,11 +204,10 @@ def written_store(path: Path, num_ids: int) -> Iterator["StoreWriter"]:
       >>> TokenStore.open(path).sentence(1).tolist()
       [9]
     """
-    with (
-        written_whole(path, marker=f"{TOKENS}.npy", overwrite=True) as fresh,
-        StoreWriter(fresh, num_ids) as writer,
-    ):
-        yield writer
+    with written_whole(path, marker=f"{TOKENS}.npy", overwrite=True) as fresh:
+        with StoreWriter(fresh, num_ids) as writer:
+            yield writer
+        write_checksums(fresh)
 
 
 class StoreWriter:

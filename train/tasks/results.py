@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from embed_jax.files.json_file import read_json
 from embed_jax.files.output_file import open_output
 
 
@@ -98,17 +99,23 @@ def read_rows(path: Path) -> list[Row]:
     """Read the rows of a JSON file that `write_results` wrote.
 
     Raises:
-      FileNotFoundError: there is none.
+      ValueError: there is none, or it holds no rows.
     """
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return [
-        Row(
-            row["name"],
-            {metric: tuple(values) for metric, values in row["scores"].items()},
-            row["note"],
-        )
-        for row in record["rows"]
-    ]
+    record = read_json(path)
+    try:
+        return [
+            Row(
+                row["name"],
+                {metric: tuple(values) for metric, values in row["scores"].items()},
+                row["note"],
+            )
+            for row in record["rows"]
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} holds no rows of results ({error!r}); remove it, and run the "
+            "command that wrote it again"
+        ) from error
 
 
 def format_table(rows: Sequence[Row]) -> str:

@@ -28,6 +28,7 @@ from embed_jax.explore.word_types import (
     stream_store,
     write_word_types,
 )
+from embed_jax.files.sealed_hdf5 import seal_file
 from embed_jax.store import StoreWriter, VectorStore
 from tests.bert_jax.words import CONFIG, make_tokenizer
 
@@ -518,6 +519,10 @@ def test_damaged_files_say_so(tmp_path, spoil, message):
     read_word_types(path)
     with h5py.File(path, "r+") as file:
         spoil(file)
+    with pytest.raises(ValueError, match=r"types\.h5 is damaged: copy or write"):
+        read_word_types(path)
+    with path.open("r+b") as file:
+        seal_file(file)
     with pytest.raises(ValueError, match=rf"types\.h5 .*{message}"):
         read_word_types(path)
 
@@ -527,7 +532,56 @@ def test_a_file_that_is_cut_short_says_so(tmp_path):
     write_word_types(path, random_types("ab", width=1000))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"types\.h5 is truncated"):
+    with pytest.raises(ValueError, match=r"types\.h5 is damaged: copy or write"):
+        read_word_types(path)
+
+
+def test_no_change_of_a_file_gives_other_types(tmp_path):
+    path = tmp_path / "types.h5"
+    types = random_types(STRANGE)
+    write_word_types(path, types)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refusals = []
+    for place in [*range(0, 512, 37), *rng.integers(512, len(whole), size=60).tolist()]:
+        changed = bytearray(whole)
+        changed[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(changed)
+        try:
+            read = read_word_types(path)
+        except ValueError as error:
+            refusals.append(str(error))
+        else:
+            assert place < 512
+            assert_identical(read, types)
+    assert len(refusals) >= 60
+    assert all("types.h5 is" in line and "\n" not in line for line in refusals)
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path):
+    """Without a block before it, and so without a checksum."""
+    types = random_types(STRANGE)
+    write_word_types(tmp_path / "types.h5", types)
+    with (
+        h5py.File(tmp_path / "types.h5") as new,
+        h5py.File(tmp_path / "old.h5", "w") as old,
+    ):
+        for name, value in new.attrs.items():
+            old.attrs[name] = value
+        for name in new:
+            new.copy(name, old)
+    assert_identical(read_word_types(tmp_path / "old.h5"), types)
+
+
+def test_types_of_other_files_are_not_shown(tmp_path):
+    path = tmp_path / "types.h5"
+    write_word_types(path, random_types("ab"))
+    with h5py.File(path, "r+") as file:
+        del file["mean"]
+        file["mean"] = h5py.ExternalLink(tmp_path / "other.h5", "mean")
+    with path.open("r+b") as file:
+        seal_file(file)
+    with pytest.raises(ValueError, match=r"types\.h5: mean is a link to .*other\.h5"):
         read_word_types(path)
 
 

@@ -1,13 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights are known again by a checksum: the same wherever they lie, else another."""
 
+import hashlib
+import math
 import zlib
 
 import jax
+import ml_dtypes
 import numpy as np
+import pytest
 
 from embed_jax.devices.mesh import data_mesh, replicate, shard_rows
-from embed_jax.files.checksum import checksum_weights
+from embed_jax.files.checksum import (
+    checksum_weights,
+    crc32_file,
+    crc32_of,
+    sha256_file,
+)
 
 
 def test_it_is_the_crc_of_all_leaves_one_after_another():
@@ -38,3 +47,18 @@ def test_one_bit_makes_another():
 def test_it_has_eight_digits():
     # The checksum of nothing is zero.
     assert checksum_weights([]) == "00000000"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint16", ml_dtypes.bfloat16, "bool"])
+@pytest.mark.parametrize("shape", [(), (0,), (3, 5), (2, 0, 4)])
+def test_that_of_an_array_is_the_crc_of_its_bytes_in_rows(dtype, shape):
+    values = np.arange(math.prod(shape)).reshape(shape).astype(dtype)
+    assert crc32_of(values) == f"{zlib.crc32(values.tobytes()):08x}"
+    assert crc32_of(values.T) == f"{zlib.crc32(values.T.tobytes()):08x}"
+
+
+def test_those_of_files_are_of_all_their_bytes(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(content := bytes(range(256)) * 100_000)  # more than a block
+    assert crc32_file(path) == f"{zlib.crc32(content):08x}"
+    assert sha256_file(path) == hashlib.sha256(content).hexdigest()

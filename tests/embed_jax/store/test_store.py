@@ -3,6 +3,7 @@
 
 import errno
 import fcntl
+import json
 import os
 import random
 import resource
@@ -350,6 +351,166 @@ def test_damaged_partial_store(tmp_path, damage):
     check_corpus(path)
 
 
+@pytest.mark.parametrize("array", ["vectors", "offsets", "words", "word_offsets"])
+def test_a_partial_store_with_one_changed_bit_is_not_resumed(tmp_path, array):
+    path = tmp_path / "s.h5"
+    write_some(path, 20)
+    raw = partial_of(path) / array
+    whole = raw.read_bytes()
+    for at in (0, len(whole) // 2, len(whole) - 1):
+        raw.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        with pytest.raises(ValueError, match=rf"{array} is damaged.*overwrite=True"):
+            write(path, resume=True)
+    raw.write_bytes(whole + b"what was not committed")
+    write(path, resume=True)
+    check_corpus(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_sentences": 10},
+        {"num_rows": None},
+        {"num_bytes": -1},
+        {"dim": 10**12},
+        {"dim": 4},
+        {"dtype": "float31"},
+        {"metadata": []},
+        {"checksums": {"vectors": 0}},
+    ],
+)
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_what_a_journal_claims_is_held_against_the_data(tmp_path, change, is_sealed):
+    path = tmp_path / "s.h5"
+    write_some(path, 20)
+    file = partial_of(path) / "journal.json"
+    fields = json.loads(file.read_text()) | change
+    if not is_sealed:  # as an earlier version wrote it
+        del fields["checksum"]
+        fields = {"checksums": {}} | fields if "checksums" in change else fields
+    file.write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match=r"s.h5.partial.*(overwrite=True|agree)"):
+        write(path, resume=True)
+
+
+def test_a_journal_without_checksums_is_resumed_and_has_them_from_then_on(tmp_path):
+    path = tmp_path / "s.h5"
+    write_some(path, 20)
+    file = partial_of(path) / "journal.json"
+    fields = json.loads(file.read_text())
+    kept = fields.pop("checksums")
+    del fields["checksum"]
+    file.write_text(json.dumps(fields))
+    write_some(path, 20, resume=True)
+    assert json.loads(file.read_text())["checksums"] == kept
+    write(path, resume=True)
+    check_corpus(path)
+
+
+def test_what_changes_before_the_store_is_built_is_noticed(tmp_path):
+    path = tmp_path / "s.h5"
+    with StoreWriter(path, dim=DIM, metadata=METADATA) as writer:
+        for index in range(CORPUS_SIZE):
+            writer.append(*sentence(index))
+        writer.close()
+    writer = StoreWriter(path, dim=DIM, metadata=METADATA, resume=True)
+    with (partial_of(path) / "vectors").open("r+b") as raw:
+        raw.write(b"\1")
+    with pytest.raises(ValueError, match=r"vectors is damaged.*overwrite=True"):
+        writer.finish()
+    assert not path.exists()
+
+
+def read_all(path: Path) -> tuple[dict, list[bytes], list[list[str]]]:
+    with VectorStore(path) as vectors:
+        rows = [rows.tobytes() for rows in vectors]
+        return vectors.metadata, rows, vectors.words(slice(None))
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "lzf"])
+def test_a_damaged_store_is_refused_by_name_or_right(tmp_path, compression):
+    """No change of bits, bytes or stretches gives other values, in any compression."""
+    path = tmp_path / "s.h5"
+    write(path, compression=compression)
+    whole, right = path.read_bytes(), read_all(path)
+    rng = np.random.default_rng(0)
+    places = [*rng.integers(len(whole), size=150), *range(0, 2000, 40)]
+    refusals = []
+    for number, place in enumerate(map(int, places)):
+        changed = bytearray(whole)
+        if number % 3 == 0:
+            changed[place] ^= 1 << int(rng.integers(8))
+        elif number % 3 == 1:
+            changed[place] = int(rng.integers(256))
+        else:
+            changed[place : place + 64] = bytes(len(changed[place : place + 64]))
+        path.write_bytes(changed)
+        try:
+            found = read_all(path)
+        except ValueError as error:
+            refusals.append(str(error))
+        else:
+            assert found == right, place
+    assert len(refusals) > 100
+    assert all("s.h5" in line and "\n" not in line for line in refusals)
+
+
+def test_a_store_of_an_earlier_version_is_read(tmp_path):
+    """Contiguous, of the oldest format of HDF5, without checksums."""
+    path = tmp_path / "s.h5"
+    write(path, compression=None)
+    with VectorStore(path) as vectors, h5py.File(tmp_path / "old.h5", "w") as old:
+        for name in ("format", "dtype", "metadata"):
+            old.attrs[name] = vectors.vectors.file.attrs[name]
+        for name in ("vectors", "offsets", "words", "word_offsets"):
+            old[name] = vectors.vectors.file[name][:]
+    check_corpus(tmp_path / "old.h5")
+    with h5py.File(tmp_path / "old.h5", "r+") as old:
+        old["offsets"][5] = 1 << 40
+    with pytest.raises(ValueError, match=r"old\.h5 is damaged"):
+        VectorStore(tmp_path / "old.h5")
+    with h5py.File(tmp_path / "old.h5", "r+") as old:
+        old["offsets"][5] = old["offsets"][4]
+        old["word_offsets"][7] = 1 << 40
+    with (
+        VectorStore(tmp_path / "old.h5") as vectors,
+        pytest.raises(ValueError, match=r"old\.h5 is damaged"),
+    ):
+        vectors.words(slice(None))
+
+
+def test_metadata_that_has_changed_is_refused(tmp_path):
+    path = tmp_path / "s.h5"
+    write(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["metadata"] = '{"model": "roberta"}'
+    with pytest.raises(ValueError, match=r"s\.h5 is damaged, in its attributes"):
+        VectorStore(path)
+
+
+def test_what_lies_in_other_files_is_not_shown(tmp_path):
+    path, other = tmp_path / "s.h5", tmp_path / "secret"
+    write(path)
+    other.write_bytes(b"a secret" * 100)
+    with h5py.File(path, "r+") as file:
+        num_bytes = file["words"].shape[0]
+        del file["words"]
+        file.create_dataset("words", num_bytes, "u1", external=[(other, 0, num_bytes)])
+    with pytest.raises(
+        ValueError, match=r"s\.h5: words has its values in another file"
+    ):
+        VectorStore(path)
+    write(path, overwrite=True)
+    with h5py.File(path, "r+") as file:
+        shape = file["vectors"].shape
+        del file["vectors"]
+        layout = h5py.VirtualLayout(shape, "<f4")
+        layout[...] = h5py.VirtualSource("gone.h5", "vectors", shape, "<f4")
+        file.create_virtual_dataset("vectors", layout)
+    with pytest.raises(ValueError, match=r"s\.h5: vectors shows other files than its"):
+        VectorStore(path)
+
+
 def test_a_truncated_file_is_refused(tmp_path):
     path = tmp_path / "s.h5"
     write(path)
@@ -472,7 +633,8 @@ def test_full_disk(tmp_path, monkeypatch, where):
 
         def open_on_full_disk(path: Path, *arguments: Any, **options: Any) -> Any:
             file = opened(path, *arguments, **options)
-            return FullFile(file) if path.name == "words" else file
+            is_written = path.name == "words" and "r" not in file.mode
+            return FullFile(file) if is_written else file
 
         monkeypatch.setattr(Path, "open", open_on_full_disk)
     writer = StoreWriter(path, dim=DIM, metadata=METADATA, resume=True)

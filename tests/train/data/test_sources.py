@@ -16,6 +16,7 @@ from train.data import builders, forms
 from train.data.config import fingerprint
 from train.data.sources import (
     DocstringSource,
+    Documents,
     TextSource,
     TfdsSource,
     corpus_digest,
@@ -362,6 +363,54 @@ class Latin(str):
 
     def encode(self, encoding: str = "", errors: str = "") -> bytes:
         return super().encode("latin1")
+
+
+def built(text: Path, cache: Path) -> tuple[Documents, Path, Path]:
+    """Return documents, their only shard and their description."""
+    source = TextSource(patterns=(str(text),), form="sentences")
+    documents = open_documents(source, cache)
+    (shard,) = documents.path.glob("*array_record*")
+    return documents, shard, documents.path / "dataset_info.json"
+
+
+def test_a_damaged_shard_is_named_with_its_example(text: Path, tmp_path: Path) -> None:
+    documents, shard, _ = built(text, tmp_path / "cache")
+    content = bytearray(shard.read_bytes())
+    # A chunk's hash is of all its bytes, and each example has its own chunk.
+    content[content.index(b"She stood")] ^= 1
+    shard.write_bytes(content)
+    assert len(documents) == 4
+    message = rf"{shard.name}, example 2, is damaged .*; remove the data set's dir"
+    with pytest.raises(ValueError, match=message):
+        list(documents.read(range(4)))
+    with pytest.raises(ValueError, match=message):
+        documents.unopened()[2]
+    assert documents[1] == ["He sat."]
+
+
+@pytest.mark.parametrize("content", [b"", b"[" * 100_000, b"\xff", b'{"name": "text"}'])
+def test_a_damaged_description_is_named(
+    text: Path, tmp_path: Path, content: bytes
+) -> None:
+    documents, _, description = built(text, tmp_path / "cache")
+    description.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{documents.path} is damaged .*prepare it"):
+        len(documents)
+
+
+def test_shards_hold_as_many_examples_as_is_said(text: Path, tmp_path: Path) -> None:
+    documents, shard, description = built(text, tmp_path / "cache")
+    said = description.read_text()
+    description.write_text(said.replace('"4"', '"3"'))
+    with pytest.raises(ValueError, match=rf"{shard.name} holds 4 examples where .* 3;"):
+        len(documents)
+    description.write_text(said)
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=rf"{shard.name} is damaged"):
+        len(documents.unopened())
+    shard.unlink()
+    with pytest.raises(ValueError, match=rf"{shard.name} is missing; prepare"):
+        len(documents.unopened())
 
 
 def test_nothing_needs_tensorflow() -> None:

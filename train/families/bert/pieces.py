@@ -21,8 +21,8 @@ from bert_jax.tokenizer import (
 )
 from bert_jax.tokenizer_files import load_tokenizer
 from embed_jax.files.directory import written_whole
+from train.data.checksums import REMEDY
 from train.data.store import (
-    REMEDY,
     TokenStore,
     open_array,
     open_arrays,
@@ -79,7 +79,10 @@ class PieceStore(TokenStore):
             )
         mask_id = tokenizer.mask_id
         assert mask_id is not None  # read_tokenizer saw to it
-        return cls(path, *arrays, continues, tokenizer, mask_id)
+        store = cls(path, *arrays, continues, tokenizer, mask_id)
+        store.check()
+        store.check_ids(tokenizer.vocab_size, f"{path.parent / TOKENIZER}")
+        return store
 
     @property
     def cls_id(self) -> int:

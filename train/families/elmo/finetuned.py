@@ -25,6 +25,7 @@ from elmo_jax import ElmoParams, ElmoTokenizer, ElmoTokens
 from elmo_jax.characters import PADDING
 from elmo_jax.embed import compute_vectors
 from embed_jax.files.directory import written_whole
+from embed_jax.files.json_file import read_json
 from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
 from embed_jax.layers.pooling import pool_sentence
 from embed_jax.layers.scalar_mix import ScalarMix
@@ -219,7 +220,7 @@ def load_elmo_classifier(path: str | os.PathLike[str]) -> ElmoClassifier:
     params, tokenizer = elmo_jax.load(directory, encoder_only=True)
     source = directory / SETTINGS
     try:
-        settings = json.loads(source.read_text(encoding="utf-8"))
+        settings = read_json(source)
         tensors = safetensors.numpy.load_file(directory / HEAD)
         head = nest(tensors)
         classifier = ElmoClassifier(
@@ -237,8 +238,6 @@ def load_elmo_classifier(path: str | os.PathLike[str]) -> ElmoClassifier:
             "classifier?"
         ) from error
     except (
-        json.JSONDecodeError,
-        UnicodeDecodeError,
         KeyError,
         TypeError,
         safetensors.SafetensorError,

@@ -19,8 +19,8 @@ from jaxtyping import Int, UInt
 from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN, character_rows
 from elmo_jax.tokenizer import split_words
 from elmo_jax.vocabulary import SPECIALS, UNKNOWN_TOKEN, Vocabulary, read_vocabulary
+from train.data.checksums import REMEDY
 from train.data.store import (
-    REMEDY,
     StoreWriter,
     TokenStore,
     open_array,
@@ -73,7 +73,10 @@ class WordStore(TokenStore):
                 f"{path / TARGETS} is of a larger vocabulary than "
                 f"{path.parent / VOCABULARY} with its {len(vocabulary)} words; {REMEDY}"
             )
-        return cls(path, *arrays, targets, characters, vocabulary)
+        store = cls(path, *arrays, targets, characters, vocabulary)
+        store.check()
+        store.check_ids(len(targets), f"{path / TARGETS}")
+        return store
 
     @functools.cached_property
     def types(self) -> list[str]:

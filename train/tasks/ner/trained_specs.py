@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from embed_jax.devices.compilation_cache import keep_compilations
+from embed_jax.files.json_file import read_json
 from embed_jax.files.output_file import open_output
 from embed_jax.layers.layer_spec import parse_layer_spec
 from train.tasks.ner.tagging import TaggedFeatures, Tagging, train_taggers
@@ -124,8 +125,17 @@ def _path_of(
 
 
 def _read(path: Path) -> Outcome:
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    record = read_json(path)
+    try:
+        return _outcome(record)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} holds no outcome of a training ({error!r}); remove it, and it is "
+            "trained again"
+        ) from error
 
+
+def _outcome(record: dict[str, Any]) -> Outcome:
     def arrays(name: str) -> tuple[np.ndarray, ...]:
         return tuple(np.array(values) for values in record[name])
 

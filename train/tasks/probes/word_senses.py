@@ -11,7 +11,6 @@ unanswered, which counts as wrong for all methods.
 """
 
 import gzip
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+
+from embed_jax.files.json_file import parse_object
 
 # Of Penn Treebank tags; universal ones are told apart as they are.
 COARSE = {"NN": "NOUN", "VB": "VERB", "JJ": "ADJ", "RB": "ADV"}
@@ -101,7 +102,7 @@ def read_senses(path: Path) -> list[SenseSentence]:
     with opened(path, "rt", encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             try:
-                sentence = _parse_sentence(json.loads(line))
+                sentence = _parse_sentence(parse_object(line, f"{path}:{number}"))
             except (ValueError, KeyError, TypeError, IndexError) as error:
                 raise ValueError(
                     f"{path}:{number}: no sentence with senses ({error!r}); expected "

@@ -155,6 +155,24 @@ def test_a_store_of_another_tokeniser_is_refused(
         PieceStore.open(tmp_path / "train")
 
 
+def test_a_token_that_is_no_piece_is_refused(
+    wordpiece: WordPieceTokenizer, tmp_path: Path
+) -> None:
+    save_tokenizer(wordpiece, tmp_path / "tokenizer")
+    join_shards([], tmp_path / "train", wordpiece)
+    for name, values in (
+        ("tokens", np.array([5, 65535], np.uint16)),
+        ("sentence_starts", np.array([0, 2])),
+        ("document_starts", np.array([0, 1])),
+    ):
+        np.save(tmp_path / "train" / f"{name}.npy", values)
+    with pytest.raises(ValueError, match=r"\.npy is damaged: it is not what was"):
+        PieceStore.open(tmp_path / "train")
+    (tmp_path / "train" / "checksums.json").unlink()
+    with pytest.raises(ValueError, match=r"tokens\.npy holds token 65535, but .* 60"):
+        PieceStore.open(tmp_path / "train")
+
+
 def test_tokenisers_that_will_not_do_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nowhere: neither a directory with a token"):
         read_tokenizer(tmp_path / "nowhere")

@@ -149,6 +149,8 @@ def test_a_store_of_another_vocabulary_is_refused(store: WordStore) -> None:
 
 
 def test_files_that_do_not_belong_together_are_named(store: WordStore) -> None:
+    # As one of an earlier version: with checksums, a file that is another is damaged.
+    (store.path / "checksums.json").unlink()
     (store.path / "types.txt").write_text("one\n")
     with pytest.raises(ValueError, match=r"types\.txt has 1 words, but there are 7"):
         _ = WordStore.open(store.path).types
@@ -157,4 +159,15 @@ def test_files_that_do_not_belong_together_are_named(store: WordStore) -> None:
         WordStore.open(store.path)
     (store.path / "characters.npy").unlink()
     with pytest.raises(ValueError, match=r"characters\.npy: no such file"):
+        WordStore.open(store.path)
+
+
+def test_a_token_that_is_no_type_is_refused_though_there_are_no_checksums(
+    store: WordStore,
+) -> None:
+    tokens = store.tokens.copy()
+    tokens[5] = 7
+    np.save(store.path / "tokens.npy", tokens)
+    (store.path / "checksums.json").unlink()
+    with pytest.raises(ValueError, match=r"tokens\.npy holds token 7, but .* has 7"):
         WordStore.open(store.path)

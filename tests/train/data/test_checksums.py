@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every file of a store is checked when it is opened, whatever has changed in it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from train.data import checksums
+from train.data.checksums import CHECKSUMS, check_files, write_checksums
+from train.data.store import TokenStore, written_store
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    with written_store(tmp_path / "store", 70_000) as writer:
+        writer.append([np.arange(1, 400), np.arange(7)])
+        writer.append([np.array([65_535] * 50)])
+        (writer.path / "types.txt").write_text("one more file\n")
+        (writer.path / "empty.txt").touch()
+    return tmp_path / "store"
+
+
+@pytest.mark.parametrize("block_bytes", [1 << 24, 1 << 8])
+def test_no_bit_of_any_file_may_change(
+    path: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checksums, "_BLOCK_BYTES", block_bytes)
+    write_checksums(path)
+    assert check_files(path)
+    rng = np.random.default_rng(0)
+    for file in path.iterdir():
+        whole = file.read_bytes()
+        places = rng.integers(len(whole), size=10).tolist() if whole else []
+        for at in places:
+            changed = bytearray(whole)
+            changed[at] ^= 1 << int(rng.integers(8))
+            file.write_bytes(changed)
+            with pytest.raises(ValueError, match=file.name):
+                check_files(path)
+        file.write_bytes(whole + b"\0")
+        if file.name != CHECKSUMS:
+            with pytest.raises(ValueError, match=rf"{file.name} is damaged"):
+                check_files(path)
+        file.write_bytes(whole)
+    assert TokenStore.open(path).num_tokens == 456
+
+
+def test_a_store_is_checked_whenever_it_is_opened(path: Path) -> None:
+    file = path / "sentence_starts.npy"
+    content = bytearray(file.read_bytes())
+    content[-16] ^= 32
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"sentence_starts\.npy is damaged: it is not"):
+        TokenStore.open(path)
+
+
+def test_a_file_that_is_missing_is_named(path: Path) -> None:
+    (path / "types.txt").unlink()
+    with pytest.raises(ValueError, match=r"types\.txt: no such file; remove the dir"):
+        TokenStore.open(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 100_000, "{}", '{"block_bytes": 16777216, "files": {"../a": 1}}', "[]"],
+)
+def test_checksums_that_are_none_are_refused(path: Path, content: str) -> None:
+    (path / CHECKSUMS).write_text(content)
+    with pytest.raises(ValueError, match=r"checksums\.json.*; remove the directory"):
+        TokenStore.open(path)
+
+
+def test_no_file_outside_the_store_is_read(path: Path) -> None:
+    held = json.loads((path / CHECKSUMS).read_text())
+    held["files"]["../store/tokens.npy"] = held["files"].pop("tokens.npy")
+    del held["checksum"]
+    (path / CHECKSUMS).write_text(json.dumps(held))
+    with pytest.raises(ValueError, match=r"checksums\.json is damaged: it holds no"):
+        check_files(path)
+
+
+def test_a_store_of_an_earlier_version_is_opened_if_its_starts_rise(path: Path) -> None:
+    (path / CHECKSUMS).unlink()
+    assert TokenStore.open(path).num_sentences == 3
+    starts = np.load(path / "sentence_starts.npy")
+    starts[1] += 1 << 32
+    np.save(path / "sentence_starts.npy", starts)
+    with pytest.raises(ValueError, match=r"sentence_starts\.npy is damaged: its s"):
+        TokenStore.open(path)
