@@ -24,6 +24,7 @@ import tyro
 from tyro.conf import arg
 
 from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN
+from elmo_jax.family import ENCODER
 from elmo_jax.load import load
 from elmo_jax.scoring import (
     Perplexity,
@@ -91,7 +92,9 @@ def run(command: Command) -> None:
     write = _writer(command)
     command.running.check()
     check_output(command.output, replace=command.overwrite)
-    text = survey(command.corpus)
+    text = survey(command.corpus, ENCODER.own_tokens)
+    if text.held:
+        print(f"{command.corpus}: {text.held}")
     params, tokenizer = load(
         command.model, softmax=command.softmax, vocabulary=command.vocabulary
     )

@@ -51,6 +51,8 @@ class Encoder:
         though no config.json has its `model_type`; reads no weights. Raises
         `ValueError` for a model of the family that is broken.
       marks: globs of the small files that `claims` reads, for models on the hub.
+      own_tokens: tokens that the model adds to a sentence, or reads otherwise than as
+        words; commands say how many sentences of a text hold one.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Encoder:
     export: Callable[[Any, Any, LayerSpec, jnp.dtype], Exportable]
     claims: Callable[[Path], bool] = _claims_nothing
     marks: Sequence[str] = ()
+    own_tokens: Sequence[str] = ()
 
     def vector_width(self, params: Any, layer_spec: str | LayerSpec, pool: str) -> int:
         """Compute the width of a pooled vector without running the model."""

@@ -15,6 +15,7 @@ import tyro
 from jaxtyping import Float
 from tyro.conf import arg
 
+from embed_jax.corpus.words import same_form
 from embed_jax.exit_status import exit_status
 from embed_jax.store import VectorStore
 
@@ -65,7 +66,7 @@ class Command:
 def find_occurrences(
     store: VectorStore, word: str
 ) -> tuple[list[Occurrence], Float[np.ndarray, "W D"]]:
-    """Find every occurrence of a word, ignoring case.
+    """Find every occurrence of a word, ignoring case and how its accents are coded.
 
     Args:
       store: of word vectors.
@@ -79,10 +80,10 @@ def find_occurrences(
     """
     if store.metadata.get("level") == "sentences":
         raise ValueError(f"{store.path} holds vectors of sentences, not of words")
-    wanted = word.casefold()
+    wanted = same_form(word)
     occurrences, vectors = [], []
     for index, words in _sentences(store):
-        places = [i for i, other in enumerate(words) if other.casefold() == wanted]
+        places = [i for i, other in enumerate(words) if same_form(other) == wanted]
         if places:
             rows = store[index]
             vectors.extend(rows[place].astype(np.float32) for place in places)

@@ -476,8 +476,10 @@ def _check(command: Command) -> None:
 def _collect_from_corpus(command: Command, unread: UnreadWords) -> WordTypes:
     model, layers, pool = command.paths[0], command.layers or "last", command.words
     pool = pool or "first"
-    text = survey(command.source)
     encoder = find_encoder(model)
+    text = survey(command.source, encoder.own_tokens)
+    if text.held:
+        sys.stdout.write(f"{command.source}: {text.held}\n")
     params, tokenizer = encoder.load(model)
     dim = encoder.vector_width(params, layers, pool)
     metadata = command.reading.describe(
