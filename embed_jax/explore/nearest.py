@@ -17,6 +17,7 @@ from tyro.conf import arg
 
 from embed_jax.corpus.words import same_form
 from embed_jax.exit_status import exit_status
+from embed_jax.messages import printable
 from embed_jax.store import VectorStore
 
 # Sentences read at once: some megabytes of words and vectors.
@@ -46,7 +47,7 @@ class Occurrence(NamedTuple):
         start = max(self.position - reach, 0)
         before = " ".join(self.words[start : self.position])
         after = " ".join(self.words[self.position + 1 : self.position + 1 + reach])
-        return f"{before} [{self.words[self.position]}] {after}".strip()
+        return printable(f"{before} [{self.words[self.position]}] {after}".strip())
 
 
 @dataclasses.dataclass(frozen=True)

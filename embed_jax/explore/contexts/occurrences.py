@@ -18,6 +18,7 @@ from embed_jax.corpus.combining import MARK
 from embed_jax.corpus.sentences import Sentence
 from embed_jax.corpus.text import check_rereadable, read_sentences
 from embed_jax.corpus.words import same_form, text_of
+from embed_jax.messages import printable
 
 WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|{MARK})*")
 _LETTER = re.compile(rf"[^\W_]{MARK}*")
@@ -53,7 +54,7 @@ class Context(NamedTuple):
             self.before if len(self.before) <= reach else "…" + self.before[-reach:]
         )
         after = self.after if len(self.after) <= reach else self.after[:reach] + "…"
-        return f"{before}[{self.word}]{after}"
+        return printable(f"{before}[{self.word}]{after}")
 
 
 @dataclasses.dataclass(frozen=True)
