@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counting of sentences that hold, as text, a token that the model adds itself."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 from embed_jax.corpus.sentences import Sentence
 
@@ -28,11 +28,11 @@ class MarkCounter:
         self.count += bool(found)
         self.held.update(found)
 
-    def watch(self, sentences: Iterable[Sentence]) -> Iterator[Sentence]:
-        """Yield sentences, and count them."""
-        for sentence in sentences:
+    def watch_document(self, document: list[str]) -> list[str]:
+        """Return a document, given as its sentences, and count these."""
+        for sentence in document:
             self.note(sentence)
-            yield sentence
+        return document
 
     def describe(self) -> str | None:
         """Return a line about the sentences with marks; None if there is none."""

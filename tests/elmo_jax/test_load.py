@@ -383,7 +383,7 @@ def test_a_file_of_something_else(model, content):
     try:
         for prefix in (b"", whole[:8]):
             file.write_bytes(prefix + content)
-            refused(path, file, "damaged or cut short")
+            refused(path, f"{file} is ", "; fetch it again" if prefix else "")
     finally:
         file.write_bytes(whole)
 
@@ -393,9 +393,13 @@ def test_other_files_in_place_of_the_weights(model):
     file = path / "weights.hdf5"
     whole = file.read_bytes()
     try:
-        for content in [b"version https://git-lfs.github.com/spec/v1\n", b"<html>"]:
+        for content, cause in [
+            (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+            (b"<html>", "a web page"),
+            (b"PK\x03\x04", "a ZIP archive"),
+        ]:
             file.write_bytes(content)
-            refused(path, file, "damaged or cut short")
+            refused(path, f"{file} is not HDF5 but ", cause)
         shutil.copy(path / "softmax_weights.hdf5", file)
         refused(path, file, "no tensor char_embed")
     finally:
@@ -590,7 +594,7 @@ def test_claims(tmp_path):
 def test_options_of_something_else_are_not_claimed(content, tmp_path):
     (tmp_path / "options.json").write_text(content)
     for path in (tmp_path, tmp_path / "options.json"):
-        with pytest.raises(ValueError, match="not a model that is known here"):
+        with pytest.raises(ValueError, match=r"options\.json .* but holds no lstm"):
             find_encoder(path)
 
 

@@ -9,7 +9,7 @@ LINES = ["<S> The window </S>", "A bank .", "ran</S>", "", "<s> a </s>"]
 
 def test_each_sentence_counts_once():
     counter = MarkCounter(["<S>", "</S>"])
-    assert list(counter.watch(LINES)) == LINES
+    assert counter.watch_document(LINES) == LINES
     assert counter.count == 2
     assert (counter.describe() or "").startswith("2 sentences hold <S> or </S>,")
 
