@@ -38,6 +38,7 @@ from embed_jax.corpus.reading import Reading
 from embed_jax.corpus.stream import Embedded
 from embed_jax.corpus.text import survey
 from embed_jax.corpus.unread import UnreadWords
+from embed_jax.corpus.words import same_form
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
@@ -79,6 +80,22 @@ class WordTypes:
     metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
     num_unread: int = 0
     num_rare: int = 0
+
+    def find(self, word: str) -> list[int]:
+        """Return the rows of a word: two where a text has its accents in two codings.
+
+        Example:
+          >>> none = np.zeros((2, 0), np.float32)
+          >>> types = WordTypes(["caf\u00e9", "cafe"], np.ones(2, np.int64), none, none)
+          >>> types.find("cafe\u0301"), types.find("Cafe")
+          ([0], [])
+        """
+        wanted = same_form(word, ignore_case=False)
+        return [
+            row
+            for row, other in enumerate(self.words)
+            if same_form(other, ignore_case=False) == wanted
+        ]
 
 
 def collect_word_types(

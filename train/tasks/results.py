@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from embed_jax.files.json_file import read_json
 from embed_jax.files.output_file import open_output
 
 
@@ -98,9 +99,9 @@ def read_rows(path: Path) -> list[Row]:
     """Read the rows of a JSON file that `write_results` wrote.
 
     Raises:
-      FileNotFoundError: there is none.
+      ValueError: there is none, or it is not JSON.
     """
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_json(path)
     return [
         Row(
             row["name"],
