@@ -37,7 +37,7 @@ from elmo_jax.scoring import (
 )
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Running
-from embed_jax.corpus.text import survey
+from embed_jax.corpus.text import check_unchanged, survey
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.output_file import check_output, open_output
@@ -122,6 +122,7 @@ def run(command: Command) -> None:
             meter.add(score)
             file.writelines(text.encode() for text in write.lines(line, score))
             progress.written(len(score.words))
+        check_unchanged(command.corpus, text)
     blank = text.num_lines - meter.num_sentences
     also = f", and {blank:,} blank lines" * bool(blank)
     print(f"{command.output}: {meter.num_sentences:,} sentences{also}")

@@ -18,7 +18,7 @@ from tyro.conf import arg
 
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Reading
-from embed_jax.corpus.text import Survey, read_sentences, survey
+from embed_jax.corpus.text import Survey, check_unchanged, read_sentences, survey
 from embed_jax.corpus.unread import UnreadWords
 from embed_jax.corpus.words import text_of
 from embed_jax.devices.compilation_cache import keep_compilations
@@ -152,6 +152,7 @@ def embed_corpus(command: Command) -> None:
             unread = _fill(
                 writer, command, pool, name, lines, encoder, params, tokenizer
             )
+            check_unchanged(command.corpus, text)
             # Compressing some gigabytes takes minutes; silence would look like a hang.
             print(f"{name}: building the file", file=sys.stderr)
         print(f"{name}: {len(lines):,} sentences, {width} wide")

@@ -32,6 +32,7 @@ class Survey(NamedTuple):
       digest: SHA-256 of the text.
       marks: positions of lines, to divide the text into shares.
       held: a line on the sentences with a token of the model's own; None if none has.
+      state: size and time of the file, by which a change is seen.
     """
 
     num_lines: int
@@ -39,6 +40,7 @@ class Survey(NamedTuple):
     digest: str
     marks: LineMarks
     held: str | None = None
+    state: tuple[int, int] = (0, 0)
 
 
 def survey(path: Path, own_tokens: Sequence[str] = ()) -> Survey:
@@ -54,6 +56,7 @@ def survey(path: Path, own_tokens: Sequence[str] = ()) -> Survey:
       OSError: the file cannot be read.
     """
     check_rereadable(path)
+    state = _state(path)
     digest = hashlib.sha256()
     marks = LineMarks()
     counter = MarkCounter(own_tokens)
@@ -69,7 +72,25 @@ def survey(path: Path, own_tokens: Sequence[str] = ()) -> Survey:
         marks.add(num_bytes - counted)
         counted = num_bytes
         counter.note(sentence)
-    return Survey(num_lines, num_bytes, digest.hexdigest(), marks, counter.describe())
+    held = counter.describe()
+    return Survey(num_lines, num_bytes, digest.hexdigest(), marks, held, state)
+
+
+def check_unchanged(path: Path, surveyed: Survey) -> None:
+    """Refuse what was made of a text that has changed since its survey.
+
+    Raises:
+      ValueError: it has another size or time.
+    """
+    if _state(path) != surveyed.state:
+        raise ValueError(
+            f"{path} was changed while it was read; begin again when it is written"
+        )
+
+
+def _state(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def check_rereadable(path: Path) -> None:

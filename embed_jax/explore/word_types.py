@@ -36,7 +36,7 @@ from embed_jax.checks import at_least
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Reading
 from embed_jax.corpus.stream import Embedded
-from embed_jax.corpus.text import survey
+from embed_jax.corpus.text import check_unchanged, survey
 from embed_jax.corpus.unread import UnreadWords
 from embed_jax.corpus.words import same_form
 from embed_jax.devices.compilation_cache import keep_compilations
@@ -523,7 +523,9 @@ def _collect_from_corpus(command: Command, unread: UnreadWords) -> WordTypes:
             pool=pool,
             on_batch=progress.computed,
         )
-        return _collect(command, stream, unread, progress, dim, metadata)
+        types = _collect(command, stream, unread, progress, dim, metadata)
+    check_unchanged(command.source, text)
+    return types
 
 
 def _collect_from_store(command: Command, unread: UnreadWords) -> WordTypes:

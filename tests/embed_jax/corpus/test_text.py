@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import pytest
 
 from embed_jax.corpus import text
-from embed_jax.corpus.text import decode_text, read_lines, survey
+from embed_jax.corpus.text import check_unchanged, decode_text, read_lines, survey
 
 
 @hypothesis.given(
@@ -55,6 +55,16 @@ def test_a_survey_tells_corpora_apart(tmp_path):
     assert (first.num_lines, first.num_bytes) == (2, 8)
     path.write_text("one\ntwa\n")
     assert survey(path).digest != first.digest
+
+
+def test_a_text_that_changes_after_its_survey_is_refused(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_text("one\ntwo\n")
+    surveyed = survey(path)
+    check_unchanged(path, surveyed)
+    path.write_text("one\ntwo\nthree\n")
+    with pytest.raises(ValueError, match="was changed while it was read"):
+        check_unchanged(path, surveyed)
 
 
 def test_an_empty_file_has_no_lines(tmp_path):
