@@ -282,7 +282,7 @@ def _open_safetensors(path: Path) -> dict[str, TensorReader]:
     except safetensors.SafetensorError as error:
         cause = mistaken_file(path, text=False)
         raise ValueError(
-            f"{path} is not safetensors but {cause}"
+            f"{path} is no safetensors file but {cause}"
             if cause
             else f"{path} is damaged or cut short ({error}); fetch it again"
         ) from error
@@ -295,7 +295,7 @@ def _open_torch(path: Path) -> dict[str, TensorReader]:
     cause = mistaken_file(path, text=False)
     # PyTorch's own files are ZIP archives.
     if cause and not cause.startswith("a ZIP archive"):
-        raise ValueError(f"{path} is not a PyTorch file but {cause}")
+        raise ValueError(f"{path} is no PyTorch file but {cause}")
     try:
         import torch
     except ImportError as error:

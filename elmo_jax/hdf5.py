@@ -9,7 +9,6 @@ import h5py
 import numpy as np
 
 from elmo_jax.weights import Stored
-from embed_jax.files.mistaken import mistaken_file
 from embed_jax.messages import one_line
 
 SUFFIXES = (".hdf5", ".h5")
@@ -73,9 +72,6 @@ def _refusing_damage(path: Path) -> Iterator[None]:
     except (PermissionError, MemoryError):
         raise
     except Exception as error:  # h5py raises many kinds
-        cause = mistaken_file(path, text=False)
-        if cause and not h5py.is_hdf5(path):
-            raise ValueError(f"{path} is not HDF5 but {cause}") from error
         raise ValueError(
             f"{path} is damaged or cut short ({one_line(error)}); fetch it again"
         ) from error

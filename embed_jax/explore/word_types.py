@@ -43,7 +43,6 @@ from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
 from embed_jax.explore.word2vec import write_word2vec
-from embed_jax.files.mistaken import mistaken_file
 from embed_jax.files.output_file import check_output, open_output
 from embed_jax.layers.layer_spec import parse_layer_spec
 from embed_jax.layers.pooling import WORD_POOLS
@@ -309,9 +308,6 @@ def read_word_types(path: str | os.PathLike[str]) -> WordTypes:
         # What the system refuses carries an errno, what HDF5 cannot read does not.
         if error.errno is not None:
             raise
-        cause = mistaken_file(path, text=False)
-        if cause and not h5py.is_hdf5(path):
-            raise ValueError(f"{path} is not HDF5 but {cause}") from error
         raise ValueError(
             f"{path} is truncated or no HDF5 file: copy or write it again ({error})"
         ) from error

@@ -502,9 +502,9 @@ def test_truncated_safetensors(tensors, tmp_path):
         file.write_bytes(whole[:cut])
         refused(path, str(file), "damaged or cut short", "fetch it again")
     file.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    refused(path, f"{file} is not safetensors but a Git LFS pointer", "git lfs pull")
+    refused(path, f"{file} is no safetensors file but a Git LFS pointer", "git lfs pull")
     file.write_bytes(b"<!DOCTYPE html><html>")
-    refused(path, f"{file} is not safetensors but a web page")
+    refused(path, f"{file} is no safetensors file but a web page")
 
 
 def test_damaged_shards(tensors, tmp_path):
@@ -581,7 +581,7 @@ def test_damaged_pytorch_files(content, tmp_path):
 def test_what_lies_there_for_a_pytorch_file_is_named(content, cause, tmp_path):
     path = write(tmp_path, None)
     (path / "pytorch_model.bin").write_bytes(content)
-    refused(path, "pytorch_model.bin is not a PyTorch file but", cause)
+    refused(path, "pytorch_model.bin is no PyTorch file but", cause)
 
 
 def test_pytorch_files_that_hold_no_state_dict(tensors, tmp_path):

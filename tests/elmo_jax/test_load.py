@@ -383,7 +383,7 @@ def test_a_file_of_something_else(model, content):
     try:
         for prefix in (b"", whole[:8]):
             file.write_bytes(prefix + content)
-            refused(path, f"{file} is ", "; fetch it again" if prefix else "")
+            refused(path, file, "damaged or cut short")
     finally:
         file.write_bytes(whole)
 
@@ -393,13 +393,9 @@ def test_other_files_in_place_of_the_weights(model):
     file = path / "weights.hdf5"
     whole = file.read_bytes()
     try:
-        for content, cause in [
-            (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
-            (b"<html>", "a web page"),
-            (b"PK\x03\x04", "a ZIP archive"),
-        ]:
+        for content in [b"version https://git-lfs.github.com/spec/v1\n", b"<html>"]:
             file.write_bytes(content)
-            refused(path, f"{file} is not HDF5 but ", cause)
+            refused(path, file, "damaged or cut short")
         shutil.copy(path / "softmax_weights.hdf5", file)
         refused(path, file, "no tensor char_embed")
     finally:

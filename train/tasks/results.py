@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from embed_jax.files.json_file import read_json
 from embed_jax.files.output_file import open_output
 
 
@@ -99,9 +98,9 @@ def read_rows(path: Path) -> list[Row]:
     """Read the rows of a JSON file that `write_results` wrote.
 
     Raises:
-      ValueError: there is none, or it is not JSON.
+      FileNotFoundError: there is none.
     """
-    record = read_json(path)
+    record = json.loads(path.read_text(encoding="utf-8"))
     return [
         Row(
             row["name"],
