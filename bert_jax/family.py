@@ -13,4 +13,5 @@ ENCODER = Encoder(
     export=exportable,
     claims=claims,
     marks=("bert_config.json",),
+    own_tokens=("[CLS]", "[SEP]", "[MASK]", "[PAD]"),
 )

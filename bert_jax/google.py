@@ -4,7 +4,7 @@
 import re
 from pathlib import Path
 
-from bert_jax.huggingface import heads_of, read_config
+from bert_jax.huggingface import EARLY_CONFIG, has_weights, heads_of, read_config
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer, WordPieceTokenizer
 from bert_jax.tokenizer_files import check_vocabulary
@@ -45,7 +45,7 @@ def load_google(
       ValueError: see `bert_jax.load`.
     """
     directory = path if path.is_dir() else path.parent
-    config_path = directory / "bert_config.json"
+    config_path = directory / EARLY_CONFIG
     settings = {"type_vocab_size": DEFAULT_SEGMENTS} | read_json(config_path)
     config = read_config(settings, str(config_path))
     vocab = directory / "vocab.txt"
@@ -109,10 +109,11 @@ def published_name(variable: str) -> str:
 def is_google(path: Path) -> bool:
     """Return whether a directory, or a checkpoint's prefix, is in Google's form."""
     if not path.is_dir():
-        config_path = path.parent / "bert_config.json"
+        config_path = path.parent / EARLY_CONFIG
         return config_path.is_file() and is_tensorflow_checkpoint(path)
-    # Where Hugging Face's file stands too, the checkpoint decides. Where it does not,
+    # Where Hugging Face's files stand too, the checkpoint decides. Where they do not,
     # the directory can be nothing else, and `load_google` says what is missing.
-    return (path / "bert_config.json").is_file() and (
-        is_tensorflow_checkpoint(path) or not (path / "config.json").exists()
+    return (path / EARLY_CONFIG).is_file() and (
+        is_tensorflow_checkpoint(path)
+        or not ((path / "config.json").exists() or has_weights(path))
     )

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -50,6 +50,34 @@ REFUSED = (
 )
 
 ACTIVATIONS = get_args(HiddenAct)
+WEIGHTS = "model.safetensors", "pytorch_model.bin"
+EARLY_CONFIG = "bert_config.json"
+WORD_TABLE = "embeddings.word_embeddings.weight"
+
+# Under which trainers keep the weights beside the state of the training.
+STATES = ("state_dict", "model_state_dict", "model")
+
+# What may lie there in place of the weights that are read, and the remedy.
+_CONVERT = (
+    "convert them with transformers 4, BertModel.from_pretrained(DIRECTORY, "
+    "from_{}=True).save_pretrained(NEW)"
+)
+_NO_NAMES = "it is a program without the weights' names; fetch model.safetensors"
+OTHER_WEIGHTS = (
+    ("model-*-of-*.safetensors", "fetch model.safetensors.index.json too"),
+    ("pytorch_model-*-of-*.bin", "fetch pytorch_model.bin.index.json too"),
+    ("tf_model*.h5", _CONVERT.format("tf")),
+    ("flax_model*.msgpack", _CONVERT.format("flax")),
+    ("*.ckpt*.index", "the configuration beside a checkpoint is bert_config.json"),
+    ("*.onnx", _NO_NAMES),
+    ("onnx/*.onnx", _NO_NAMES),
+    ("openvino_model.*", _NO_NAMES),
+    ("*.gguf", "its weights are rounded; fetch model.safetensors"),
+    ("*.safetensors", "name it model.safetensors"),
+    ("*.bin", "name it pytorch_model.bin"),
+    ("*.pt*", "name it pytorch_model.bin"),
+)
+
 ENCODER_PREFIXES = ("embeddings.", "encoder.", "pooler.")
 
 
@@ -148,6 +176,8 @@ def architecture(params: BertParams) -> str:
 def load_directory(path: Path, *, encoder_only: bool) -> tuple[BertParams, Tokenizer]:
     """Read a directory with config.json, weights and tokeniser files.
 
+    Early directories have bert_config.json instead, in the same keys.
+
     Args:
       path: the directory.
       encoder_only: whether tensors above the encoder are left out.
@@ -156,6 +186,8 @@ def load_directory(path: Path, *, encoder_only: bool) -> tuple[BertParams, Token
       ValueError: see `bert_jax.load`.
     """
     config_path = path / "config.json"
+    if not config_path.exists() and (path / EARLY_CONFIG).exists():
+        config_path = path / EARLY_CONFIG
     settings = read_json(config_path)
     config = read_config(settings, str(config_path))
     tokenizer = load_tokenizer(path, config)
@@ -195,26 +227,44 @@ def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None
     shutil.copymode(config_path, weights_path)
 
 
+def has_weights(path: Path) -> bool:
+    """Return whether a directory has weights in a form that is read here."""
+    return any(
+        (path / name).exists() or (path / f"{name}.index.json").exists()
+        for name in WEIGHTS
+    )
+
+
 def _open_weights(path: Path) -> tuple[dict[str, TensorReader], str]:
     """Open the weight files of a directory; also return their name for messages."""
-    file = path / "model.safetensors"
-    if file.exists():
-        return _open_safetensors(file), str(file)
-    index = path / "model.safetensors.index.json"
-    if index.exists():
-        tensors: dict[str, TensorReader] = {}
-        for shard in _shards(index):
-            opened = _open_safetensors(path / shard)
-            for name in tensors.keys() & opened.keys():
-                raise ValueError(f"{index}: two of its files hold {name}")
-            tensors |= opened
-        return tensors, str(index)
-    file = path / "pytorch_model.bin"
-    if file.exists():
-        return _open_torch(file), str(file)
-    raise ValueError(
-        f"{path} has no weights: no model.safetensors or pytorch_model.bin there"
-    )
+    for name, opened in zip(WEIGHTS, (_open_safetensors, _open_torch), strict=True):
+        if (path / name).exists():
+            return opened(path / name), str(path / name)
+        # The same in several files.
+        index = path / f"{name}.index.json"
+        if index.exists():
+            return _open_shards(index, opened), str(index)
+    raise ValueError(f"{path} has no weights: {_other_weights(path)}")
+
+
+def _open_shards(
+    index: Path, opened: Callable[[Path], dict[str, TensorReader]]
+) -> dict[str, TensorReader]:
+    tensors: dict[str, TensorReader] = {}
+    for shard in _shards(index):
+        more = opened(index.parent / shard)
+        for name in tensors.keys() & more.keys():
+            raise ValueError(f"{index}: two of its files hold {name}")
+        tensors |= more
+    return tensors
+
+
+def _other_weights(path: Path) -> str:
+    """Name the weights of other programs in a directory, and the remedy."""
+    for pattern, remedy in OTHER_WEIGHTS:
+        for found in sorted(path.glob(pattern)):
+            return f"there is {found.name}, but that is not read as it is: {remedy}"
+    return "no model.safetensors or pytorch_model.bin there"
 
 
 def _shards(index: Path) -> list[str]:
@@ -259,6 +309,12 @@ def _cut_short(path: Path, error: Exception) -> ValueError:
 
 
 def _open_torch(path: Path) -> dict[str, TensorReader]:
+    if not path.exists():
+        raise ValueError(f"{path}: no such file")
+    cause = mistaken_file(path, text=False)
+    # PyTorch's own files are ZIP archives.
+    if cause and not cause.startswith("a ZIP archive"):
+        raise ValueError(f"{path} is no PyTorch file but {cause}")
     try:
         import torch
     except ImportError as error:
@@ -272,6 +328,7 @@ def _open_torch(path: Path) -> dict[str, TensorReader]:
         raise ValueError(
             f"{path} is damaged, or holds more than weights ({type(error).__name__})"
         ) from error
+    tensors = _state_of(tensors)
     if not isinstance(tensors, dict) or not all(
         isinstance(name, str) and torch.is_tensor(values)
         for name, values in tensors.items()
@@ -291,13 +348,24 @@ def _open_torch(path: Path) -> dict[str, TensorReader]:
     return {name: partial(read, values) for name, values in tensors.items()}
 
 
+def _state_of(loaded: Any) -> Any:
+    """Return the weights out of what a trainer saved with the state of the training."""
+    for key in STATES:
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            return loaded[key]
+    return loaded
+
+
 def _with_plain_names(
     tensors: Mapping[str, TensorReader], source: str, *, encoder_only: bool
 ) -> dict[str, TensorReader]:
     """Rename tensors: without prefixes and the TensorFlow names of old files."""
+    inner, outer = _prefixes(tensors, source)
     plain = {}
     for published, read in tensors.items():
-        name = published.removeprefix("bert.")
+        name = published.removeprefix(inner)
+        if name == published:
+            name = published.removeprefix(outer).removeprefix("bert.")
         # Only the last component: a rename inside a name has broken models before
         # (transformers#29554).
         stem, _, last = name.rpartition(".")
@@ -311,6 +379,29 @@ def _with_plain_names(
             raise ValueError(f"{source}: {name} stands there under two names")
         plain[name] = read
     return plain
+
+
+def _prefixes(names: Iterable[str], source: str) -> tuple[str, str]:
+    """Find what trainers put before the names of the encoder and of the heads.
+
+    That is "module." of a model on several devices, or "model." of a larger model, and
+    "bert." after it for the encoder.
+
+    Raises:
+      ValueError: there are several encoders.
+    """
+    found = {
+        name.removesuffix(WORD_TABLE)
+        for name in names
+        if name.endswith(f".{WORD_TABLE}") or name == WORD_TABLE
+    }
+    if len({prefix.removesuffix("bert.") for prefix in found}) > 1:
+        raise ValueError(
+            f"{source} holds several encoders, of which one is read: their names begin "
+            f"with {', '.join(map(repr, sorted(found)))}; save the one you mean alone"
+        )
+    inner = min(found, default="")
+    return inner, inner.removesuffix("bert.")
 
 
 def heads_of(

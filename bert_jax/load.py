@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from bert_jax.google import is_google, load_google
-from bert_jax.huggingface import load_directory, save_directory
+from bert_jax.huggingface import EARLY_CONFIG, load_directory, save_directory
 from bert_jax.params import BertParams
 from bert_jax.run import load_run
 from bert_jax.tokenizer import Tokenizer
@@ -16,6 +16,7 @@ from embed_jax.files.run_directory import is_run
 
 HUB_FILES = (
     "config.json",
+    "bert_config.json",
     "model.safetensors",
     "model-*-of-*.safetensors",
     "model.safetensors.index.json",
@@ -23,6 +24,12 @@ HUB_FILES = (
     "tokenizer_config.json",
     "vocab.txt",
     "*.model",
+)
+
+TORCH_FILES = (
+    "pytorch_model.bin",
+    "pytorch_model-*-of-*.bin",
+    "pytorch_model.bin.index.json",
 )
 
 # What every BERT's configuration has had since before there was a model_type.
@@ -37,9 +44,10 @@ def load(
 ) -> tuple[BertParams, Tokenizer]:
     """Load a BERT encoder with its tokeniser.
 
-    Reads a directory of Hugging Face (safetensors, sharded or not, or
-    `pytorch_model.bin` through torch's weights-only loader; old `gamma`/`beta` names,
-    with or without the `bert.` prefix, pooler and heads; 16-bit files), a Google
+    Reads a directory of Hugging Face (safetensors, or `pytorch_model.bin` through
+    torch's weights-only loader, each sharded or not; old `gamma`/`beta` names, with or
+    without a prefix such as `bert.` or `module.`, pooler and heads; 16-bit files; an
+    early one with `bert_config.json`), a Google
     TensorFlow checkpoint, the directory of a training run (its latest weights), or a
     hub id.
 
@@ -107,7 +115,7 @@ def claims(path: Path) -> bool:
 
     Google's checkpoints and early directories of Hugging Face are.
     """
-    if is_google(path):
+    if is_google(path) or (path / EARLY_CONFIG).is_file():
         return True
     config = path / "config.json"
     return config.is_file() and read_json(config).keys() >= EARLY_KEYS
@@ -118,5 +126,5 @@ def _fetch(name: str) -> Path:
     directory = fetch_snapshot(name, HUB_FILES)
     # Most repositories hold the same weights in both forms; one is enough.
     if not any(directory.glob("model*.safetensors")):
-        fetch_snapshot(name, ["pytorch_model.bin"])
+        fetch_snapshot(name, TORCH_FILES)
     return directory

@@ -116,11 +116,18 @@ def claims(path: Path) -> bool:
     """Return whether a local path is a biLM; reads its options but no weights.
 
     Raises:
-      ValueError: a file named like options cannot be read as JSON.
+      ValueError: a file named like options is none, or weights of an ELMo lie there
+        without one; names it.
     """
     if is_tensorflow_checkpoint(path) and not path.is_dir():
         path = path.parent
     if path.is_dir():
+        weights = [file for file in _files(path) if _is_weights(file.name)]
+        if weights and not _options_files(path):
+            raise ValueError(
+                f"{path} has weights as those of an ELMo, {weights[0].name}, but no "
+                f"{OPTIONS}, which is published beside them"
+            )
         return any(map(claims, _options_files(path)))
     if not _is_options_name(path) or not path.is_file():
         return False
@@ -130,7 +137,11 @@ def claims(path: Path) -> bool:
         raise ValueError(
             f"{path} is named like the options of an ELMo, but is damaged: {error}"
         ) from error
-    return isinstance(content, dict) and "lstm" in content
+    if not isinstance(content, dict) or "lstm" not in content:
+        raise ValueError(
+            f"{path} is named like the options of an ELMo, but holds no lstm"
+        )
+    return True
 
 
 def _only_options(directory: Path) -> Path:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ELMo family's `Encoder` record, its entry point for `embed_jax`."""
 
+from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN
 from elmo_jax.corpus import CORPUS
 from elmo_jax.discovery import claims
 from elmo_jax.exported import exportable
@@ -14,4 +15,5 @@ ENCODER = Encoder(
     export=exportable,
     claims=claims,
     marks=("*options.json",),
+    own_tokens=(BEGIN_TOKEN, END_TOKEN),
 )

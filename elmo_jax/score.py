@@ -5,10 +5,13 @@
     python -m elmo_jax.score MODEL corpus.txt tokens.tsv --per token
     python -m elmo_jax.score MODEL corpus.txt scores.jsonl
 
-The values are natural logarithms. TSV begins with a line of column names; a tab in the
-text is written as backslash and t. JSON lines have one object a sentence: words,
-`forward` (of the words and `</S>`), `backward` (of `<S>` and the words) and
-`unknown`, whether each word is missing from the vocabulary.
+The values are natural logarithms. TSV begins with a line of column names; Python's csv
+and pandas read it by default (`embed_jax.files.tab_separated`). JSON lines have one
+object a sentence: words, `forward` (of the words and `</S>`), `backward` (of `<S>` and
+the words) and `unknown`, whether each word is missing from the vocabulary.
+
+A blank line is no sentence: nothing of it is scored or counted. It has a row without
+values among those of sentences, so that rows are lines, and no token.
 """
 
 import dataclasses
@@ -24,6 +27,7 @@ import tyro
 from tyro.conf import arg
 
 from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN
+from elmo_jax.family import ENCODER
 from elmo_jax.load import load
 from elmo_jax.scoring import (
     Perplexity,
@@ -33,10 +37,11 @@ from elmo_jax.scoring import (
 )
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Running
-from embed_jax.corpus.text import survey
+from embed_jax.corpus.text import check_unchanged, survey
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.output_file import check_output, open_output
+from embed_jax.files.tab_separated import tab_separated
 
 SUFFIXES = {".tsv": "tsv", ".jsonl": "jsonl"}
 
@@ -52,8 +57,8 @@ class Command:
     model: Annotated[str, tyro.conf.Positional, arg(metavar="MODEL")]
     """Directory of a model that has a softmax and a vocabulary."""
     corpus: Annotated[Path, tyro.conf.Positional, arg(metavar="CORPUS")]
-    """UTF-8 text, one sentence a line; .gz is decompressed. A blank line is a sentence
-    without words, of which only a boundary is scored."""
+    """UTF-8 text, one sentence a line, or CoNLL-U; .gz is decompressed. A blank line is
+    no sentence."""
     output: Annotated[Path, tyro.conf.Positional, arg(metavar="OUTPUT")]
     """The file to write; its suffix .tsv or .jsonl sets the format."""
     per: Literal["sentence", "token"] = "sentence"
@@ -91,7 +96,9 @@ def run(command: Command) -> None:
     write = _writer(command)
     command.running.check()
     check_output(command.output, replace=command.overwrite)
-    text = survey(command.corpus)
+    text = survey(command.corpus, ENCODER.own_tokens)
+    if text.held:
+        print(f"{command.corpus}: {text.held}")
     params, tokenizer = load(
         command.model, softmax=command.softmax, vocabulary=command.vocabulary
     )
@@ -115,8 +122,11 @@ def run(command: Command) -> None:
             meter.add(score)
             file.writelines(text.encode() for text in write.lines(line, score))
             progress.written(len(score.words))
-    print(f"{command.output}: {text.num_lines:,} sentences")
-    if text.num_lines:
+        check_unchanged(command.corpus, text)
+    blank = text.num_lines - meter.num_sentences
+    also = f", and {blank:,} blank lines" * bool(blank)
+    print(f"{command.output}: {meter.num_sentences:,} sentences{also}")
+    if meter.num_sentences:
         print(describe(meter.result()))
 
 
@@ -144,14 +154,16 @@ class SentenceLines:
 
     def lines(self, line: int, score: SentenceScore) -> Iterator[str]:
         """Write one sentence."""
+        if not score.words:
+            yield tab_separated([line, 0, 0, "", "", ""])
+            return
         forward, backward = (
             "" if of_tokens is None else f"{of_tokens.sum(dtype=np.float64):.6f}"
             for of_tokens in (score.forward, score.backward)
         )
-        yield (
-            f"{line}\t{len(score.forward)}\t{score.unknown.sum()}\t"
-            f"{forward}\t{backward}\t{_cell(' '.join(score.words))}\n"
-        )
+        num_tokens, num_unknown = len(score.forward), score.unknown.sum()
+        text = " ".join(score.words)
+        yield tab_separated([line, num_tokens, num_unknown, forward, backward, text])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +174,8 @@ class TokenLines:
 
     def lines(self, line: int, score: SentenceScore) -> Iterator[str]:
         """Write one sentence; the boundaries have positions 0 and n + 1."""
+        if not score.words:
+            return
         tokens = [BEGIN_TOKEN, *score.words, END_TOKEN]
         unknown = [0, *score.unknown.astype(int).tolist(), 0]
         forward = ["", *map("{:.6f}".format, score.forward)]
@@ -170,8 +184,7 @@ class TokenLines:
             backward = [*map("{:.6f}".format, score.backward), ""]
         rows = zip(tokens, unknown, forward, backward, strict=True)
         for position, (token, is_unknown, *figures) in enumerate(rows):
-            cells = line, position, _cell(token), is_unknown, *figures
-            yield "\t".join(map(str, cells)) + "\n"
+            yield tab_separated([line, position, token, is_unknown, *figures])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,11 +195,14 @@ class JsonLines:
 
     def lines(self, line: int, score: SentenceScore) -> Iterator[str]:
         """Write one sentence."""
-        backward = None if score.backward is None else score.backward.tolist()
+        forward, backward = (
+            None if of_tokens is None else of_tokens.tolist() if score.words else []
+            for of_tokens in (score.forward, score.backward)
+        )
         record = {
             "line": line,
             "words": score.words,
-            "forward": score.forward.tolist(),
+            "forward": forward,
             "backward": backward,
             "unknown": score.unknown.tolist(),
         }
@@ -202,10 +218,6 @@ def _writer(command: Command) -> SentenceLines | TokenLines | JsonLines:
         case "jsonl", _:
             return JsonLines()
     raise ValueError(f"{command.output}: its name must end in .tsv or .jsonl")
-
-
-def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\r", "\\r")
 
 
 if __name__ == "__main__":

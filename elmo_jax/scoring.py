@@ -86,8 +86,15 @@ class PerplexityMeter:
         self._has_backward = True
         self._num_sentences = self._num_tokens = self._num_unknown = 0
 
+    @property
+    def num_sentences(self) -> int:
+        """Number of sentences added."""
+        return self._num_sentences
+
     def add(self, score: SentenceScore) -> None:
-        """Add a sentence."""
+        """Add a sentence; a blank one is none, and counts for nothing."""
+        if not score.words:
+            return
         self._sums[0] += float(score.forward.sum(dtype=np.float64))
         if score.backward is None:
             self._has_backward = False

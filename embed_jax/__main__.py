@@ -18,8 +18,9 @@ from tyro.conf import arg
 
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Reading
-from embed_jax.corpus.text import Survey, read_lines, survey
+from embed_jax.corpus.text import Survey, check_unchanged, read_sentences, survey
 from embed_jax.corpus.unread import UnreadWords
+from embed_jax.corpus.words import text_of
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.encoder import Encoder, find_encoder
 from embed_jax.exit_status import exit_status
@@ -49,7 +50,8 @@ class Command:
     model: Annotated[str, tyro.conf.Positional, arg(metavar="MODEL")]
     """Directory of a model, or an id on the Hugging Face hub."""
     corpus: Annotated[Path, tyro.conf.Positional, arg(metavar="CORPUS")]
-    """UTF-8 text, one sentence a line; .gz is decompressed. Blank lines are kept."""
+    """UTF-8 text, one sentence a line, or CoNLL-U; .gz is decompressed. Blank lines are
+    kept."""
     output: Annotated[Path, tyro.conf.Positional, arg(metavar="OUTPUT")]
     """The HDF5 file to write."""
     layers: str = "last"
@@ -110,8 +112,8 @@ def embed_corpus(command: Command) -> None:
     """
     place = command.processes.place()
     pool = _check(command)
-    text = survey(command.corpus)
     encoder = find_encoder(command.model)
+    text = survey(command.corpus, encoder.own_tokens)
     params, tokenizer = encoder.load(command.model)
     width = encoder.vector_width(params, command.layers, pool)
     store = PartedStore(
@@ -136,6 +138,8 @@ def embed_corpus(command: Command) -> None:
     if store.is_finished:
         print(f"{command.output} is complete already")
         return
+    if text.held and not place.process_id:
+        print(f"{command.corpus}: {text.held}")
     # A run that is resumed keeps its shares, whatever the number of processes now.
     for index in range(place.process_id, store.count, place.num_processes):
         lines = text.marks.share(index, store.count)
@@ -148,6 +152,7 @@ def embed_corpus(command: Command) -> None:
             unread = _fill(
                 writer, command, pool, name, lines, encoder, params, tokenizer
             )
+            check_unchanged(command.corpus, text)
             # Compressing some gigabytes takes minutes; silence would look like a hang.
             print(f"{name}: building the file", file=sys.stderr)
         print(f"{name}: {len(lines):,} sentences, {width} wide")
@@ -203,13 +208,13 @@ def _fill(
             out_dtype=command.dtype,
             on_batch=progress.computed,
         )
-        texts = itertools.islice(read_lines(command.corpus), first, stop)
+        texts = itertools.islice(read_sentences(command.corpus), first, stop)
         both = zip(vectors, texts, strict=True)
         mine = itertools.islice(both, begin - first, lines.stop - first)
         indices = range(begin, lines.stop)
         for index, (embedded, text) in zip(indices, mine, strict=True):
             unread.note(index + 1, embedded)
-            words = [text] if command.sentences else embedded.words
+            words = [text_of(text)] if command.sentences else embedded.words
             writer.append(np.asarray(embedded.vectors), words)
             progress.written(len(embedded.words))
     return unread

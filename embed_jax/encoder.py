@@ -27,6 +27,9 @@ from embed_jax.suggest import suggest
 GROUP = "embed_jax.encoders"
 CONFIG = "config.json"
 
+# Of models further in, those that are named.
+_SHOWN = 3
+
 Loaded = tuple[Any, Any]
 """`(params, tokenizer)`. `params.config` has `num_blocks` and `layer_dim`; where
 sentences can be shown their neighbours, `tokenizer.max_length` bounds how many pieces
@@ -51,6 +54,8 @@ class Encoder:
         though no config.json has its `model_type`; reads no weights. Raises
         `ValueError` for a model of the family that is broken.
       marks: globs of the small files that `claims` reads, for models on the hub.
+      own_tokens: tokens that the model adds to a sentence, or reads otherwise than as
+        words; commands say how many sentences of a text hold one.
     """
 
     name: str
@@ -59,6 +64,7 @@ class Encoder:
     export: Callable[[Any, Any, LayerSpec, jnp.dtype], Exportable]
     claims: Callable[[Path], bool] = _claims_nothing
     marks: Sequence[str] = ()
+    own_tokens: Sequence[str] = ()
 
     def vector_width(self, params: Any, layer_spec: str | LayerSpec, pool: str) -> int:
         """Compute the width of a pooled vector without running the model."""
@@ -193,11 +199,25 @@ def _unknown(name: str, directory: Path) -> ValueError:
         if (directory / CONFIG).is_file()
         else f"it has no {CONFIG}"
     )
+    inside = ", ".join(str(path) for path in _models_inside(directory))
     return ValueError(
         f"{name} is not a model that is known here: {what}, and nothing else says what "
         f"it is (encoders: {', '.join(known) or 'none'}); pass the directory that "
-        "holds the configuration and the weights, or a hub id"
+        f"holds the configuration and the weights, {inside or 'or a hub id'}"
     )
+
+
+def _models_inside(directory: Path) -> list[Path]:
+    """List the directories further in that look like models, as in the hub's cache."""
+    if not directory.is_dir():
+        return []
+    found = [
+        path.parent
+        for pattern in (f"*/{CONFIG}", f"snapshots/*/{CONFIG}", "*/*options.json")
+        for path in directory.glob(pattern)
+    ]
+    found += filter(is_run, directory.glob("*"))
+    return sorted(set(found))[:_SHOWN]
 
 
 def _entry_points() -> importlib.metadata.EntryPoints:

@@ -1,9 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Helpers for error messages."""
+"""Helpers for messages, and for all text that goes to a terminal."""
 
+import re
 from collections.abc import Sequence
 
 _SHOWN = 4
+
+# Control characters, but for the line feed and the tab; line ends that only some
+# programs know; what turns the direction of the text around it; half of a character.
+_UNPRINTABLE = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    r"""Return text whose control characters are spelled out, as in JSON.
+
+    Text of a corpus, names in a file and file names may hold sequences that a terminal
+    obeys: that clear it, retitle it, or hide and reorder what stands there.
+
+    Example:
+      >>> print(printable("caf\u00e9 \x1b[2J"))
+      café \u001b[2J
+    """
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def one_line(error: BaseException) -> str:
@@ -13,7 +33,7 @@ def one_line(error: BaseException) -> str:
       >>> one_line(OSError("no room:\n  the disk is full")), one_line(KeyError())
       ('no room: the disk is full', 'KeyError')
     """
-    return " ".join(str(error).split()) or type(error).__name__
+    return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 def first_line(error: BaseException) -> str:
@@ -25,7 +45,7 @@ def first_line(error: BaseException) -> str:
       >>> first_line(OSError("damaged\nat 3\nat 4")), first_line(KeyError())
       ('damaged', 'KeyError')
     """
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return printable((str(error).strip() or type(error).__name__).splitlines()[0])
 
 
 def list_first(names: Sequence[str]) -> str:

@@ -12,7 +12,8 @@ from jax.sharding import Mesh
 from embed_jax.corpus.options import Options, TextOptions
 from embed_jax.corpus.sentences import Sentence
 from embed_jax.corpus.stream import Embedded
-from embed_jax.corpus.text import Survey, read_lines
+from embed_jax.corpus.text import Survey, read_sentences
+from embed_jax.corpus.words import split_at_spaces
 from embed_jax.devices.mesh import local_mesh
 from embed_jax.encoder import Encoder
 from embed_jax.files.checksum import checksum_weights
@@ -26,7 +27,7 @@ class Running:
     compute: Literal["float32", "bfloat16"] = "float32"
     """Dtype of the computation; bfloat16 is less exact, but faster on accelerators."""
     split: bool = False
-    """The words are already split, by spaces; they are kept as they are."""
+    """The words are already split, by white space; they are kept as they are."""
     devices: int | None = None
     """Number of devices of this host to use; by default all of them."""
 
@@ -43,12 +44,14 @@ class Running:
         return local_mesh(self.devices)
 
     def sentences(self, corpus: Path) -> Iterator[Sentence]:
-        """Read a file, a sentence a line."""
-        return map(self.sentence, read_lines(corpus))
+        """Read a file, a sentence a line, or the words of CoNLL-U."""
+        return map(self.sentence, read_sentences(corpus))
 
-    def sentence(self, line: str) -> Sentence:
+    def sentence(self, line: Sentence) -> Sentence:
         """Return a line as the tokeniser takes it: a str, or words if `split`."""
-        return [word for word in line.split(" ") if word] if self.split else line
+        if isinstance(line, str) and self.split:
+            return split_at_spaces(line)
+        return line
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

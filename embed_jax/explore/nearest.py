@@ -15,7 +15,9 @@ import tyro
 from jaxtyping import Float
 from tyro.conf import arg
 
+from embed_jax.corpus.words import same_form
 from embed_jax.exit_status import exit_status
+from embed_jax.messages import printable
 from embed_jax.store import VectorStore
 
 # Sentences read at once: some megabytes of words and vectors.
@@ -45,7 +47,7 @@ class Occurrence(NamedTuple):
         start = max(self.position - reach, 0)
         before = " ".join(self.words[start : self.position])
         after = " ".join(self.words[self.position + 1 : self.position + 1 + reach])
-        return f"{before} [{self.words[self.position]}] {after}".strip()
+        return printable(f"{before} [{self.words[self.position]}] {after}".strip())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Command:
 def find_occurrences(
     store: VectorStore, word: str
 ) -> tuple[list[Occurrence], Float[np.ndarray, "W D"]]:
-    """Find every occurrence of a word, ignoring case.
+    """Find every occurrence of a word, ignoring case and how its accents are coded.
 
     Args:
       store: of word vectors.
@@ -79,10 +81,10 @@ def find_occurrences(
     """
     if store.metadata.get("level") == "sentences":
         raise ValueError(f"{store.path} holds vectors of sentences, not of words")
-    wanted = word.casefold()
+    wanted = same_form(word)
     occurrences, vectors = [], []
     for index, words in _sentences(store):
-        places = [i for i, other in enumerate(words) if other.casefold() == wanted]
+        places = [i for i, other in enumerate(words) if same_form(other) == wanted]
         if places:
             rows = store[index]
             vectors.extend(rows[place].astype(np.float32) for place in places)

@@ -36,8 +36,9 @@ from embed_jax.checks import at_least
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Reading
 from embed_jax.corpus.stream import Embedded
-from embed_jax.corpus.text import survey
+from embed_jax.corpus.text import check_unchanged, survey
 from embed_jax.corpus.unread import UnreadWords
+from embed_jax.corpus.words import same_form
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
@@ -81,6 +82,22 @@ class WordTypes:
     metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
     num_unread: int = 0
     num_rare: int = 0
+
+    def find(self, word: str) -> list[int]:
+        """Return the rows of a word: two where a text has its accents in two codings.
+
+        Example:
+          >>> none = np.zeros((2, 0), np.float32)
+          >>> types = WordTypes(["caf\u00e9", "cafe"], np.ones(2, np.int64), none, none)
+          >>> types.find("cafe\u0301"), types.find("Cafe")
+          ([0], [])
+        """
+        wanted = same_form(word, ignore_case=False)
+        return [
+            row
+            for row, other in enumerate(self.words)
+            if same_form(other, ignore_case=False) == wanted
+        ]
 
 
 def collect_word_types(
@@ -471,8 +488,10 @@ def _check(command: Command) -> None:
 def _collect_from_corpus(command: Command, unread: UnreadWords) -> WordTypes:
     model, layers, pool = command.paths[0], command.layers or "last", command.words
     pool = pool or "first"
-    text = survey(command.source)
     encoder = find_encoder(model)
+    text = survey(command.source, encoder.own_tokens)
+    if text.held:
+        sys.stdout.write(f"{command.source}: {text.held}\n")
     params, tokenizer = encoder.load(model)
     dim = encoder.vector_width(params, layers, pool)
     metadata = command.reading.describe(
@@ -495,7 +514,9 @@ def _collect_from_corpus(command: Command, unread: UnreadWords) -> WordTypes:
             pool=pool,
             on_batch=progress.computed,
         )
-        return _collect(command, stream, unread, progress, dim, metadata)
+        types = _collect(command, stream, unread, progress, dim, metadata)
+    check_unchanged(command.source, text)
+    return types
 
 
 def _collect_from_store(command: Command, unread: UnreadWords) -> WordTypes:

@@ -7,6 +7,7 @@ encoding. Each comes with the remedy for that cause.
 """
 
 import codecs
+import unicodedata
 from pathlib import Path
 
 HEAD_BYTES = 4096
@@ -15,7 +16,7 @@ HEAD_BYTES = 4096
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b", "gzip: decompress it (gunzip), or give it a name that ends in .gz"),
     (b"PK\x03\x04", "a ZIP archive: unpack it (unzip)"),
-    (b"BZh", "bzip2: decompress it (bunzip2)"),
+    (b"BZh91AY&SY", "bzip2: decompress it (bunzip2)"),
     (b"\xfd7zXZ\x00", "xz: decompress it (unxz)"),
     (b"\x28\xb5\x2f\xfd", "zstd: decompress it (unzstd)"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
@@ -25,6 +26,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
         "a Git LFS pointer, not the file itself: fetch it with git lfs pull",
     ),
 )
+_BLANKS = "\t\n\r\f\u200c\u200d\xad"
 _WEB_PAGES = (b"<!doctype html", b"<html")
 
 
@@ -64,9 +66,24 @@ def _other_encoding(head: bytes) -> str | None:
         return "UTF-32: convert it (iconv -f utf-32 -t utf-8)"
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "UTF-16: convert it (iconv -f utf-16 -t utf-8)"
-    # In UTF-16 without a mark, every other byte of Latin text is zero.
+    if head.count(0) < len(head) / 4 and _is_plain(head.replace(b"\0", b""), "utf-8"):
+        return None  # text with a NUL, which its reader refuses by line and place
+    # In UTF-16 without a mark, spaces and line ends of any script have a zero byte, and
+    # all of these are at even places or all at odd ones.
     even, odd = head[0::2], head[1::2]
-    for name, zeros, letters in (("utf-16le", odd, even), ("utf-16be", even, odd)):
-        if len(head) >= 4 and zeros.count(0) > len(zeros) / 2 > 2 * letters.count(0):
+    for name, zeros, others in (("utf-16le", odd, even), ("utf-16be", even, odd)):
+        if 0 in zeros and 0 not in others and _is_plain(head, name):
             return f"UTF-16 without a mark: convert it (iconv -f {name} -t utf-8)"
     return None
+
+
+def _is_plain(head: bytes, encoding: str) -> bool:
+    """Return whether bytes decode to text: letters, signs, blanks and line ends."""
+    try:
+        # The head may end inside of a character.
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeDecodeError:
+        return False
+    # Unassigned, private and control characters are no text.
+    plain = (unicodedata.category(c)[0] != "C" or c in _BLANKS for c in text)
+    return len(head) >= 4 and all(plain)

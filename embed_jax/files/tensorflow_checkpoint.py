@@ -22,6 +22,8 @@ import ml_dtypes
 import numpy as np
 from jaxtyping import UInt8, UInt32
 
+from embed_jax.files.mistaken import mistaken_file
+
 _FOOTER_BYTES = 48
 _TABLE_MAGIC = 0xDB4775248B80FB57
 _BLOCK_TRAILER_BYTES = 5
@@ -184,6 +186,8 @@ def _index_path(prefix: Path) -> Path:
 
 
 def _refuse_corrupt(path: Path, reason: str) -> NoReturn:
+    if cause := mistaken_file(path, text=False):
+        raise ValueError(f"{path} is not part of a TensorFlow checkpoint but {cause}")
     raise ValueError(f"{path}: damaged or cut short ({reason}); copy it again")
 
 

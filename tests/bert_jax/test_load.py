@@ -20,6 +20,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import bert_jax
 from bert_jax import BertConfig
+from bert_jax.load import TORCH_FILES
 from embed_jax.devices.mesh import data_mesh, replicate
 from tests.bert_jax.words import WORDS, make_tokenizer
 from tests.families import family_of
@@ -182,7 +183,13 @@ def test_values_and_places(tensors, tmp_path):
     assert num_leaves == len(tensors)
 
 
+def on_several_devices(tensors: Tensors) -> Tensors:
+    return {f"module.{name}": values for name, values in prefixed(tensors).items()}
+
+
 VARIANTS = {
+    "data_parallel": on_several_devices,
+    "within_another_model": lambda t: {f"model.encoder_q.{n}": v for n, v in t.items()},
     "bert_prefix": prefixed,
     "tensorflow_names": tensorflow_named,
     "prefix_and_tensorflow_names": lambda t: prefixed(tensorflow_named(t)),
@@ -247,6 +254,72 @@ def test_sixteen_bits_give_the_rounded_values(dtype, form, tensors, tmp_path):
     else:
         path = write(tmp_path / "narrow", rounded)
     assert_identical(bert_jax.load(path)[0], expected)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
+def test_weights_beside_the_state_of_a_training(key, tensors, tmp_path):
+    torch = pytest.importorskip("torch", reason="pytorch_model.bin needs torch")
+    expected, _ = bert_jax.load(write(tmp_path / "plain", tensors))
+    path = write(tmp_path / "trained", None)
+    state = {n: torch.tensor(v) for n, v in on_several_devices(tensors).items()}
+    torch.save({"epoch": 3, key: state}, path / "pytorch_model.bin")
+    assert_identical(bert_jax.load(path)[0], expected)
+
+
+def test_two_encoders_in_one_file_are_named(tensors, tmp_path):
+    both = {f"query.{n}": v for n, v in prefixed(tensors).items()}
+    both |= {f"passage.{n}": v for n, v in prefixed(tensors).items()}
+    path = write(tmp_path, both)
+    refused(path, "holds several encoders", "'passage.bert.', 'query.bert.'")
+
+
+def test_pytorch_shards_are_one_model(tensors, tmp_path):
+    torch = pytest.importorskip("torch", reason="pytorch_model.bin needs torch")
+    expected, _ = bert_jax.load(write(tmp_path / "plain", tensors))
+    path, names = write(tmp_path / "shards", None), list(tensors)
+    weight_map = {}
+    for shard in range(2):
+        file = f"pytorch_model-{shard + 1:05d}-of-00002.bin"
+        part = {name: torch.tensor(tensors[name]) for name in names[shard::2]}
+        torch.save(part, path / file)
+        weight_map |= dict.fromkeys(part, file)
+    refused(path, "pytorch_model-00001-of-00002.bin", "model.bin.index.json too")
+    index = path / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    assert_identical(bert_jax.load(path)[0], expected)
+    (path / file).unlink()
+    refused(path, f"{path / file}: no such file")
+
+
+@pytest.mark.parametrize("form", ["torch", "safetensors"])
+def test_an_early_directory_has_google_s_configuration(form, tensors, tmp_path):
+    expected, _ = bert_jax.load(write(tmp_path / "plain", tensors))
+    path = write(tmp_path / "early", tensors if form == "safetensors" else None)
+    settings = {key: value for key, value in SETTINGS.items() if key != "model_type"}
+    (path / "bert_config.json").write_text(json.dumps(settings))
+    (path / "config.json").unlink()
+    if form == "torch":
+        torch = pytest.importorskip("torch", reason="pytorch_model.bin needs torch")
+        state = {n: torch.tensor(v) for n, v in tensorflow_named(tensors).items()}
+        torch.save(state, path / "pytorch_model.bin")
+    assert family_of(path) == "bert"
+    assert_identical(bert_jax.load(path)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("tf_model.h5", "from_tf=True"),
+        ("flax_model.msgpack", "from_flax=True"),
+        ("model.onnx", "fetch model.safetensors"),
+        ("bert_model.ckpt.index", "bert_config.json"),
+        ("weights.safetensors", "name it model.safetensors"),
+    ],
+)
+def test_weights_of_other_programs_are_named(name, remedy, tmp_path):
+    path = write(tmp_path, None)
+    (path / name).write_bytes(b"")
+    refused(path, "has no weights", f"there is {name}", remedy)
 
 
 def write_shards(path: Path, tensors: Tensors) -> dict:
@@ -451,7 +524,11 @@ def test_truncated_safetensors(tensors, tmp_path):
         file.write_bytes(whole[:cut])
         refused(path, str(file), "damaged or cut short", "fetch it again")
     file.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    refused(path, str(file), "damaged or cut short")
+    refused(path, f"{file} is no safetensors file but a Git LFS", "git lfs pull")
+        path, f"{file} is no safetensors file but a Git LFS pointer", "git lfs pull"
+    )
+    file.write_bytes(b"<!DOCTYPE html><html>")
+    refused(path, f"{file} is no safetensors file but a web page")
 
 
 def test_damaged_shards(tensors, tmp_path):
@@ -517,10 +594,24 @@ def test_damaged_pytorch_files(content, tmp_path):
     refused(path, "pytorch_model.bin is damaged")
 
 
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"<html>", "a web page"),
+        (b"\x1f\x8b\x08", "gzip"),
+    ],
+)
+def test_what_lies_there_for_a_pytorch_file_is_named(content, cause, tmp_path):
+    path = write(tmp_path, None)
+    (path / "pytorch_model.bin").write_bytes(content)
+    refused(path, "pytorch_model.bin is no PyTorch file but", cause)
+
+
 def test_pytorch_files_that_hold_no_state_dict(tensors, tmp_path):
     torch = pytest.importorskip("torch", reason="pytorch_model.bin needs torch")
     path = write(tmp_path, None)
-    nested = {"state_dict": {n: torch.tensor(v) for n, v in tensors.items()}}
+    nested = {"weights": {n: torch.tensor(v) for n, v in tensors.items()}}
     for content in [nested, [torch.zeros(2)], {0: torch.zeros(2)}]:
         torch.save(content, path / "pytorch_model.bin")
         refused(path, "pytorch_model.bin", "tensors by name")
@@ -645,7 +736,7 @@ def test_an_old_hub_id_has_only_pytorch_files(tensors, monkeypatch, tmp_path):
     )
     calls = hub(monkeypatch, path)
     assert set(bert_jax.load("some-bert")[0].heads) == set(HEADS)
-    assert [patterns for _, patterns in calls][1:] == [["pytorch_model.bin"]]
+    assert [patterns for _, patterns in calls][1:] == [[*TORCH_FILES]]
 
 
 @pytest.mark.parametrize(

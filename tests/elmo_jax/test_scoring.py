@@ -107,8 +107,11 @@ def test_two_blocks_are_the_oracles():
 
 def test_perplexity_is_what_the_sentences_add_up_to(together, expected):
     figures = elmo_jax.perplexity(iter(together))
-    num_tokens = sum(len(words) + 1 for words in POOL)
-    sums = [sum(one[way].sum() for one in expected) for way in (0, 1)]
+    # A blank line is no sentence.
+    assert POOL[-1] == []
+    scored = together[:-1]
+    num_tokens = sum(len(words) + 1 for words in POOL[:-1])
+    sums = [sum(one[way].sum() for one in expected[:-1]) for way in (0, 1)]
     forward, backward = (math.exp(-total / num_tokens) for total in sums)
     assert figures.forward == pytest.approx(forward, rel=1e-6)
     assert figures.backward == pytest.approx(backward, rel=1e-6)
@@ -117,12 +120,12 @@ def test_perplexity_is_what_the_sentences_add_up_to(together, expected):
         math.exp(-sum(sums) / 2 / num_tokens), rel=1e-6
     )
     assert figures[4:] == (
-        len(POOL),
+        len(scored),
         num_tokens,
         sum(o.unknown.sum() for o in together),
     )
     # Of the scores themselves it is the sum in float64, in whatever order.
-    exact = math.fsum(value for one in together for value in one.forward.tolist())
+    exact = math.fsum(value for one in scored for value in one.forward.tolist())
     assert figures.forward == pytest.approx(math.exp(-exact / num_tokens), rel=1e-12)
     assert elmo_jax.perplexity(together[::-1]) == pytest.approx(figures, rel=1e-12)
     # A sentence's own figure is made of its own scores.

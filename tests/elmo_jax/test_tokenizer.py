@@ -2,6 +2,7 @@
 """Sentences as batches: each distinct word once, boundaries nowhere, nothing lost."""
 
 import dataclasses
+import unicodedata
 
 import numpy as np
 import pytest
@@ -120,3 +121,27 @@ def test_what_is_refused(make, message):
 def test_rows_without_a_position_are_refused():
     with pytest.raises(ValueError, match="pad_to must be at least 1, not 0"):
         ElmoTokenizer(TINY)([[]], pad_to=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("le cafe\u0301 .", ["le", "cafe\u0301", "."]),
+        ("cafe\u0301s, m\u0304\u0302a", ["cafe\u0301s", ",", "m\u0304\u0302a"]),
+        ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
+        # On no letter, a mark is what Moses makes of it.
+        ("\u2764\ufe0flove", ["\u2764", "\ufe0f", "love"]),
+        # Nor is any letter mistaken for one that stood for a mark.
+        ("\u0252e\u0301\u0264", ["\u0252e\u0301\u0264"]),
+    ],
+)
+def test_a_mark_stays_on_its_letter(text, words):
+    assert split_words(text) == words
+
+
+def test_decomposed_text_is_split_as_composed_text_is():
+    composed = "L'été, un café (à Zürich) n'était-ce pas «ça» ?"
+    words = split_words(unicodedata.normalize("NFD", composed))
+    assert [unicodedata.normalize("NFC", word) for word in words] == split_words(
+        composed
+    )

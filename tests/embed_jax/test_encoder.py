@@ -97,6 +97,28 @@ def test_a_directory_of_something_else_is_refused(tmp_path: Path):
         find_encoder(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (
+            {"options.json": "{"},
+            "options.json is named like .* ELMo, but is damaged",
+        ),
+        ({"options.json": "{}"}, "holds no lstm"),
+        ({"elmo_weights.hdf5": ""}, r"elmo_weights.hdf5, but no options.json"),
+        ({"config.json": "[]"}, "config.json holds no JSON object"),
+        ({"0_BERT/config.json": "{}", "modules.json": "[]"}, "weights, .*/0_BERT"),
+        ({"snapshots/0a1b/config.json": "{}"}, "weights, .*/snapshots/0a1b"),
+    ],
+)
+def test_what_is_nearly_a_model_is_told_why_not(tmp_path: Path, files, reason):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=reason):
+        find_encoder(tmp_path)
+
+
 def test_a_damaged_configuration_is_named(tmp_path: Path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"')
     with pytest.raises(ValueError, match=r"config\.json is not JSON"):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands with an ELMo as a user runs them: stopped and mistaken too."""
 
+import csv
 import itertools
 import json
 import math
@@ -15,6 +16,7 @@ from functools import partial
 import h5py
 import jax
 import numpy as np
+import pandas
 import pytest
 
 import elmo_jax
@@ -86,7 +88,8 @@ def expected(model):
 def read_tsv(path) -> tuple[list[str], list[list[str]]]:
     text = path.read_bytes().decode()
     assert text.endswith("\n")
-    header, *rows = (line.split("\t") for line in text[:-1].split("\n"))
+    # A row is a line, and read by Python's csv as it comes.
+    header, *rows = csv.reader(text[:-1].split("\n"), delimiter="\t")
     assert all(len(row) == len(header) for row in rows)
     return header, rows
 
@@ -94,7 +97,7 @@ def read_tsv(path) -> tuple[list[str], list[list[str]]]:
 def printed(capsys) -> dict[str, float]:
     """The figures that the command printed."""
     text = capsys.readouterr().out
-    assert f"{len(LINES)} sentences" in text
+    assert "5 sentences, and 2 blank lines" in text
     found = re.search(
         r"perplexity: forward ([\d.]+), backward ([\d.]+), mean ([\d.]+), geometric "
         r"mean ([\d.]+); ([\d,]+) tokens .* (\d+) of them unknown",
@@ -124,6 +127,9 @@ def test_a_line_for_each_sentence(model, corpus, tmp_path, capsys, expected):
     header, rows = read_tsv(output)
     assert header == ["line", "tokens", "unknown", "forward", "backward", "text"]
     for number, (row, one) in enumerate(zip(rows, expected, strict=True), start=1):
+        if not one.words:
+            assert row == [str(number), "0", "0", "", "", ""]
+            continue
         assert row[:3] == [
             str(number),
             str(len(one.words) + 1),
@@ -135,9 +141,9 @@ def test_a_line_for_each_sentence(model, corpus, tmp_path, capsys, expected):
     texts = [row[5] for row in rows]
     assert texts[0] == "The bank of the river , we ran ."
     assert texts[1] == texts[4] == ""
-    assert texts[2] == "the bank of x \\\\ y"
+    assert texts[2] == "the bank of x \\ y"
     assert rows[0][1:] == rows[6][1:]
-    total = [sum(float(row[column]) for row in rows) for column in (1, 2, 3, 4)]
+    total = [sum(float(row[column] or 0) for row in rows) for column in (1, 2, 3, 4)]
     check_printed(printed(capsys), total[2], total[3], total[0], total[1])
     assert names_in(tmp_path) == ["corpus.txt", "scores.tsv"]
 
@@ -147,16 +153,17 @@ def test_a_line_for_each_token(model, corpus, tmp_path, capsys, expected):
     assert score(model, corpus, output, "--per", "token") == 0
     header, rows = read_tsv(output)
     assert header == ["line", "position", "token", "unknown", "forward", "backward"]
-    assert len(rows) == sum(len(one.words) + 2 for one in expected)
+    assert len(rows) == sum(len(one.words) + 2 for one in expected if one.words)
     start = 0
     for number, one in enumerate(expected, start=1):
+        if not one.words:
+            continue
         mine = rows[start : start + len(one.words) + 2]
         start += len(mine)
         columns = list(zip(*mine, strict=True))
         assert columns[0] == (str(number),) * len(mine)
         assert columns[1] == tuple(map(str, range(len(mine))))
-        words = [word.replace("\\", "\\\\") for word in one.words]
-        assert columns[2] == ("<S>", *words, "</S>")
+        assert columns[2] == ("<S>", *one.words, "</S>")
         unknown = [str(int(word not in VOCABULARY.ids)) for word in one.words]
         assert columns[3] == ("0", *unknown, "0")
         assert (columns[4][0], columns[5][-1]) == ("", "")
@@ -181,8 +188,9 @@ def test_json_lines_parse_back(model, corpus, tmp_path, capsys, expected):
         assert list(record) == ["line", "words", "forward", "backward", "unknown"]
         assert (record["line"], record["words"]) == (number, one.words)
         # float32 survives the text exactly.
-        np.testing.assert_array_equal(np.float32(record["forward"]), one.forward)
-        np.testing.assert_array_equal(np.float32(record["backward"]), one.backward)
+        of_words = slice(None if one.words else 0)
+        for name, scores in (("forward", one.forward), ("backward", one.backward)):
+            np.testing.assert_array_equal(np.float32(record[name]), scores[of_words])
         assert record["unknown"] == one.unknown.tolist()
     sums = [
         math.fsum(v for r in records for v in r[k]) for k in ("forward", "backward")
@@ -196,20 +204,57 @@ def test_split_words_stay_as_they_are(model, corpus, tmp_path, expected):
     output = tmp_path / "scores.tsv"
     assert score(model, corpus, output, "--split") == 0
     _, rows = read_tsv(output)
-    assert rows[2][5] == "the\\tbank of x\\\\y"
-    assert [row[1] for row in rows] == ["8", "1", "4", "5", "1", "2", "8"]
-    # Blank lines and single words are the same either way.
-    for line in (1, 4, 5):
-        assert float(rows[line][3]) == pytest.approx(expected[line].forward.sum())
+    assert rows[2][5] == "the bank of x\\y"
+    assert [row[1] for row in rows] == ["8", "0", "5", "5", "0", "2", "8"]
+    # A single word is the same either way.
+    assert float(rows[5][3]) == pytest.approx(expected[5].forward.sum())
 
 
-def test_a_carriage_return_in_a_word_stays_in_its_cell(model, corpus, tmp_path):
-    output = tmp_path / "scores.tsv"
-    corpus.write_bytes(corpus.read_bytes().replace(b"\t", b"\r"))
-    assert score(model, corpus, output, "--split") == 0
-    _, rows = read_tsv(output)
-    assert rows[2][5] == r"the\rbank of x\\y"
-    assert b"\r" not in output.read_bytes()
+def test_csv_and_pandas_read_the_words_that_were_written(model, tmp_path):
+    """With their defaults: quotes, what looks missing, and what looks like a number."""
+    corpus, output = tmp_path / "corpus.txt", tmp_path / "scores.tsv"
+    lines = [
+        '" No .',
+        'He said " wait " \' and',
+        "NA nan 007 null",
+        '"',
+        '1 "" \\t',
+        "",
+    ]
+    corpus.write_text("\n".join(lines) + "\n")
+    assert score(model, corpus, output, "--per", "token", "--split") == 0
+    words = [["<S>", *line.split(), "</S>"] for line in lines if line]
+    words = [word for of_line in words for word in of_line]
+    with output.open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert [row["token"] for row in rows] == words
+    read = pandas.read_csv(output, sep="\t")
+    assert [*read.columns] == [*rows[0]]
+    kept = [word for word in words if word not in ("NA", "nan", "null")]
+    assert read.token.dropna().tolist() == kept
+    assert len(read) == len(words)
+    read = pandas.read_csv(output, sep="\t", keep_default_na=False, dtype=str)
+    assert read.token.tolist() == words
+    assert score(model, corpus, output, "--split", "--overwrite") == 0
+    read = pandas.read_csv(output, sep="\t", keep_default_na=False)
+    assert read.text.tolist() == lines
+
+
+def test_a_text_of_blank_lines_has_no_perplexity(model, tmp_path, capsys):
+    corpus, output = tmp_path / "corpus.txt", tmp_path / "scores.tsv"
+    corpus.write_text("\n \u3000\n")
+    assert score(model, corpus, output) == 0
+    out = capsys.readouterr().out
+    assert "0 sentences, and 2 blank lines" in out
+    assert "perplexity" not in out
+    assert len(read_tsv(output)[1]) == 2
+
+
+def test_boundaries_in_the_text_are_said(model, tmp_path, capsys):
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("<S> the bank </S>\nthe river\n<S> we ran\n")
+    assert score(model, corpus, tmp_path / "scores.tsv", "--split") == 0
+    assert "2 sentences hold <S> or </S>" in capsys.readouterr().out
 
 
 def test_all_devices_score_alike(model, corpus, tmp_path, expected):
@@ -217,7 +262,8 @@ def test_all_devices_score_alike(model, corpus, tmp_path, expected):
     assert score_command.main([str(model), str(corpus), str(output)]) == 0
     for line, one in zip(output.read_text().splitlines(), expected, strict=True):
         record = json.loads(line)
-        np.testing.assert_allclose(record["forward"], one.forward, atol=2e-6)
+        expect = one.forward if one.words else []
+        np.testing.assert_allclose(record["forward"], expect, atol=2e-6)
 
 
 def test_an_empty_text_has_no_scores(model, tmp_path, capsys):
@@ -369,7 +415,7 @@ def test_split_words_are_embedded_as_they_are(model, corpus, tmp_path):
     output = tmp_path / "vectors.h5"
     arguments = "--layers", "concat(all)", "--split", "--words", "first_last"
     assert embed(model, corpus, output, *arguments) == 0
-    lines = [[word for word in line.split(" ") if word] for line in LINES]
+    lines = [line.split() for line in LINES]
     params, tokenizer = elmo_jax.load(model)
     expected = elmo_jax.embed_words(params, tokenizer, lines, "concat(all)")
     with VectorStore(output) as store:

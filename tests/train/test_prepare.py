@@ -478,3 +478,36 @@ def test_the_input_may_lie_in_the_source_directory(
     assert main(arguments) == 0
     assert (texts / "one.txt").read_text() == "\n".join(SENTENCES)
     assert (tmp_path / "corpora/text/notes.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines", "said"),
+    [
+        ("words", ["<S> One . </S>", "Two .</S>"], "2 sentences hold <S> or </S>,"),
+        ("pieces", ["One [MASK] .", "Two ."], "1 sentence holds [MASK],"),
+        ("words", ["One [MASK] .", "Two ."], None),
+    ],
+)
+def test_tokens_of_the_models_own_in_a_text_are_said(
+    request: pytest.FixtureRequest, kind: str, lines: list[str], said: str | None
+) -> None:
+    data = request.getfixturevalue(kind)
+    (path,) = map(Path, data.source.patterns)
+    with path.open("a") as file:
+        file.write("\n" + "\n".join(lines) + "\n")
+    heard: list[str] = []
+    prepare(data, heard.append)
+    found = [line for line in heard if "does not read as words" in line]
+    assert len(found) == (said is not None)
+    assert all(line.startswith(str(said)) for line in found)
+
+
+def test_conll_u_is_prepared_as_its_words(words: WordData, tmp_path: Path) -> None:
+    columns = "\t_" * 8
+    text = f"1-2\tdu{columns}\n1\tde{columns}\n2\tle{columns}\n3\tpont{columns}\n\n"
+    path = tmp_path / "text.conllu"
+    path.write_text(text * 8)
+    source = TextSource(patterns=(str(path),))
+    data = replace(words, source=source, split="whitespace")
+    prepare(data, silent)
+    assert sentences(WordStore.open(data.directory / "train")) == ["du pont"] * 6

@@ -53,6 +53,7 @@ class DataConfig:
     Attributes:
       written: the entries of `directory` that a preparation replaces: names of files,
         and of directories with the names of their files.
+      own_tokens: tokens that the model adds itself; sentences with them are counted.
       source: the text.
       directory: the directory of the prepared files.
       source_directory: the directory of local text as a TFDS data set, which several
@@ -63,6 +64,7 @@ class DataConfig:
     """
 
     written: ClassVar[Mapping[str, Set[str]]] = {}
+    own_tokens: ClassVar[tuple[str, ...]] = ()
 
     source: Source
     directory: Path

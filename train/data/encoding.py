@@ -7,6 +7,7 @@ nor on where an earlier run stopped, and so the result does not either.
 
 import concurrent.futures
 import dataclasses
+import json
 import multiprocessing
 import os
 import signal
@@ -14,7 +15,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from embed_jax.corpus.marks import MarkCounter, describe_marked
 from embed_jax.files.directory import written_whole
+from embed_jax.files.json_file import read_json
 from train.data.checksums import write_checksums
 from train.data.sources import Documents
 from train.data.store import TOKENS, TokenStore
@@ -23,6 +26,8 @@ TRAIN, HELD_OUT = "train", "held_out"
 PARTS = (TRAIN, HELD_OUT)
 
 _MARKER = f"{TRAIN}/{TOKENS}.npy"
+# Of a shard: how many of its sentences hold a token of the model's own, and which.
+_HELD = "held.json"
 
 # Enough shards for an even load, and none so large that its types fill the memory.
 _NUM_SHARDS, _LARGEST = 256, 1 << 16
@@ -77,12 +82,14 @@ class Shards:
       documents: the text.
       held_out_every: the last of every so many documents is held out.
       encoder: writes a shard.
+      own_tokens: tokens of the model's own; sentences that hold one are counted.
     """
 
     path: Path
     documents: Documents
     held_out_every: int
     encoder: ShardEncoder
+    own_tokens: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of shards."""
@@ -139,6 +146,7 @@ class Shards:
         """Write a shard, atomically."""
         numbers = shard_ranges(len(self.documents))[index]
         path = self._shard(index)
+        counter = MarkCounter(self.own_tokens)
         # Hundreds of them: what a loss of power leaves damaged is named, and made anew.
         with written_whole(path, marker=_MARKER, overwrite=True, synced=False) as fresh:
             for part in PARTS:
@@ -148,9 +156,27 @@ class Shards:
                     for number in numbers
                     if is_held_out(number, self.held_out_every) == (part == HELD_OUT)
                 ]
-                self.encoder.encode(self.documents.read(chosen), fresh / part)
+                documents = map(counter.watch_document, self.documents.read(chosen))
+                self.encoder.encode(documents, fresh / part)
                 write_checksums(fresh / part)
+            held = {"count": counter.count, "tokens": sorted(counter.held)}
+            (fresh / _HELD).write_text(json.dumps(held), encoding="utf-8")
         return self._tally(index)
+
+    def describe_held(self) -> str | None:
+        """Return a line on the sentences that hold a token of the model's own, or None.
+
+        Raises:
+          ValueError: a damaged shard.
+        """
+        count, tokens = 0, set()
+        for index in range(len(self)):
+            file = self._shard(index) / _HELD
+            # What an earlier version has written has none.
+            held = read_json(file) if file.exists() else {}
+            count += held.get("count", 0)
+            tokens.update(held.get("tokens", []))
+        return describe_marked(count, [t for t in self.own_tokens if t in tokens])
 
     def _tally(self, index: int) -> Tally:
         tally = Tally()

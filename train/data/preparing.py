@@ -59,6 +59,7 @@ def encode_documents(
         documents=documents,
         held_out_every=data.held_out_every,
         encoder=encoder,
+        own_tokens=data.own_tokens,
     )
     kept = shards.kept()
     done = functools.reduce(Tally.plus, kept, Tally())
@@ -77,6 +78,8 @@ def encode_documents(
                 f"{done.sentences:,} sentences, {done.tokens:,} tokens, "
                 f"{num_tokens / max(now - start, 1e-3):,.0f} tokens/s"
             )
+    if held := shards.describe_held():
+        say(held)
     return shards
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from embed_jax.corpus.docstrings import read_modules, source_files
-from embed_jax.corpus.text import read_lines
+from embed_jax.corpus.text import LONGEST_LINE, check_rereadable, read_sentences
+from embed_jax.corpus.words import text_of
 from embed_jax.suggest import suggest
 from train.data import builders, damage, forms
 from train.data.forms import Form
@@ -164,6 +165,13 @@ class Documents:
             return [record[self.feature] for record in records]
 
     def _decode(self, number: int, text: bytes) -> str:
+        if len(text) > LONGEST_LINE:
+            longest = max(map(len, text.split(b"\n")))
+            if longest > LONGEST_LINE:
+                raise ValueError(
+                    f"{self.path}, example {number}: {self.feature} has a line of "
+                    f"{longest:,} bytes, over {LONGEST_LINE:,}; write a sentence a line"
+                )
         try:
             return text.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -245,10 +253,12 @@ def matching_files(source: TextSource) -> list[Path]:
     files = set()
     for pattern in source.patterns:
         found = [Path(name) for name in glob.glob(pattern, recursive=True)]  # noqa: PTH207
-        found = [path for path in found if path.is_file()]
-        if not found:
+        present = [path for path in found if path.is_file()]
+        if not present:
+            for path in found:
+                check_rereadable(path)
             raise ValueError(f"patterns: no file matches {pattern!r}")
-        files.update(found)
+        files.update(present)
     for path in files:
         if not path.stat().st_size:
             raise ValueError(
@@ -260,7 +270,8 @@ def matching_files(source: TextSource) -> list[Path]:
 def _read_files(source: TextSource) -> Iterator[str]:
     for path in matching_files(source):
         num_documents = 0
-        for document in forms.cut_documents(read_lines(path), source.form):
+        lines = map(text_of, read_sentences(path))
+        for document in forms.cut_documents(lines, source.form):
             num_documents += 1
             yield document
         if not num_documents:

@@ -13,7 +13,9 @@ import numpy as np
 import tyro
 from tyro.conf import arg
 
+from embed_jax.corpus.marks import MarkCounter
 from embed_jax.corpus.reading import Running
+from embed_jax.corpus.words import text_of
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
@@ -106,13 +108,18 @@ def show_contexts(command: Command) -> None:
     kept = lines[sample_evenly(len(lines), command.max_contexts)]
     encoder = find_encoder(command.model)
     params, tokenizer = encoder.load(command.model)
+    numbered = list(read_numbered(command.corpus, kept))
+    own = MarkCounter(encoder.own_tokens)
+    own.watch_document([text_of(sentence) for _, sentence in numbered])
+    if held := own.describe():
+        print(f"{command.corpus}: {held}")
     embedded = embed_contexts(
         encoder,
         params,
         tokenizer,
         plan_layers(encoder, params, layers, command.pool),
         word,
-        list(read_numbered(command.corpus, kept)),
+        numbered,
         query=command.query,
         running=command.running,
         limit=command.max_contexts,

@@ -11,7 +11,9 @@ from jaxtyping import Float
 
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Running
+from embed_jax.corpus.sentences import Sentence
 from embed_jax.corpus.stream import Embedded
+from embed_jax.corpus.words import text_of
 from embed_jax.encoder import Encoder
 from embed_jax.explore.contexts.occurrences import (
     Context,
@@ -104,7 +106,7 @@ def embed_contexts(
     tokenizer: Any,
     plan: LayerPlan,
     word: WordForms,
-    lines: Sequence[tuple[int, str]],
+    lines: Sequence[tuple[int, Sentence]],
     *,
     query: str | None = None,
     running: Running | None = None,
@@ -131,6 +133,7 @@ def embed_contexts(
     """
     # The query first: where it lacks the word no context is kept.
     running = running or Running()
+    numbered: list[tuple[int, Sentence]]
     numbered = [*([] if query is None else [(QUERY, query)]), *lines]
     with Progress(str(word), len(numbered), 0) as progress:
         stream = encoder.stream_words(
@@ -165,7 +168,7 @@ def embed_contexts(
 
 def _find_in_stream(
     stream: Iterator[Embedded],
-    numbered: Sequence[tuple[int, str]],
+    numbered: Sequence[tuple[int, Sentence]],
     word: WordForms,
     progress: Progress,
 ) -> Iterator[tuple[Context, np.ndarray]]:
@@ -177,7 +180,7 @@ def _find_in_stream(
                 raise ValueError(query_lacks(word, embedded.words))
             del places[1:]
         for place in places:
-            context = cut_context(number + 1, text, embedded.words, place)
+            context = cut_context(number + 1, text_of(text), embedded.words, place)
             yield context, embedded.vectors[place].astype(np.float32)
         progress.written(len(embedded.words))
 

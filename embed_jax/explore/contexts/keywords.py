@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
+from embed_jax.corpus.combining import MARK
+from embed_jax.corpus.words import same_form
 from embed_jax.explore.contexts.occurrences import Context
 
-WORD = re.compile(r"[^\W\d_]{2,}")
+WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|{MARK})+")
 # Words on either side that count as beside it.
 REACH = 10
 # Contexts a word must stand in, and by how many standard errors it must be the more
@@ -41,10 +43,10 @@ def distinctive_words(
     counts: dict[str, np.ndarray] = collections.defaultdict(
         lambda: np.zeros(num_clusters)
     )
-    own = {context.word.casefold() for context in contexts}
+    own = {same_form(context.word) for context in contexts}
     for context, label in zip(contexts, labels, strict=True):
-        before = WORD.findall(context.before.casefold())[-REACH:]
-        after = WORD.findall(context.after.casefold())[:REACH]
+        before = WORD.findall(same_form(context.before))[-REACH:]
+        after = WORD.findall(same_form(context.after))[:REACH]
         for word in {*before, *after} - own:
             counts[word][label] += 1
     frequent = sorted(word for word, each in counts.items() if each.sum() >= LEAST)

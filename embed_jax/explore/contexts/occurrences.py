@@ -14,9 +14,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from embed_jax.corpus.text import read_lines
+from embed_jax.corpus.combining import MARK
+from embed_jax.corpus.sentences import Sentence
+from embed_jax.corpus.text import check_rereadable, read_sentences
+from embed_jax.corpus.words import same_form, text_of
+from embed_jax.messages import printable
 
-WORD = re.compile(r"[^\W\d_]+")
+WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|{MARK})*")
+_LETTER = re.compile(rf"[^\W_]{MARK}*")
 # Distinct words among which near forms are looked for, the most frequent.
 FORMS_COMPARED = 20_000
 # Characters of a line that are kept on either side of the word.
@@ -49,7 +54,7 @@ class Context(NamedTuple):
             self.before if len(self.before) <= reach else "…" + self.before[-reach:]
         )
         after = self.after if len(self.after) <= reach else self.after[:reach] + "…"
-        return f"{before}[{self.word}]{after}"
+        return printable(f"{before}[{self.word}]{after}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +92,7 @@ class WordForms:
         """Return whether a word of the tokeniser is one of the forms.
 
         Punctuation at the ends of the word is ignored, for tokenisers that split at
-        spaces only.
+        spaces only. A mark on a letter may be written either way Unicode has for it.
 
         Example:
           >>> WordForms(("bank",)).matches("Bank,")
@@ -105,7 +110,7 @@ class WordForms:
         return [place for place, word in enumerate(words) if self.matches(word)]
 
     def _fold(self, text: str) -> str:
-        return text.casefold() if self.ignore_case else text
+        return same_form(text, ignore_case=self.ignore_case)
 
     @functools.cached_property
     def _folded(self) -> frozenset[str]:
@@ -124,13 +129,14 @@ def find_lines(corpus: Path, word: WordForms) -> Int64[np.ndarray, " N"]:
 
     Raises:
       ValueError: there is none; the message names similar words of the file. Or the
-        file is not UTF-8.
+        file is not UTF-8, or none that can be read twice.
       OSError: the file cannot be read.
     """
+    check_rereadable(corpus)
     numbers = [
         index
-        for index, line in enumerate(read_lines(corpus))
-        if word.may_stand_in(line)
+        for index, sentence in enumerate(read_sentences(corpus))
+        if word.may_stand_in(text_of(sentence))
     ]
     if not numbers:
         raise ValueError(f"{corpus} has no word {word}; {_near_forms(corpus, word)}")
@@ -150,11 +156,11 @@ def sample_evenly(count: int, limit: int) -> Int64[np.ndarray, " N"]:
 
 def read_numbered(
     corpus: Path, numbers: Int64[np.ndarray, " N"]
-) -> Iterator[tuple[int, str]]:
+) -> Iterator[tuple[int, Sentence]]:
     """Yield `(number, line)` for the given line numbers, from 0 and ascending."""
     wanted = iter(numbers.tolist())
     following = next(wanted, None)
-    for index, line in enumerate(read_lines(corpus)):
+    for index, line in enumerate(read_sentences(corpus)):
         if following is None:
             return
         if index == following:
@@ -206,8 +212,8 @@ def _bounded(form: str) -> str:
     contains the form matches, and the tokeniser decides.
     """
     letter = r"[^\W_]"
-    start = f"(?<!{letter})" if _ends_at_spaces(form[0]) else ""
-    end = f"(?!{letter})" if _ends_at_spaces(form[-1]) else ""
+    start = f"(?<!{letter})(?<!{MARK})" if _ends_at_spaces(form[0]) else ""
+    end = f"(?!{letter})(?!{MARK})" if _ends_at_spaces(form[-1]) else ""
     return f"{start}{re.escape(form)}{end}"
 
 
@@ -216,24 +222,25 @@ def _ends_at_spaces(character: str) -> bool:
 
 
 def _bare(word: str) -> str:
-    """Strip what is neither letter nor digit from both ends."""
-    inside = [index for index, character in enumerate(word) if character.isalnum()]
-    return word[inside[0] : inside[-1] + 1] if inside else word
+    """Strip what is neither letter nor digit, nor a mark on one, from both ends."""
+    inside = [match.span() for match in _LETTER.finditer(word)]
+    return word[inside[0][0] : inside[-1][1]] if inside else word
 
 
 def _near_forms(corpus: Path, word: WordForms) -> str:
+    lines = map(text_of, read_sentences(corpus))
     counts = collections.Counter(
-        itertools.chain.from_iterable(map(WORD.findall, read_lines(corpus)))
+        itertools.chain.from_iterable(map(WORD.findall, lines))
     )
     common = dict(counts.most_common(FORMS_COMPARED))
     near: dict[str, int] = {}
     for form in word.forms:
-        folded = form.casefold()
-        same = [other for other in common if other.casefold() == folded]
+        folded = same_form(form)
+        same = [other for other in common if same_form(other) == folded]
         longer = [
             other
             for other in common
-            if len(folded) > 3 and other.casefold().startswith(folded[:-1])
+            if len(folded) > 3 and same_form(other).startswith(folded[:-1])
         ]
         close = difflib.get_close_matches(folded, common, n=4)
         near |= {other: common[other] for other in [*same, *close, *longer[:4]]}

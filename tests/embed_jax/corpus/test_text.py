@@ -2,17 +2,19 @@
 """Lines as they are, and a bad byte found before anything expensive starts."""
 
 import gzip
+import os
 
 import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from embed_jax.corpus.text import read_lines, survey
+from embed_jax.corpus import text
+from embed_jax.corpus.text import check_unchanged, decode_text, read_lines, survey
 
 
 @hypothesis.given(
     lines=st.lists(
-        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r"))
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\n\r"))
     )
 )
 def test_only_line_feeds_end_lines(lines, tmp_path_factory):
@@ -26,8 +28,8 @@ def test_only_line_feeds_end_lines(lines, tmp_path_factory):
 
 def test_line_ends_blank_lines_byte_order_mark_and_no_last_line_feed(tmp_path):
     path = tmp_path / "corpus.txt"
-    path.write_bytes(b"\xef\xbb\xbfone\r\n\r\n\ntwo\x00\x0b\xe2\x80\xa8three")
-    assert list(read_lines(path)) == ["one", "", "", "two\x00\x0b\u2028three"]
+    path.write_bytes(b"\xef\xbb\xbfone\r\n\r\n\ntwo\x1c\x0b\xe2\x80\xa8three")
+    assert list(read_lines(path)) == ["one", "", "", "two\x1c\x0b\u2028three"]
 
 
 def test_gzip_is_read_and_a_cut_file_refused(tmp_path):
@@ -55,8 +57,88 @@ def test_a_survey_tells_corpora_apart(tmp_path):
     assert survey(path).digest != first.digest
 
 
+def test_a_text_that_changes_after_its_survey_is_refused(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_text("one\ntwo\n")
+    surveyed = survey(path)
+    check_unchanged(path, surveyed)
+    path.write_text("one\ntwo\nthree\n")
+    with pytest.raises(ValueError, match="was changed while it was read"):
+        check_unchanged(path, surveyed)
+
+
 def test_an_empty_file_has_no_lines(tmp_path):
     path = tmp_path / "corpus.txt"
     path.write_bytes(b"")
     assert list(read_lines(path)) == []
     assert survey(path).num_lines == 0
+
+
+TEXT = "The café was closed .\nA bank .\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "remedy"),
+    [
+        (
+            "a.txt",
+            TEXT.encode("utf-16"),
+            r"a.txt is not .* but UTF-16: .*iconv -f utf-16 ",
+        ),
+        ("a.txt", TEXT.encode("utf-16-le"), "iconv -f utf-16le "),
+        ("a.txt", "Он был .\n".encode("utf-16-be"), "iconv -f utf-16be "),
+        ("a.txt", gzip.compress(b"one\n", mtime=0), "but gzip: .*ends in .gz"),
+        ("a.txt", b"PK\x03\x04", "but a ZIP archive"),
+        ("a.txt", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        ("a.txt", b"<!DOCTYPE html>\n", "a web page"),
+        ("a.txt.gz", b"<!DOCTYPE html>\n", "is not gzip but a web page"),
+        ("a.txt.gz", b"one\ntwo\n", "not gzip: if it is text, leave .gz out"),
+        ("a.txt.gz", gzip.compress(TEXT.encode("utf-16"), mtime=0), "but UTF-16"),
+        ("a.txt", b"one\ntw\0o\n", r"line 2: character 3 is a NUL.* tr -d '\\000'"),
+        ("a.txt", b"one\ncaf\xc3", "cut short there, or of another encoding"),
+    ],
+)
+def test_a_file_that_is_no_text_is_named_with_its_own_remedy(
+    tmp_path, name, content, remedy
+):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=remedy) as refused:
+        survey(path)
+    assert "latin1" not in str(refused.value) or "cut short" in remedy
+    with pytest.raises(ValueError, match=remedy):
+        list(read_lines(path))
+
+
+@pytest.mark.parametrize("name", ["corpus.txt", "corpus.txt.gz"])
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(
+    tmp_path, monkeypatch, name
+):
+    monkeypatch.setattr(text, "LONGEST_LINE", 1 << 12)
+    path = tmp_path / name
+    content = b"one\n" + b"a" * ((1 << 12) - 1) + b"\n"
+    opener = gzip.open if name.endswith(".gz") else open
+    with opener(path, "wb") as file:
+        file.write(content)
+    assert survey(path).num_lines == 2
+    with opener(path, "ab") as file:
+        file.write(b"b" * (1 << 12) + b"\n")
+    with pytest.raises(ValueError, match=r"line 3 is longer than 4,096 bytes"):
+        survey(path)
+
+
+def test_what_can_be_read_once_is_refused_by_what_reads_twice(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match=r"pipe can be read only once"):
+        survey(path)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_small_file_is_decoded_whole(mark):
+    content = "the\r\ncafé\n".encode()
+    assert decode_text(mark + content, "vocab.txt") == "the\r\ncafé\n"
+    with pytest.raises(ValueError, match=r"vocab.txt, line 2: byte 4 \(0xe9\)"):
+        decode_text(b"the\ncaf\xe9\n", "vocab.txt")
+    with pytest.raises(ValueError, match=r"vocab.txt is not text in UTF-8 but gzip"):
+        decode_text(gzip.compress(content), "vocab.txt")

@@ -31,6 +31,24 @@ def test_occurrences_are_found_whatever_their_case(path):
     np.testing.assert_allclose(vectors, [[1, 0], [0, 1], [2, 0.5]])
 
 
+def test_an_accent_is_found_however_it_is_typed(tmp_path, capsys):
+    path = tmp_path / "vectors.h5"
+    with StoreWriter(path, dim=1) as writer:
+        writer.append(np.ones((2, 1), np.float32), ["Caf\u00e9", "cafe"])
+        writer.append(np.ones((1, 1), np.float32), ["cafe\u0301"])
+    for word in ("caf\u00e9", "CAFE\u0301"):
+        assert nearest.main([str(path), word]) == 0
+        assert "2 occurrences" in capsys.readouterr().out
+
+
+def test_words_that_a_terminal_would_obey_are_spelled_out(tmp_path, capsys):
+    path = tmp_path / "vectors.h5"
+    with StoreWriter(path, dim=1) as writer:
+        writer.append(np.ones((2, 1), np.float32), ["\x1b[2J", "bank"])
+    assert nearest.main([str(path), "bank"]) == 0
+    assert "\\u001b[2J [bank]" in capsys.readouterr().out
+
+
 def test_capitals_do_not_matter_in_any_alphabet(tmp_path, capsys):
     """Lower case alone would tell ß from SS."""
     path = tmp_path / "vectors.h5"

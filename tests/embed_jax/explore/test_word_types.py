@@ -839,3 +839,12 @@ def test_types_compare_by_identity():
     types = random_types("ab")
     assert types != random_types("ab")
     assert isinstance(types, WordTypes)
+
+
+def test_a_type_is_found_in_both_codings_of_its_accent():
+    """Both are there where the text has both, since a model reads them apart."""
+    words = ["caf\u00e9", "bank", "cafe\u0301", "Caf\u00e9"]
+    zeros = np.zeros((4, 1), np.float32)
+    types = word_types.WordTypes(words, np.ones(4, np.int64), zeros, zeros)
+    assert types.find("caf\u00e9") == types.find("cafe\u0301") == [0, 2]
+    assert types.find("cafe") == []

@@ -12,7 +12,7 @@ import tyro
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.data import builders, forms
+from train.data import builders, forms, sources
 from train.data.config import fingerprint
 from train.data.sources import (
     DocstringSource,
@@ -457,3 +457,21 @@ def test_fingerprints_tell_settings_apart(text: Path, tmp_path: Path) -> None:
 def test_settings_without_meaning_are_refused(fields: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         WordData(source=DocstringSource(), directory=Path("data"), **fields)
+
+
+def test_a_line_of_a_data_set_has_an_end(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(sources, "LONGEST_LINE", 100)
+    builders.build(tmp_path / "text" / "1.0.0", ["a\n" * 99, "b" * 101], "for the test")
+    documents = open_documents(
+        TfdsSource(name="text", data_dir=tmp_path, form="documents"), tmp_path
+    )
+    assert len(documents[0]) == 99
+    with pytest.raises(ValueError, match="example 1: text has a line of 101 bytes"):
+        documents[1]
+
+
+def test_a_pipe_is_not_called_missing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    source = TextSource(patterns=(str(tmp_path / "pipe"),))
+    with pytest.raises(ValueError, match="pipe can be read only once"):
+        open_documents(source, tmp_path / "cache")

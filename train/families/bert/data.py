@@ -36,6 +36,8 @@ class PieceData(DataConfig):
         TOKENIZER: TOKENIZER_FILES,
     }
 
+    own_tokens: ClassVar[tuple[str, ...]] = ("[CLS]", "[SEP]", "[MASK]", "[PAD]")
+
     vocab_size: int = 8000
     cased: bool = False
     kind: Literal["wordpiece", "sentencepiece"] = "wordpiece"

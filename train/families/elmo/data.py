@@ -6,6 +6,7 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN
 from elmo_jax.vocabulary import read_vocabulary
 from embed_jax.checks import check_at_least
 from train.data.config import DataConfig, Preparation, Say
@@ -35,6 +36,8 @@ class WordData(DataConfig):
         **dict.fromkeys(PARTS, STORE_FILES | {TYPES, COUNTS, TARGETS, CHARACTERS}),
         VOCABULARY: frozenset(),
     }
+
+    own_tokens: ClassVar[tuple[str, ...]] = (BEGIN_TOKEN, END_TOKEN)
 
     vocab_size: int = 30000
     min_count: int = 1

@@ -19,6 +19,7 @@ from jaxtyping import Int, UInt
 from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN, character_rows
 from elmo_jax.tokenizer import split_words
 from elmo_jax.vocabulary import SPECIALS, UNKNOWN_TOKEN, Vocabulary, read_vocabulary
+from embed_jax.corpus.words import split_at_spaces
 from train.data.checksums import REMEDY
 from train.data.store import (
     StoreWriter,
@@ -96,7 +97,7 @@ class WordStore(TokenStore):
 
 def splitter(split: Literal["moses", "whitespace"]) -> Callable[[str], list[str]]:
     """Return the function that splits a sentence into words."""
-    return split_words if split == "moses" else str.split
+    return split_words if split == "moses" else split_at_spaces
 
 
 class WordShard:

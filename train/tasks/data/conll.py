@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from embed_jax.corpus.conll_u import SAMPLE, is_conll_u
 from embed_jax.corpus.text import read_lines
 from embed_jax.files.output_file import open_output
 from train.tasks.data.tagged_datasets import read_tfds
@@ -222,6 +223,12 @@ def _is_field(text: str) -> bool:
 def _lines(path: Path, column: int, scheme: str) -> Iterator[_Line | None]:
     """Yield the lines of words, None for the end of a sentence."""
     lines = list(read_lines(path))
+    if is_conll_u(lines[:SAMPLE]):
+        raise ValueError(
+            f"{path} is CoNLL-U, whose first column numbers the words; keep the words "
+            "and the column of the tags, for example: awk -F'\\t' '/^[0-9]+\\t/ "
+            """{print $2 "\\t" $10} /^$/ {print ""}'"""
+        )
     layout = _find_layout(lines, column, scheme)
     if layout is None:
         return

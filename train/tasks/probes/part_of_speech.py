@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from embed_jax.corpus.text import read_lines
 from train.tasks.probes.linear_probe import Examples, ProbeConfig, train_probes
 from train.tasks.probes.probing import Measured, Subject, panel_of, say
 from train.tasks.probes.terms import read_terms
@@ -175,19 +176,18 @@ def read_tagged_words(path: Path) -> list[PosSentence]:
     """
     sentences: list[PosSentence] = []
     rows: list[list[str]] = []
-    with path.open(encoding="utf-8", newline="\n") as file:
-        for number, line in enumerate(file, start=1):
-            fields = line.rstrip("\r\n").split("\t")
-            if fields == [""]:
-                sentences += _sentence(rows)
-                rows = []
-                continue
-            if len(fields) < 3 or not all(fields[:3]):
-                raise ValueError(
-                    f"{path}:{number}: expected a word and two tags between tabs, or a "
-                    f"blank line, found {line.rstrip()[:40]!r}"
-                )
-            rows.append(fields[:3])
+    for number, line in enumerate(read_lines(path), start=1):
+        fields = line.split("\t")
+        if not line.strip():
+            sentences += _sentence(rows)
+            rows = []
+            continue
+        if len(fields) < 3 or not all(fields[:3]):
+            raise ValueError(
+                f"{path}:{number}: expected a word and two tags between tabs, or a "
+                f"blank line, found {line.rstrip()[:40]!r}"
+            )
+        rows.append(fields[:3])
     sentences += _sentence(rows)
     if not sentences:
         raise ValueError(f"{path} has no sentences")

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from scipy.stats import pearsonr, spearmanr
 
 from embed_jax.corpus.progress import Progress
+from embed_jax.corpus.text import read_lines
 from embed_jax.encoder import Encoder
 from train.families.poolings import WORD_POOLINGS, Pooling
 from train.families.registry import family_named, known_kinds
@@ -52,21 +53,20 @@ def read_pairs(path: Path) -> list[SentencePair]:
       OSError: the file cannot be read.
     """
     pairs = []
-    with path.open(encoding="utf-8", newline="\n") as file:
-        for number, line in enumerate(file, start=1):
-            fields = line.rstrip("\r\n").split("\t")
-            if len(fields) <= _SECOND:
-                raise ValueError(
-                    f"{path}:{number}: {len(fields)} fields, not the seven of STS-B: "
-                    "genre, file, year, id, similarity and two sentences, between tabs"
-                )
-            try:
-                similarity = float(fields[_SCORE])
-            except ValueError:
-                raise ValueError(
-                    f"{path}:{number}: similarity {fields[_SCORE]!r} is no number"
-                ) from None
-            pairs.append(SentencePair(fields[_FIRST], fields[_SECOND], similarity))
+    for number, line in enumerate(read_lines(path), start=1):
+        fields = line.split("\t")
+        if len(fields) <= _SECOND:
+            raise ValueError(
+                f"{path}:{number}: {len(fields)} fields, not the seven of STS-B: "
+                "genre, file, year, id, similarity and two sentences, between tabs"
+            )
+        try:
+            similarity = float(fields[_SCORE])
+        except ValueError:
+            raise ValueError(
+                f"{path}:{number}: similarity {fields[_SCORE]!r} is no number"
+            ) from None
+        pairs.append(SentencePair(fields[_FIRST], fields[_SECOND], similarity))
     if not pairs:
         raise ValueError(f"{path} is empty")
     return pairs

@@ -10,7 +10,6 @@ sense is the most frequent one in training, and a lemma that training lacks is
 unanswered, which counts as wrong for all methods.
 """
 
-import gzip
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from embed_jax.files.json_file import parse_object
+from embed_jax.corpus.text import read_lines
+from embed_jax.files.json_file import parse_json
 
 # Of Penn Treebank tags; universal ones are told apart as they are.
 COARSE = {"NN": "NOUN", "VB": "VERB", "JJ": "ADJ", "RB": "ADV"}
@@ -97,19 +97,18 @@ def read_senses(path: Path) -> list[SenseSentence]:
       ValueError: a line is malformed; names it.
       OSError: the file cannot be read.
     """
-    opened = gzip.open if path.suffix == ".gz" else open
     sentences = []
-    with opened(path, "rt", encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                sentence = _parse_sentence(parse_object(line, f"{path}:{number}"))
-            except (ValueError, KeyError, TypeError, IndexError) as error:
-                raise ValueError(
-                    f"{path}:{number}: no sentence with senses ({error!r}); expected "
-                    'an object of "id", "tokens", "pos" and "senses"'
-                ) from error
-            if sentence.occurrences:
-                sentences.append(sentence)
+    for number, line in enumerate(read_lines(path), start=1):
+        record = parse_json(line, f"{path}:{number}")
+        try:
+            sentence = _parse_sentence(record)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise ValueError(
+                f"{path}:{number}: no sentence with senses ({error!r}); expected "
+                'an object of "id", "tokens", "pos" and "senses"'
+            ) from error
+        if sentence.occurrences:
+            sentences.append(sentence)
     if not sentences:
         raise ValueError(f"{path} has no senses")
     return sentences

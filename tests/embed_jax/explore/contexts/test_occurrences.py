@@ -8,6 +8,7 @@ import pytest
 
 from elmo_jax.tokenizer import split_words
 from embed_jax.explore.contexts.occurrences import (
+    Context,
     WordForms,
     cut_context,
     find_lines,
@@ -140,3 +141,25 @@ def test_samples_are_even(count, limit):
         gaps = np.diff(np.append(chosen, count + chosen[0]))
         assert gaps.min() >= 1
         assert gaps.max() - gaps.min() <= 1
+
+
+@pytest.mark.parametrize("typed", ["caf\u00e9", "cafe\u0301", "CAF\u00c9"])
+@pytest.mark.parametrize("split", [split_words, str.split])
+def test_an_accent_is_found_however_it_is_typed(tmp_path, typed, split):
+    """In text of either coding; and it makes another word."""
+    word = WordForms((typed,))
+    lines = ["the caf\u00e9 .", "the cafe\u0301, too", "a cafe .", "cafe\u0301s"]
+    path = tmp_path / "text.txt"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert find_lines(path, word).tolist() == [0, 1]
+    assert word.find(["caf\u00e9", "cafe", "cafe\u0301", '"cafe\u0301"']) == [0, 2, 3]
+    assert [word.find(split(line)) for line in lines[:3]] == [[1], [1], []]
+
+
+def test_a_vowel_sign_at_the_end_belongs_to_the_word():
+    assert not WordForms(("\u0915",)).matches("\u0915\u093e")
+    assert WordForms(("\u0915\u093e",)).matches("(\u0915\u093e)")
+
+
+def test_a_context_steers_no_terminal():
+    assert Context(1, "\x1b[2J ", "bank", "\u202e").show() == "\\u001b[2J [bank]\\u202e"

@@ -327,3 +327,17 @@ def test_other_features_are_named(tmp_path: Path):
     builders.build(tmp_path / "text/1.0.0", ["a"], "Prose.")
     with pytest.raises(ValueError, match=r"text has no feature 'tokens'"):
         read_tfds("text", str(tmp_path))
+
+
+def test_conll_u_whose_first_column_is_a_number_is_refused(tmp_path):
+    text = "# text = a b\n1\ta" + "\t_" * 8 + "\n2\tb" + "\t_" * 8 + "\n\n"
+    with pytest.raises(ValueError, match="is CoNLL-U, whose first column numbers"):
+        read_conll(_file(tmp_path, text), scheme="none")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_a_table_in_another_encoding_is_named(tmp_path, encoding):
+    path = tmp_path / "train.conll"
+    path.write_bytes("EU\tB-ORG\nrejects\tO\n".encode(encoding))
+    with pytest.raises(ValueError, match=r"train.conll is not text .* but UTF-16"):
+        read_conll(path)

@@ -3,6 +3,7 @@
 
 import zipfile
 
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -161,13 +162,14 @@ def test_the_real_ones(data_dir):
 
 @pytest.mark.parametrize("pair", [None, "and b\there"])
 def test_predictions_are_read_back(tmp_path, pair):
-    texts = [LabelledText("good", "a\tfilm\n", pair), LabelledText("bad", "c", pair)]
+    texts = [LabelledText("good", "a\tfilm\n", pair), LabelledText("bad", '"c', pair)]
     path = tmp_path / "dev.tsv"
     write_texts(path, texts, ["bad", "bad"])
     lines = path.read_text().splitlines()
     tail = "" if pair is None else "\tand b here"
-    assert lines[1:] == [f"good\tbad\ta film{tail}", f"bad\tbad\tc{tail}"]
+    assert lines[1:] == [f"good\tbad\ta film{tail}", f'bad\tbad\t"""c"{tail}']
     assert lines[0].startswith("label\tpredicted\ttext")
+    assert pandas.read_csv(path, sep="\t").text.tolist() == ["a film", '"c']
 
 
 @given(st.lists(st.tuples(*[st.sampled_from("abc")] * 2), min_size=1))

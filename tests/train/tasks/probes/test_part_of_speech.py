@@ -51,3 +51,13 @@ def test_the_treebank_has_as_many_as_its_source_says(data_dir: Path):
     assert len(sentences) == 2001
     assert sum(len(sentence.words) for sentence in sentences) == 25147
     assert len({tag for sentence in sentences for tag in sentence.upos}) == 17
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_bytes("a\tb\tc\n".encode("utf-16"))
+    with pytest.raises(ValueError, match="but UTF-16"):
+        read_tagged_words(path)
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ValueError, match="git lfs pull"):
+        read_tagged_words(path)

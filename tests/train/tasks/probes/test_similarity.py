@@ -178,3 +178,13 @@ def test_the_published_figure(trained: Callable[[str], Path], data_dir: Path):
     # MTEB: 0.82032 and 0.82741.
     assert last.spearman == pytest.approx(82.032, abs=1e-2)
     assert last.pearson == pytest.approx(82.741, abs=1e-2)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_bytes("a\tb\tc\n".encode("utf-16"))
+    with pytest.raises(ValueError, match="but UTF-16"):
+        read_pairs(path)
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ValueError, match="git lfs pull"):
+        read_pairs(path)

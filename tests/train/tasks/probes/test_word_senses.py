@@ -200,3 +200,13 @@ def test_masc_has_as_many_senses_as_its_source_says(data_dir: Path):
     sentences = read_senses(data_dir / "wsd_semcor_masc/masc_noad.jsonl.gz")
     assert sum(len(sentence.occurrences) for sentence in sentences) == 136_544
     assert all(sentence.words for sentence in sentences)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_bytes("a\tb\tc\n".encode("utf-16"))
+    with pytest.raises(ValueError, match="but UTF-16"):
+        read_senses(path)
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ValueError, match="git lfs pull"):
+        read_senses(path)
