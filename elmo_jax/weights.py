@@ -408,7 +408,8 @@ def _check_depth(
         (config.num_blocks, "lstm.n_layers"),
         (num_highways, "char_cnn.n_highway"),
     ):
-        if number > len(stored):
+        # Of fewer, the first that is missing is named.
+        if number > len(stored) + 1000:
             raise ValueError(
                 f"{source}: {options} asks for {number} layers by {option}, but these "
                 f"are {len(stored)} tensors; do these files belong together?"

@@ -16,7 +16,7 @@ from embed_jax.corpus.text import Survey, read_sentences
 from embed_jax.corpus.words import split_at_spaces
 from embed_jax.devices.mesh import local_mesh
 from embed_jax.encoder import Encoder
-from embed_jax.files.checksum import checksum_weights
+from embed_jax.files.weights_checksum import checksum_weights
 from embed_jax.layers.layer_spec import parse_layer_spec
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checksums: of weights, which identify a model, and of what our own files hold.
+"""Checksums of what our own files hold.
 
 A CRC-32 is for arrays and blocks that are read again and again: zlib computes gigabytes
 of it a second, and no change of up to 32 bits in a row escapes it. SHA-256 is for small
@@ -9,26 +9,11 @@ files that others hand on.
 import hashlib
 import zlib
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Shaped
 
 _BLOCK_BYTES = 1 << 24
-
-
-def checksum_weights(params: Any) -> str:
-    """Return the CRC-32 of all leaves, in their order, as eight hexadecimal digits.
-
-    Example:
-      >>> checksum_weights({"bias": np.zeros(2, np.float32)})
-      '6522df69'
-    """
-    checksum = 0
-    for leaf in jax.tree.leaves(params):
-        checksum = zlib.crc32(np.asarray(leaf).tobytes(), checksum)
-    return as_digits(checksum)
 
 
 def crc32_of(values: Shaped[np.ndarray, "..."]) -> str:

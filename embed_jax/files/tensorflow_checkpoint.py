@@ -91,7 +91,9 @@ class TensorFlowCheckpoint(Mapping):
                 "has; ask for the variables of the model only"
             )
         dtype = _DTYPES[entry.dtype]
-        if math.prod(entry.shape) * dtype.itemsize != entry.num_bytes:
+        size, longest = math.prod(entry.shape), max(entry.shape, default=0)
+        # An axis of none would let another be of any length.
+        if size * dtype.itemsize != entry.num_bytes or longest > 1 << 40:
             _refuse_corrupt(index_path, f"shape and size of {name} differ")
         path = self._data_path(entry.shard)
         stored = np.fromfile(path, np.uint8, entry.num_bytes, offset=entry.offset)

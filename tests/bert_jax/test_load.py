@@ -350,14 +350,6 @@ def test_a_billion_blocks_are_refused_before_they_are_listed(tensors, tmp_path):
     refused(path, "model.safetensors", "1000000000 blocks (num_hidden_layers)")
 
 
-def test_what_is_no_safetensors_is_named(tensors, tmp_path):
-    path = write(tmp_path, tensors)
-    (path / "model.safetensors").write_bytes(
-        b"version https://git-lfs.github.com/spec/"
-    )
-    refused(path, "model.safetensors is no safetensors file but a Git LFS pointer")
-
-
 def test_shards_are_one_model(tensors, tmp_path):
     expected, _ = bert_jax.load(write(tmp_path / "plain", tensors))
     write_shards(tmp_path / "shards", prefixed(tensors))
@@ -524,7 +516,7 @@ def test_truncated_safetensors(tensors, tmp_path):
         file.write_bytes(whole[:cut])
         refused(path, str(file), "damaged or cut short", "fetch it again")
     file.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    refused(path, f"{file} is no safetensors file but a Git LFS", "git lfs pull")
+    refused(
         path, f"{file} is no safetensors file but a Git LFS pointer", "git lfs pull"
     )
     file.write_bytes(b"<!DOCTYPE html><html>")

@@ -273,6 +273,31 @@ def test_check_prepared_tells_what_is_different(words: WordData) -> None:
         check_prepared(replace(words, directory=words.directory / "nowhere"))
 
 
+@pytest.mark.parametrize("name", ["vocab.txt", "prepared.json", "train/checksums.json"])
+def test_files_beside_the_stores_are_checked_too(words: WordData, name: str) -> None:
+    prepare(words, silent)
+    path = words.directory / name
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"7", b"8", 1).replace(b"cat", b"car", 1))
+    with pytest.raises(ValueError, match=rf"{path} is damaged.*; remove the directory"):
+        check_prepared(words)
+    path.write_bytes(content)
+    check_prepared(words)
+    if name != "prepared.json":
+        path.unlink()
+        with pytest.raises(ValueError, match=rf"{path} is missing; remove the dir"):
+            check_prepared(words)
+
+
+def test_what_an_earlier_version_prepared_is_taken(words: WordData) -> None:
+    prepare(words, silent)
+    path = words.directory / "prepared.json"
+    content = json.loads(path.read_text())
+    del content["files"], content["checksum"]
+    path.write_text(json.dumps(content))
+    check_prepared(words)
+
+
 def test_a_given_vocabulary_is_taken_as_it_is(words: WordData, tmp_path: Path) -> None:
     path = tmp_path / "given.txt"
     path.write_text("<UNK>\t9\n<S>\t4\n</S>\t4\ncat\t5\nzebra\t2\n")

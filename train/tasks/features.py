@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 
 from embed_jax.corpus.progress import Progress
 from embed_jax.encoder import find_encoder
-from embed_jax.files.checksum import checksum_weights
+from embed_jax.files.weights_checksum import checksum_weights
 from embed_jax.store import StoreWriter, VectorStore
 
 # Rows that are read at once.

@@ -364,6 +364,13 @@ def test_entries_that_make_no_sense_are_refused(tmp_path: Path, pairs, reason: s
         read_tensorflow_checkpoint(tmp_path)
 
 
+def test_an_axis_of_none_lets_no_other_be_of_any_length(tmp_path: Path):
+    pair = (b"x", entry(b"", shape=(0, 2**64 - 1)))
+    write_checkpoint(tmp_path, [block([HEADER, pair])], data=b"")
+    with pytest.raises(ValueError, match=f"{INDEX}: damaged .*shape and size of x"):
+        read_tensorflow_checkpoint(tmp_path)["x"]
+
+
 @pytest.mark.parametrize("shape", [(2,), (), (2**40,), (2**64 - 1,)])
 def test_a_shape_that_does_not_fit_the_size_is_refused(tmp_path: Path, shape):
     pair = (b"x", entry(bytes(12), shape=shape))
