@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]
 
 from embed_jax.files.mistaken import mistaken_file
 from embed_jax.messages import one_line
@@ -131,7 +132,7 @@ def _datasets(
     while waiting:
         prefix, group = waiting.pop()
         with reading_hdf5(path, remedy):
-            names = sorted(_text(name) for name in group)
+            names = sorted(_text(name) for name in group if name is not None)
         for name in names:
             place = f"{prefix}{name}"
             with reading_hdf5(path, remedy):
@@ -144,7 +145,7 @@ def _datasets(
                 )
             with reading_hdf5(path, remedy):
                 item = group[name]
-                where = h5py.h5o.get_info(item.id).addr
+                where = h5o.get_info(item.id).addr
             if isinstance(item, h5py.Dataset):
                 yield place, item
             # A group may hold itself; a second name of one is passed over.
@@ -202,7 +203,7 @@ def _missing(dataset: h5py.Dataset, layout: int, file_size: int) -> str | None:
         return None
     claimed = f"has shape {list(dataset.shape)}"
     if layout == h5py.h5d.CHUNKED:
-        grid = zip(dataset.shape, dataset.chunks, strict=True)
+        grid = zip(dataset.shape, dataset.chunks or (), strict=True)
         wanted = math.prod(-(-size // step) for size, step in grid)
         present = dataset.id.get_num_chunks() if wanted else 0
         if present != wanted:

@@ -516,9 +516,7 @@ def test_truncated_safetensors(tensors, tmp_path):
         file.write_bytes(whole[:cut])
         refused(path, str(file), "damaged or cut short", "fetch it again")
     file.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    refused(
-        path, f"{file} is no safetensors file but a Git LFS pointer", "git lfs pull"
-    )
+    refused(path, f"{file} is no safetensors file but a Git LFS", "git lfs pull")
     file.write_bytes(b"<!DOCTYPE html><html>")
     refused(path, f"{file} is no safetensors file but a web page")
 
