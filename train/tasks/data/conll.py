@@ -217,7 +217,7 @@ def write_conll(
 
 
 def _is_field(text: str) -> bool:
-    return bool(text.strip()) and set(text).isdisjoint("\t\n\r")
+    return bool(text.strip()) and set(text).isdisjoint("\t\n\r\0")
 
 
 def _lines(path: Path, column: int, scheme: str) -> Iterator[_Line | None]:
