@@ -236,7 +236,8 @@ def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None
     safetensors.numpy.save_file(tensors, weights_path, metadata=metadata)
     # The library lets only the owner read its file, whatever the umask allows.
     shutil.copymode(config_path, weights_path)
-    write_checksums(path, without=[weights_path.name])
+    others = [file.name for file in path.iterdir() if file != weights_path]
+    write_checksums(path, others)
 
 
 def has_weights(path: Path) -> bool:

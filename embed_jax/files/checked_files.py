@@ -12,25 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from embed_jax.files.json_file import read_json
+from embed_jax.files.output_file import open_output
 
 CHECKSUMS = "checksums.json"
 
 
-def write_checksums(directory: Path, *, without: Iterable[str] = ()) -> None:
-    """Write checksums.json for the files that lie in a directory.
+def write_checksums(directory: Path, names: Iterable[str] | None = None) -> None:
+    """Write checksums.json for files in a directory, atomically.
 
     Args:
-      directory: whose files are complete.
-      without: names of files that carry checksums of their own.
+      directory: of the files.
+      names: of the files, which are complete; by default all that lie there.
     """
-    passed_over = {CHECKSUMS, *without}
-    files = {
-        path.name: _state(path)
-        for path in sorted(directory.iterdir())
-        if path.is_file() and path.name not in passed_over
-    }
-    text = json.dumps({"files": files}, indent=2) + "\n"
-    (directory / CHECKSUMS).write_text(text, encoding="utf-8")
+    if names is None:
+        names = [path.name for path in directory.iterdir() if path.is_file()]
+    files = {name: _state(directory / name) for name in sorted(names)}
+    files.pop(CHECKSUMS, None)
+    with open_output(directory / CHECKSUMS) as file:
+        file.write((json.dumps({"files": files}, indent=2) + "\n").encode())
 
 
 def check_files(directory: Path, names: Iterable[str] | None = None) -> None:
