@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, overl
 
 import tyro
 
-from embed_jax.checks import check_at_least
+from embed_jax.checks import check_at_least, check_below
 from embed_jax.files.run_directory import read_experiment
 from embed_jax.suggest import suggest
 from train.data.config import DataConfig
@@ -85,6 +85,8 @@ class Pretraining:
         )
         check_at_least(self, 1, "save_every", "keep_last", "num_threads")
         check_at_least(self, 0, "eval_every")
+        check_at_least(self, 1, "eval_batches")
+        check_below(self, 1 << 32, "seed", why="or two seeds would draw the same")
         if self.batch_size % self.grad_accum_steps:
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of "

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checksums of a checkpoint's leaves, computed where the leaves lie.
 
-A leaf may be sharded over the devices of many hosts, and a checkpoint is read on another
-mesh than the one it was written on. So the checksum is a sum over the elements, each
-mixed with its place in the whole array (the finaliser of MurmurHash3, which maps 32 bits
-one to one): devices add up their shards, nothing is gathered, and the mesh does not
-matter. A change of one element always changes it, any other change all but once in 2^32.
+A leaf may be sharded over the devices of many hosts, and a checkpoint may be read on
+another mesh than the one it was written on. So the checksum is a sum over the elements,
+each mixed with its place in the whole array (the finaliser of MurmurHash3, which maps
+32 bits one to one): devices add up their shards, nothing is gathered, and the mesh does
+not matter. A change of one element always changes it, any other change all but once in
+2^32.
 """
 
 import math
@@ -93,7 +94,7 @@ def _checksum_on_devices(array: Shaped[jax.Array, "..."]) -> UInt32[jax.Array, "
     if array.dtype == bool:
         array = array.astype(jnp.uint8)
     kind = jnp.dtype(_UNSIGNED[array.dtype.itemsize])
-    # Elements of 64 bits become two of 32 along a new last axis, as NumPy's view has it.
+    # Of 64 bits become two of 32 along a new last axis, as in NumPy's view.
     words = jax.lax.bitcast_convert_type(array, kind).astype(jnp.uint32)
     places = jnp.zeros(words.shape, jnp.uint32)
     for axis in range(words.ndim):

@@ -35,8 +35,8 @@ that has more
 
     if says(("MemoryError", *_NO_MEMORY)):
         return OSError(
-            f"{source}: there is not enough memory to read it; free some, or read it on "
-            "a machine that has more"
+            f"{source}: there is not enough memory to read it; free some, or read it "
+            "on a machine that has more"
         )
     if says(("PermissionError", *_NO_PERMISSION)):
         return OSError(

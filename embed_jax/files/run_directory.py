@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from embed_jax.files.finite import check_finite
 from embed_jax.files.checked_files import check_files
+from embed_jax.files.finite import check_finite
 from embed_jax.files.json_file import read_json
 from embed_jax.files.restoring import why_not_read
 
@@ -107,7 +107,8 @@ def read_item(checkpoint: Path, name: str) -> dict[str, Any] | None:
     Raises:
       ValueError: it is damaged.
     """
-    source = checkpoint / name / "metadata"
+    # As Orbax names the file of its metrics, and of other JSON.
+    source = checkpoint / name / (name if name == METRICS_ITEM else "metadata")
     if not source.is_file():
         return None
     content = read_json(source)

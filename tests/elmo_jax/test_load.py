@@ -651,3 +651,19 @@ def test_the_same_bytes_come_back_through_every_form(tmp_path):
         path = tmp_path / str(number)
     assert_same_tensors(read_hdf5(path / "weights.hdf5"), tensors)
     assert Path(path / "vocab.txt").read_text().split() == WORDS
+
+
+# Checksums
+
+
+@pytest.mark.parametrize("name", [*HDF5_FILES, "options.json", "vocab.txt"])
+def test_a_changed_byte_of_a_saved_model_is_refused_by_file(model, tmp_path, name):
+    params, tokenizer = elmo_jax.load(model[0])
+    path = tmp_path / "saved"
+    elmo_jax.save(path, params, tokenizer)
+    elmo_jax.load(path)
+    file = path / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    refused(path, file, f"{name} is not what was written there", "delete checksums")

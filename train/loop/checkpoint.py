@@ -31,6 +31,7 @@ from embed_jax.files.run_directory import (
     checksum_item,
     read_checksum,
     read_item,
+    saved_steps,
 )
 from embed_jax.hosts.consensus import from_first
 from embed_jax.tree import map_named, name_leaves
@@ -55,9 +56,15 @@ class Checkpoints:
         Args:
           run: the directory of the run; it is made.
           keep_last: number of latest checkpoints to keep, besides the best.
+
+        Raises:
+          ValueError: the metrics of a checkpoint are damaged.
         """
         self._directory = (run / CHECKPOINTS).absolute()
         self._directory.mkdir(parents=True, exist_ok=True)
+        # Orbax reads them too, to find the best, and believes what it reads.
+        for step in saved_steps(run):
+            read_item(self._directory / str(step), METRICS_ITEM)
         policy = managers.AnyPreservationPolicy(
             [
                 managers.LatestN(n=max(keep_last, 1)),
