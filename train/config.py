@@ -301,7 +301,7 @@ def check_same(experiment: Pretraining, run: Path) -> None:
     weights = written.pop(FIRST_WEIGHTS, None)
     held = _flatten(with_current_names(written, experiment.former_names))
     asked = _flatten(json.loads(json.dumps(to_json(experiment))))
-    free = set(FREE_FIELDS)
+    free: set[str] = set(FREE_FIELDS)
     if prepared is not None:
         free |= {name for name in held.keys() | asked.keys() if _is_text(name)}
     if weights is not None and experiment.init_from is not None:

@@ -42,11 +42,11 @@ that has more
         return OSError(
             f"{source}: this user may not read it; change the permissions of its files"
         )
+    # Orbax goes on with the whole specification of an array.
+    reason = first_line(error).partition(" See full TensorStore details")[0]
     if says(_DAMAGE):
-        return ValueError(f"{source} is damaged: {first_line(error)}; {remedy}")
-    return ValueError(
-        f"{source} cannot be read: {first_line(error)}; if it is damaged, {remedy}"
-    )
+        return ValueError(f"{source} is damaged: {reason}; {remedy}")
+    return ValueError(f"{source} cannot be read: {reason}; if it is damaged, {remedy}")
 
 
 def check_fits(

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from etils import epath
 
 import bert_jax
 import elmo_jax
@@ -33,6 +34,7 @@ from train.config import Pretraining
 from train.data.identity import check_identity, identify
 from train.families.evaluation import settings_of
 from train.loop.log import METRICS, read_metrics
+from train.prepare import prepare
 from train.pretrain import pretrain
 
 PACKAGES = {"elmo": elmo_jax, "bert": bert_jax}
@@ -83,16 +85,22 @@ def test_a_run_does_not_go_on_with_another_vocabulary_or_text(
     folder, whole, tmp_path, kind
 ):
     experiment = make_experiment(kind, folder, **STEPS)
+    corpus = (folder / "corpus.txt").read_text(encoding="utf-8")
+    corpus = corpus.replace("walrus", "dolphin").replace("bread", "fishes")
+    (tmp_path / "corpus.txt").write_text(corpus, encoding="utf-8")
+    other = dataclasses.replace(
+        experiment.data,
+        source=make_experiment(kind, tmp_path).data.source,
+        directory=tmp_path / "other",
+    )
+    prepare(other, lambda line: None)
+    run = copy_until(whole[kind], tmp_path / "run", 2)
+    with pytest.raises(ValueError, match=r"other holds another vocabulary than .*/run"):
+        go_on(dataclasses.replace(experiment, data=other), run)
     moved = moved_text(experiment, tmp_path / "moved")
-    name = {"elmo": "vocab.txt", "bert": "tokenizer/vocab.txt"}[kind]
-    vocabulary, tokens = (tmp_path / "moved" / n for n in (name, "train/tokens.npy"))
-    words = vocabulary.read_text().splitlines(keepends=True)
-    vocabulary.write_text("".join([*words[:-2], words[-1], words[-2]]))
-    with pytest.raises(ValueError, match=r"moved holds another vocabulary than .*/run"):
-        go_on(moved, copy_until(whole[kind], tmp_path / "run", 2))
-    vocabulary.write_text("".join(words))
     held = json.loads((whole[kind] / EXPERIMENT).read_text())["prepared_text"]
     check_identity(held, moved.data, whole[kind])
+    tokens = tmp_path / "moved/train/tokens.npy"
     array = np.load(tokens)
     array[0] += 1
     np.save(tokens, array)
@@ -126,7 +134,7 @@ def test_the_model_to_begin_from_may_be_gone_and_is_no_other(folder, whole, tmp_
     other = copy_until(whole["elmo"], tmp_path / "other", 2)
     for init_from in (first, same):  # the one is gone, the other is the same
         go_on(dataclasses.replace(experiment, init_from=init_from), run)
-    with pytest.raises(ValueError, match="other is another model than .*/first, from"):
+    with pytest.raises(ValueError, match=r"other is another model than .*/first, from"):
         go_on(dataclasses.replace(experiment, init_from=other), run)
     with pytest.raises(ValueError, match="init_from is None and was"):
         go_on(experiment, run)
@@ -153,10 +161,10 @@ def test_weights_are_held_against_the_configuration(
     run = shutil.copytree(whole[kind], tmp_path / "run")
     settings = run / MODEL / SETTINGS[kind]
     edit(settings, old, new)
-    with pytest.raises(ValueError, match=f"{settings.name} is not what was written"):
+    with pytest.raises(ValueError, match=rf"{settings.name} is not what was written"):
         PACKAGES[kind].load(run)
     (settings.parent / CHECKSUMS).unlink()
-    with pytest.raises(ValueError, match=f"{settings.name}: .*{text}"):
+    with pytest.raises(ValueError, match=rf"{settings.name}: .*{text}"):
         PACKAGES[kind].load(run)
 
 
@@ -179,14 +187,14 @@ def test_a_damaged_configuration_is_refused_by_name(folder, whole, tmp_path, con
 
 def replace_item(run: Path, step: int, item: str) -> None:
     """Change one number in an item of a checkpoint, which is whole for Orbax."""
-    path = (run / CHECKPOINTS / str(step) / item).absolute()
+    path = epath.Path(run.absolute() / CHECKPOINTS / str(step) / item)
     handler = ocp.PyTreeCheckpointHandler()
     names = handler.metadata(path).tree
     arguments = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
     tree = handler.restore(path, args=ocp.args.PyTreeRestore(restore_args=arguments))
     last = max(name for name in tree if np.size(tree[name]) > 1)
     tree[last].reshape(-1)[0] += 1
-    shutil.rmtree(path)
+    path.rmtree()
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path, tree)
 
@@ -197,10 +205,10 @@ def test_a_changed_number_in_a_checkpoint_is_refused(folder, whole, tmp_path):
         run = copy_until(whole["elmo"], tmp_path / item, 2)
         replace_item(run, 2, item)
         with pytest.raises(
-            ValueError, match=f"2/{item} is damaged: .*; remove it, and"
+            ValueError, match=rf"2/{item} is damaged: .*; remove it, and"
         ):
             go_on(experiment, run)
-    with pytest.raises(ValueError, match="2/params is damaged: .*load another step"):
+    with pytest.raises(ValueError, match=r"2/params is damaged: .*load another step"):
         elmo_jax.load(tmp_path / "params")
 
 
