@@ -20,6 +20,9 @@ from jaxtyping import Shaped, UInt32
 
 # Elements that are mixed at a time on the host, few enough for its caches.
 _CHUNK = 1 << 16
+# An odd factor maps places one to one.
+_ODD = 0x9E3779B1
+_KEYS = np.arange(_CHUNK, dtype=np.uint32) * np.uint32(_ODD)
 _UNSIGNED = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint32"}
 
 
@@ -84,8 +87,8 @@ def _checksum_on_host(array: Shaped[np.ndarray, "..."]) -> int:
     total = 0
     for begin in range(0, len(words), _CHUNK):
         chunk = words[begin : begin + _CHUNK].astype(np.uint32)
-        places = np.arange(begin, begin + len(chunk)).astype(np.uint32)
-        total += int(_mix(chunk, places).sum(dtype=np.uint64))
+        keys = _KEYS[: len(chunk)] + np.uint32(begin * _ODD % (1 << 32))
+        total += int(_mix(chunk, keys).sum(dtype=np.uint64))
     return total % (1 << 32)
 
 
@@ -101,12 +104,19 @@ def _checksum_on_devices(array: Shaped[jax.Array, "..."]) -> UInt32[jax.Array, "
         stride = math.prod(words.shape[axis + 1 :]) % (1 << 32)
         steps = jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis)
         places = places + steps * np.uint32(stride)
-    return jnp.sum(_mix(words, places), dtype=jnp.uint32)
+    keys = places * np.uint32(_ODD)
+    return jnp.sum(_mix(words, keys), dtype=jnp.uint32)
 
 
-def _mix(words: Any, places: Any) -> Any:
-    """Return 32 bits for each element; arrays of either library, which wrap around."""
-    mixed = words ^ (places * np.uint32(0x9E3779B1))
-    mixed = (mixed ^ (mixed >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-    mixed = (mixed ^ (mixed >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return mixed ^ (mixed >> np.uint32(16))
+def _mix(words: Any, keys: Any) -> Any:
+    """Return 32 bits for each element; arrays of either library, which wrap around.
+
+    NumPy's arrays are overwritten.
+    """
+    words ^= keys
+    words ^= words >> np.uint32(16)
+    words *= np.uint32(0x85EBCA6B)
+    words ^= words >> np.uint32(13)
+    words *= np.uint32(0xC2B2AE35)
+    words ^= words >> np.uint32(16)
+    return words
