@@ -32,9 +32,9 @@ from jax.sharding import Mesh
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.checked_files import write_checksums
-from embed_jax.files.checksum import checksum_weights
 from embed_jax.files.output_file import open_output
 from embed_jax.files.run_directory import EXPERIMENT, MODEL, saved_steps
+from embed_jax.files.weights_checksum import checksum_weights
 from embed_jax.hosts.consensus import all_or_none
 from embed_jax.hosts.failure import (
     REMEDY,
