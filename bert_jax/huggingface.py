@@ -19,7 +19,9 @@ from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer
 from bert_jax.tokenizer_files import check_vocabulary, load_tokenizer
 from bert_jax.weights import NEED_POOLER, TensorReader, assemble, disassemble
-from embed_jax.files.json_file import read_json
+from embed_jax.files.checked_files import check_files, write_checksums
+from embed_jax.files.checksum import crc32_of
+from embed_jax.files.json_file import parse_object, read_json
 from embed_jax.files.mistaken import mistaken_file
 from embed_jax.messages import one_line
 
@@ -48,6 +50,9 @@ REFUSED = (
     ("is_decoder", False),
     ("add_cross_attention", False),
 )
+
+# In the metadata of our safetensors files: the CRC-32 of each tensor, as JSON.
+_CHECKSUMS_KEY = "contextual_jax.crc32"
 
 ACTIVATIONS = get_args(HiddenAct)
 WEIGHTS = "model.safetensors", "pytorch_model.bin"
@@ -185,6 +190,7 @@ def load_directory(path: Path, *, encoder_only: bool) -> tuple[BertParams, Token
     Raises:
       ValueError: see `bert_jax.load`.
     """
+    check_files(path)
     config_path = path / "config.json"
     if not config_path.exists() and (path / EARLY_CONFIG).exists():
         config_path = path / EARLY_CONFIG
@@ -201,6 +207,9 @@ def load_directory(path: Path, *, encoder_only: bool) -> tuple[BertParams, Token
 
 def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None:
     """Write config.json, model.safetensors and the tokeniser's files into `path`.
+
+    Each tensor's checksum is in the metadata of the file, those of the other files in
+    checksums.json.
 
     Raises:
       ValueError: parameters, configuration and tokeniser do not match.
@@ -222,9 +231,13 @@ def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None
     text = json.dumps(write_config(params), indent=2) + "\n"
     config_path.write_text(text, encoding="utf-8")
     tokenizer.save(path)
-    safetensors.numpy.save_file(tensors, weights_path, metadata={"format": "pt"})
+    checksums = {name: crc32_of(values) for name, values in tensors.items()}
+    metadata = {"format": "pt", _CHECKSUMS_KEY: json.dumps(checksums)}
+    safetensors.numpy.save_file(tensors, weights_path, metadata=metadata)
     # The library lets only the owner read its file, whatever the umask allows.
     shutil.copymode(config_path, weights_path)
+    others = [file.name for file in path.iterdir() if file != weights_path]
+    write_checksums(path, others)
 
 
 def has_weights(path: Path) -> bool:
@@ -299,13 +312,32 @@ def _open_safetensors(path: Path) -> dict[str, TensorReader]:
         except (safetensors.SafetensorError, TypeError, KeyError) as error:
             raise _cut_short(path, error) from error
 
-    return {name: partial(read, name) for name in file.keys()}  # noqa: SIM118
+    tensors = {name: partial(read, name) for name in file.keys()}  # noqa: SIM118
+    ours = (file.metadata() or {}).get(_CHECKSUMS_KEY)
+    if ours is None:
+        return tensors
+    checksums = parse_object(ours, f"{path}: {_CHECKSUMS_KEY}")
+    return {
+        name: partial(_read_checked, read, checksums.get(name), f"{path}: {name}")
+        for name, read in tensors.items()
+    }
 
 
 def _cut_short(path: Path, error: Exception) -> ValueError:
     return ValueError(
         f"{path} is damaged or cut short ({one_line(error)}); fetch it again"
     )
+
+
+def _read_checked(read: TensorReader, checksum: Any, source: str) -> np.ndarray:
+    """Read a tensor that `save_directory` wrote."""
+    values = read()
+    if crc32_of(values) != checksum:
+        raise ValueError(
+            f"{source} is damaged: it is not what was written (checksum); fetch the "
+            "file again"
+        )
+    return values
 
 
 def _open_torch(path: Path) -> dict[str, TensorReader]:

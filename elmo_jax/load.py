@@ -42,6 +42,7 @@ from elmo_jax.weights import (
     disassemble_start,
     find_stored,
 )
+from embed_jax.files.checked_files import check_files, write_checksums
 from embed_jax.files.directory import written_whole
 from embed_jax.files.hub import fetch_snapshot
 from embed_jax.files.run_directory import is_run
@@ -103,6 +104,7 @@ def load(
         vocabulary=vocabulary,
         wants_softmax=not encoder_only,
     )
+    _check_files(files)
     options = _read_options(files)
     needs_vocabulary = "char_cnn" not in options or vocabulary is not None
     words = None
@@ -162,7 +164,7 @@ def save(
     It also writes softmax_weights.hdf5 if there is a softmax, vocab.txt if the
     tokeniser has a vocabulary, and start.hdf5, which only this library reads, if the
     initial state is not zero. The directory is written beside `path` and renamed, so
-    `path` is never incomplete.
+    `path` is never incomplete. checksums.json has the checksums of all of them.
 
     Args:
       path: the directory to make.
@@ -190,6 +192,22 @@ def save(
         if params.start is not None:
             states = disassemble_start(params.start, params.config)
             write_hdf5(directory / START, states)
+        write_checksums(directory)
+
+
+def _check_files(files: ModelFiles) -> None:
+    """Hold the files to be read against the checksums that `save` wrote."""
+    given = (
+        files.options,
+        None if files.is_checkpoint else files.weights,
+        files.softmax,
+        files.embedding,
+        files.vocabulary,
+        files.start,
+    )
+    for file in given:
+        if file is not None:
+            check_files(file.parent, [file.name])
 
 
 def _read_options(files: ModelFiles) -> Options:

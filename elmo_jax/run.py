@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loading of a biLM from the directory of a training run, finished or running."""
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax.numpy as jnp
 from jax import tree
 
+from elmo_jax.config import ElmoConfig
 from elmo_jax.options import parse_options, read_options
 from elmo_jax.params import ElmoParams
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.vocabulary import read_vocabulary
-from embed_jax.files.run_directory import MODEL, read_weights
+from elmo_jax.weights import encoder_tensors, softmax_tensors
+from embed_jax.files.checked_files import check_files
+from embed_jax.files.restoring import check_fits
+from embed_jax.files.run_directory import MODEL, params_of, read_weights
+from embed_jax.tree import SEPARATOR, name_leaves
 
 
 def load_run(
@@ -24,14 +31,29 @@ def load_run(
       step: of the checkpoint; by default the latest.
 
     Raises:
-      ValueError: there is no checkpoint yet, or a file is damaged.
+      ValueError: there is no checkpoint yet, a file is damaged, or the weights do not
+        fit the configuration.
     """
+    check_files(path / MODEL)
     options = path / MODEL / "options.json"
     words = read_vocabulary(path / MODEL / "vocab.txt")
     config = parse_options(
         read_options(options), str(options), vocab_size=len(words), bidirectional=True
     )
-    weights, _ = read_weights(path, step)
+    weights, step = read_weights(path, step)
+    num_words = len(words) if weights.get("heads") else None
+    shapes = _shapes(config, num_words)
+    check_fits(name_leaves(weights), shapes, params_of(path, step), options)
     heads = {} if encoder_only else weights.get("heads", {})
     params = ElmoParams(encoder=weights["encoder"], heads=heads, config=config)
     return tree.map(jnp.asarray, params), ElmoTokenizer(config, words)
+
+
+def _shapes(
+    config: ElmoConfig, num_words: int | None
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield name and shape of each leaf; without words there is no softmax."""
+    softmax = softmax_tensors(config, num_words) if num_words else ()
+    for tensor in itertools.chain(encoder_tensors(config), softmax):
+        shape = tensor.shape[1:] if tensor.led_by_one else tensor.shape
+        yield SEPARATOR.join(tensor.path), shape

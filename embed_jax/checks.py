@@ -59,6 +59,27 @@ def check_rates(config: object, *names: str) -> None:
             raise ValueError(f"{name} must be at least 0 and below 1, not {rate}")
 
 
+def check_below(config: object, bound: int, *names: str, why: str = "") -> None:
+    """Refuse fields that are negative, or not below a bound, such as a seed of 2^32.
+
+    Args:
+      config: has the fields as attributes.
+      bound: the values must be less.
+      names: of the fields; a value of None is allowed.
+      why: the reason, for the message.
+
+    Raises:
+      ValueError: a field is negative, at the bound, above, or NaN; names it.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not 0 <= value < bound:
+            reason = f", {why}" if why else ""
+            raise ValueError(
+                f"{name} must be at least 0 and below {bound}{reason}, not {value}"
+            )
+
+
 def check_above(config: object, bound: int, *names: str, why: str = "") -> None:
     """Refuse fields that are not greater than a bound, such as a learning rate of 0.
 

@@ -13,7 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, overl
 
 import tyro
 
-from embed_jax.checks import check_at_least
+from embed_jax.checks import check_at_least, check_below
+from embed_jax.files.run_directory import read_experiment
 from embed_jax.suggest import suggest
 from train.data.config import DataConfig
 from train.former_names import with_current_names
@@ -84,6 +85,8 @@ class Pretraining:
         )
         check_at_least(self, 1, "save_every", "keep_last", "num_threads")
         check_at_least(self, 0, "eval_every")
+        check_at_least(self, 1, "eval_batches")
+        check_below(self, 1 << 32, "seed", why="or two seeds would draw the same")
         if self.batch_size % self.grad_accum_steps:
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of "
@@ -120,6 +123,9 @@ FREE_FIELDS = (
     "data.source_directory",
 )
 
+
+# What experiment.json holds besides the configuration, see `Begun`.
+PREPARED_TEXT, FIRST_WEIGHTS = "prepared_text", "first_weights"
 
 Kind = TypeVar("Kind")
 
@@ -249,25 +255,72 @@ def to_json(experiment: Pretraining) -> dict[str, Any]:
     return {"kind": experiment.kind, **to_plain(experiment)}
 
 
-def check_same(experiment: Pretraining, path: Path) -> None:
-    """Refuse to resume a run with a configuration that would change its results.
+class Begun(NamedTuple):
+    """What a run was begun with, beside its configuration.
+
+    Attributes:
+      prepared: digests of the prepared text, see `train.data.identity`; None in a run
+        of an earlier version.
+      init_from: the model that the first weights were taken from, as it was named.
+      first_weights: a checksum of the first weights, if they are of another model.
+    """
+
+    prepared: Any
+    init_from: str | None
+    first_weights: str | None
+
+
+def read_begun(run: Path) -> Begun:
+    """Read what a run was begun with.
 
     Raises:
-      ValueError: names the fields that differ and both values.
+      ValueError: its experiment.json is damaged.
     """
-    written = json.loads(path.read_text(encoding="utf-8"))
+    held = read_experiment(run)
+    return Begun(
+        held.get(PREPARED_TEXT), held.get("init_from"), held.get(FIRST_WEIGHTS)
+    )
+
+
+def check_same(experiment: Pretraining, run: Path) -> None:
+    """Refuse to resume a run with a configuration that would change its results.
+
+    Names of directories may differ where the run knows their content: the prepared text
+    is then held against its digests, and the model to begin from against its weights.
+
+    Args:
+      experiment: the configuration asked for.
+      run: the directory of the run.
+
+    Raises:
+      ValueError: names the fields that differ and both values; or the run's file is
+        damaged.
+    """
+    written = read_experiment(run)
+    prepared = written.pop(PREPARED_TEXT, None)
+    weights = written.pop(FIRST_WEIGHTS, None)
     held = _flatten(with_current_names(written, experiment.former_names))
     asked = _flatten(json.loads(json.dumps(to_json(experiment))))
+    free: set[str] = set(FREE_FIELDS)
+    if prepared is not None:
+        free |= {name for name in held.keys() | asked.keys() if _is_text(name)}
+    if weights is not None and experiment.init_from is not None:
+        free.add("init_from")
     different = [
         f"{name} is {asked.get(name)!r} and was {held.get(name)!r}"
         for name in sorted(held.keys() | asked.keys())
-        if held.get(name) != asked.get(name) and name not in FREE_FIELDS
+        if held.get(name) != asked.get(name) and name not in free
     ]
     if different:
         raise ValueError(
-            f"{path.parent} is a run of another configuration: "
+            f"{run} is a run of another configuration: "
             f"{'; '.join(different)}. Give it the same one, or another directory"
         )
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a field says what the text is, so that its digest does too."""
+    return name.startswith("data.")
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

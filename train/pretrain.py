@@ -31,8 +31,10 @@ from jax.sharding import Mesh
 
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
+from embed_jax.files.checked_files import write_checksums
 from embed_jax.files.output_file import open_output
-from embed_jax.files.run_directory import EXPERIMENT, MODEL
+from embed_jax.files.run_directory import EXPERIMENT, MODEL, saved_steps
+from embed_jax.files.weights_checksum import checksum_weights
 from embed_jax.hosts.consensus import all_or_none
 from embed_jax.hosts.failure import (
     REMEDY,
@@ -41,8 +43,20 @@ from embed_jax.hosts.failure import (
     noticing_lost_processes,
 )
 from embed_jax.hosts.processes import Processes, is_first
-from train.config import Phase, Pretraining, check_same, read_command, to_json
+from train.config import (
+    FIRST_WEIGHTS,
+    PREPARED_TEXT,
+    Begun,
+    Phase,
+    Pretraining,
+    check_same,
+    read_begun,
+    read_command,
+    to_json,
+)
+from train.data.identity import check_identity, identify
 from train.data.loader import load_batches
+from train.data.prepared import check_prepared
 from train.families.family import Setup
 from train.families.registry import family_of
 from train.loop.checkpoint import Checkpoints
@@ -108,8 +122,8 @@ def _pretrain(
         check_shared(phase.experiment, mesh)
     optimizer, rate = make_phased_optimizer(experiment)
     with all_or_none():
-        _check_run(experiment, run)
-        setup = set_up(experiment, mesh)
+        begun = _check_run(experiment, run)
+        setup = _set_up(experiment, run, begun, mesh)
     check_agreed(experiment, setup.params, mesh)
     with all_or_none():
         if is_first():
@@ -216,15 +230,40 @@ class _Loop:
         return state
 
 
-def _check_run(experiment: Pretraining, run: Path) -> None:
-    held = run / EXPERIMENT
-    if held.is_file():
-        check_same(experiment, held)
-    elif run.exists() and not all(
+def _check_run(experiment: Pretraining, run: Path) -> Begun | None:
+    """Check that a run is of this configuration and text; None if it has not begun."""
+    if (run / EXPERIMENT).is_file():
+        check_same(experiment, run)
+        begun = read_begun(run)
+        if begun.prepared is not None and is_first():
+            check_prepared(experiment.data)
+            check_identity(begun.prepared, experiment.data, run)
+        return begun
+    if run.exists() and not all(
         entry.name == MODEL or entry.name.startswith((f".{MODEL}.", EXPERIMENT))
         for entry in run.iterdir()
     ):  # Those alone are what a run leaves that is killed while it begins.
         raise ValueError(f"{run} is no run and not empty; give another directory")
+    return None
+
+
+def _set_up(
+    experiment: Pretraining, run: Path, begun: Begun | None, mesh: Mesh
+) -> Setup:
+    """Open the data and make the first weights, which only a new run needs."""
+    if experiment.init_from is None or begun is None:
+        return set_up(experiment, mesh)
+    if saved_steps(run) and begun.init_from == str(experiment.init_from):
+        # The model may be gone by now; the weights come from the checkpoint.
+        return set_up(dataclasses.replace(experiment, init_from=None), mesh)
+    setup = set_up(experiment, mesh)
+    held = begun.first_weights
+    if held is not None and held != checksum_weights(setup.params):
+        raise ValueError(
+            f"{experiment.init_from} is another model than {begun.init_from}, from "
+            f"which {run} began; give the same one, or another --workdir"
+        )
+    return setup
 
 
 def _begin_run(experiment: Pretraining, run: Path, setup: Setup) -> None:
@@ -233,9 +272,12 @@ def _begin_run(experiment: Pretraining, run: Path, setup: Setup) -> None:
     if not (run / EXPERIMENT).is_file():
         family = family_of(experiment)
         write_model(family, run / MODEL, setup.params, setup.tokenizer)
+        content = to_json(experiment) | {PREPARED_TEXT: identify(experiment.data)}
+        if experiment.init_from is not None:
+            content[FIRST_WEIGHTS] = checksum_weights(setup.params)
         with open_output(run / EXPERIMENT) as file:
-            text = json.dumps(to_json(experiment), indent=2) + "\n"
-            file.write(text.encode("utf-8"))
+            file.write((json.dumps(content, indent=2) + "\n").encode("utf-8"))
+        write_checksums(run, [EXPERIMENT])
 
 
 def _wait_for(path: Path) -> None:

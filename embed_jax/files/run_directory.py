@@ -4,32 +4,39 @@
     RUN/experiment.json         the configuration of the run
     RUN/model/                  the model's configuration and tokeniser, published form
     RUN/checkpoints/STEP/params the weights, an Orbax item
+    RUN/checkpoints/STEP/checksums
+                                of all that a checkpoint holds
     RUN/metrics.jsonl           its metrics, a line each
 
 The run may continue while its weights are read.
 """
 
-import contextlib
+import json
 import math
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from embed_jax.files.checked_files import check_files
 from embed_jax.files.finite import check_finite
 from embed_jax.files.json_file import read_json
-from embed_jax.messages import first_line
+from embed_jax.files.restoring import why_not_read
 
-EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, METRICS_ITEM = (
+EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, METRICS_ITEM, CHECKSUMS_ITEM = (
     "experiment.json",
     "model",
     "checkpoints",
     "params",
     "metrics",
+    "checksums",
 )
 
 # How often to look again where a checkpoint was removed while it was read.
 _TRIES = 5
+_REMEDY = "load another step, or remove it and let the run write it again"
 
 
 def is_run(path: Path) -> bool:
@@ -37,16 +44,25 @@ def is_run(path: Path) -> bool:
     return (path / EXPERIMENT).is_file() and (path / MODEL).is_dir()
 
 
+def read_experiment(path: Path) -> dict[str, Any]:
+    """Return the content of a run's experiment.json.
+
+    Raises:
+      ValueError: it is missing or damaged.
+    """
+    check_files(path, [EXPERIMENT])
+    return read_json(path / EXPERIMENT)
+
+
 def kind_of(path: Path) -> str:
     """Return the kind of model that a run trains: "bert" or "elmo".
 
     Raises:
-      ValueError: the run's configuration lacks the kind.
+      ValueError: the run's configuration is damaged, or lacks the kind.
     """
-    source = path / EXPERIMENT
-    kind = read_json(source).get("kind")
+    kind = read_experiment(path).get("kind")
     if kind is None:
-        raise ValueError(f"{source} is damaged; it does not name the model")
+        raise ValueError(f"{path / EXPERIMENT} is damaged; it does not name the model")
     return str(kind)
 
 
@@ -67,15 +83,79 @@ def best_step(path: Path) -> int | None:
     """Return the saved step with the lowest held-out loss; None if none has a loss.
 
     Losses that are not finite are ignored.
+
+    Raises:
+      ValueError: the metrics of a checkpoint are damaged, so they tell nothing.
     """
     losses: dict[int, float] = {}
     for step in saved_steps(path):
-        metrics = path / CHECKPOINTS / str(step) / METRICS_ITEM / "metrics"
-        # Of a checkpoint without a loss, or with one that is damaged, nothing is said.
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            losses[step] = float(read_json(metrics)["loss"])
+        metrics = read_item(path / CHECKPOINTS / str(step), METRICS_ITEM)
+        loss = (metrics or {}).get("loss")
+        if isinstance(loss, int | float):
+            losses[step] = loss
     numbers = [step for step, loss in losses.items() if math.isfinite(loss)]
     return min(numbers, key=losses.__getitem__, default=None)
+
+
+def read_item(checkpoint: Path, name: str) -> dict[str, Any] | None:
+    """Read an item of a checkpoint that is JSON, and check it; None if it is missing.
+
+    Args:
+      checkpoint: the directory of its step.
+      name: of the item.
+
+    Raises:
+      ValueError: it is damaged.
+    """
+    # As Orbax names the file of its metrics, and of other JSON.
+    source = checkpoint / name / (name if name == METRICS_ITEM else "metadata")
+    if not source.is_file():
+        return None
+    content = read_json(source)
+    if name != CHECKSUMS_ITEM:
+        held = read_checksum(checkpoint, name)
+        if held is not None and held != checksum_item(content):
+            raise ValueError(
+                f"{source} is damaged: it is not what was written (checksum); remove "
+                f"{checkpoint}"
+            )
+    return content
+
+
+def read_checksum(checkpoint: Path, name: str) -> Any:
+    """Return the checksums of an item; None in a checkpoint of an earlier version.
+
+    Raises:
+      ValueError: the checksums are damaged.
+    """
+    checksums = read_item(checkpoint, CHECKSUMS_ITEM)
+    if checksums is None:
+        return None
+    if name not in checksums:
+        raise ValueError(
+            f"{checkpoint / CHECKSUMS_ITEM} is damaged: it has none of {name}; remove "
+            f"{checkpoint}"
+        )
+    return checksums[name]
+
+
+def checksum_item(content: Mapping[str, Any]) -> str:
+    """Return the CRC-32 of a JSON object, whatever the order of its keys.
+
+    Example:
+      >>> checksum_item({"step": 3, "loss": 0.5}) == checksum_item(
+      ...     {"loss": 0.5, "step": 3}
+      ... )
+      True
+    """
+    # As it is read again: tuples are lists then, and keys are text.
+    plain = json.loads(json.dumps(content))
+    return f"{zlib.crc32(json.dumps(plain, sort_keys=True).encode()):08x}"
+
+
+def params_of(path: Path, step: int) -> Path:
+    """Return the directory of the weights of a run's checkpoint."""
+    return path / CHECKPOINTS / str(step) / PARAMS
 
 
 def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], int]:
@@ -90,8 +170,10 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
 
     Raises:
       ValueError: there is no such checkpoint, it is damaged, or a weight is not finite.
+      OSError: memory or permission is lacking.
     """
     # Late: text is prepared by processes that do not load jax.
+    from embed_jax.files.leaf_checksum import check_leaves
     from embed_jax.tree import nest
 
     for attempt in range(_TRIES):
@@ -102,16 +184,18 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
         if chosen not in steps:
             held = ", ".join(map(str, steps))
             raise ValueError(f"{path} has no checkpoint of step {chosen}, only {held}")
-        source = path / CHECKPOINTS / str(chosen) / PARAMS
+        source = params_of(path, chosen)
         try:
+            held = read_checksum(source.parent, PARAMS)
             named = _restore(source)
+            if held is not None:
+                check_leaves(named, held, str(source))
         except Exception as error:
             # Removed in the meantime, as old checkpoints are, or else damaged.
             if source.is_dir() or attempt == _TRIES - 1:
-                raise ValueError(
-                    f"{source} is damaged: {first_line(error)}; load another step, "
-                    "or remove it and let the run write it again"
-                ) from error
+                if str(error).startswith(str(source.parent)):
+                    raise ValueError(f"{error}; {_REMEDY}") from error
+                raise why_not_read(source, error, _REMEDY) from error
             continue
         for name, values in named.items():
             check_finite(values, name, str(source))

@@ -801,7 +801,8 @@ def without_tokenizer_json(tmp_path):
     vocab = [*WORDS[:-1], "é"]
     tokenizer = bert_jax.WordPieceTokenizer.from_vocab(vocab, cased=False)
     bert_jax.save(path, make_params(()), tokenizer)
-    (path / "tokenizer.json").unlink()
+    for name in ("tokenizer.json", "checksums.json"):  # as others publish it
+        (path / name).unlink()
 
     def load(settings: dict) -> bert_jax.WordPieceTokenizer:
         content = json.dumps(settings)
@@ -833,6 +834,7 @@ def test_parents_are_made_and_nothing_is_left_beside(tmp_path):
     bert_jax.save(path, make_params(), make_tokenizer())
     assert [*path.parent.iterdir()] == [path]
     assert {file.name for file in path.iterdir()} == {
+        "checksums.json",
         "config.json",
         "model.safetensors",
         "tokenizer.json",
@@ -998,3 +1000,29 @@ def test_claims(tensors, tmp_path):
     (early / "config.json").write_text(json.dumps(settings))
     assert family_of(early) == "bert"
     assert family_of("no/such/model") != "bert"
+
+
+# Checksums
+
+
+def test_a_changed_byte_of_a_saved_model_is_refused_by_tensor_or_file(tmp_path):
+    path = tmp_path / "model"
+    bert_jax.save(path, make_params(), make_tokenizer())
+    weights = path / "model.safetensors"
+    whole = weights.read_bytes()
+    tensors = safetensors.numpy.load(whole)
+    name = "bert.encoder.layer.1.output.dense.weight"
+    place = whole.index(tensors[name].tobytes())
+    weights.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    with pytest.raises(ValueError, match=rf"model\.safetensors: {name} is damaged"):
+        bert_jax.load(path)
+    # Whoever writes the file anew has written what he wanted.
+    safetensors.numpy.save_file(tensors, weights)
+    bert_jax.load(path)
+    for file in ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json"):
+        content = (path / file).read_bytes()
+        (path / file).write_bytes(content[: len(content) // 2])
+        with pytest.raises(ValueError, match=rf"{file} is not what was written there"):
+            bert_jax.load(path)
+        (path / file).write_bytes(content)
+    bert_jax.load(path)

@@ -354,6 +354,7 @@ def test_a_start_of_another_model(tmp_path):
     elmo_jax.save(tmp_path / "saved", params, tokenizer)
     file = tmp_path / "saved/start.hdf5"
     states = read_hdf5(file)
+    (tmp_path / "saved/checksums.json").unlink()
     for wrong, part in [
         ({n: v for n, v in states.items() if "backward/1" not in n}, "no tensor back"),
         (states | {"forward/2/cell": states["forward/1/cell"]}, "unexpected tensor"),
@@ -376,6 +377,7 @@ def model(tmp_path_factory):
     params, tokenizer = elmo_jax.load(source)
     params = params.replace(start=draw_start(params.config))
     elmo_jax.save(path, params, tokenizer)
+    (path / "checksums.json").unlink()  # As others publish it.
     return path, params
 
 
@@ -537,7 +539,7 @@ def test_what_a_saved_model_is(tmp_path):
     path = tmp_path / "some" / "where" / "saved"
     elmo_jax.save(path, params, tokenizer)
     assert [*path.parent.iterdir()] == [path]
-    names = {"options.json", "weights.hdf5", "vocab.txt"}
+    names = {"options.json", "weights.hdf5", "vocab.txt", "checksums.json"}
     assert {file.name for file in path.iterdir()} == names
     bare = elmo_jax.ElmoTokenizer(params.config)
     elmo_jax.save(path, params, bare, overwrite=True)
@@ -649,3 +651,19 @@ def test_the_same_bytes_come_back_through_every_form(tmp_path):
         path = tmp_path / str(number)
     assert_same_tensors(read_hdf5(path / "weights.hdf5"), tensors)
     assert Path(path / "vocab.txt").read_text().split() == WORDS
+
+
+# Checksums
+
+
+@pytest.mark.parametrize("name", [*HDF5_FILES, "options.json", "vocab.txt"])
+def test_a_changed_byte_of_a_saved_model_is_refused_by_file(model, tmp_path, name):
+    params, tokenizer = elmo_jax.load(model[0])
+    path = tmp_path / "saved"
+    elmo_jax.save(path, params, tokenizer)
+    elmo_jax.load(path)
+    file = path / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    refused(path, file, f"{name} is not what was written there", "delete checksums")

@@ -120,7 +120,7 @@ class Corpora:
         small: dict[str, Any] = {"vocab_size": 40, "held_out_every": 3}
         small |= {"source": source, "num_workers": 1}
         for data in (
-            WordData(directory=root / "elmo", **small),
+            WordData(directory=root / "elmo", max_characters=12, **small),
             PieceData(directory=root / "bert", **small),
         ):
             prepare(data, lambda line: None)

@@ -104,7 +104,7 @@ OF_ELMO = {
         "--model.char-cnn.num-highways 2", "weights"
     ),
     "--model.char-cnn.max-characters": Option(
-        "--model.char-cnn.max-characters 20", "model"
+        "--model.char-cnn.max-characters 20", "error"
     ),
     # Words are read by their characters, and a table besides is refused.
     "--model.vocab-size": Option("--model.vocab-size 9", "error"),
@@ -114,7 +114,7 @@ OF_ELMO = {
     "--model.cell-clip": Option("--model.cell-clip 1.0", "step"),
     "--model.projection-clip": Option("--model.projection-clip None", "step"),
     "--model.skip-connections": Option("--model.no-skip-connections", "step"),
-    "--model.bidirectional": Option("--model.no-bidirectional", "weights"),
+    "--model.bidirectional": Option("--model.no-bidirectional", "error"),
     "--model.dropout-rate": Option("--model.dropout-rate 0.5", "step"),
     "--data.min-count": refused("--data.min-count 2"),
     "--data.vocabulary": Option(
@@ -134,6 +134,9 @@ OF_BERT = {
     "--model.layer-dim": Option("--model.layer-dim 12", "weights"),
     "--model.mlp-dim": Option("--model.mlp-dim 16", "weights"),
     "--model.max-positions": Option("--model.max-positions 40", "weights"),
+    # The prepared text decides.
+    "--model.vocab-size": Option("--model.vocab-size 99", "error"),
+    "--model.pad-id": Option("--model.pad-id 3", "error"),
     "--model.num-segments": Option("--model.num-segments 3", "weights"),
     "--model.hidden-act": Option("--model.hidden-act relu", "step"),
     "--model.norm-epsilon": Option("--model.norm-epsilon 1e-3", "step"),
@@ -161,11 +164,6 @@ OF_BERT = {
     "--objective.max-instances": Option(
         "--objective.max-instances 1", "instances", "--objective.short-rate 1", 1
     ),
-}
-BY_THE_TEXT = "the prepared text decides"
-IGNORED_BY_BERT = {
-    "--model.vocab-size": Ignored("--model.vocab-size 99", BY_THE_TEXT),
-    "--model.pad-id": Ignored("--model.pad-id 3", BY_THE_TEXT),
 }
 LONGER_ROWS = {
     "--long-phase.num-steps": Option("--long-phase.num-steps 1", ("batches", "rates")),
@@ -283,5 +281,5 @@ OF_CONFIGS = {
 }
 OF_KINDS = {
     "elmo": LOOP | EVERY | IGNORED | OF_ELMO,
-    "bert": LOOP | EVERY | IGNORED | OF_BERT | IGNORED_BY_BERT,
+    "bert": LOOP | EVERY | IGNORED | OF_BERT,
 }

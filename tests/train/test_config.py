@@ -206,7 +206,7 @@ def test_going_on_with_another_value_is_refused_but_of_eight_fields(tmp_path, ki
         name = ".".join(names)
         refusal = None
         try:
-            check_same(experiment, path)
+            check_same(experiment, tmp_path)
         except ValueError as error:
             refusal = str(error)
         if refusal is None:
@@ -223,7 +223,7 @@ def test_going_on_without_a_field_that_the_run_had_is_refused(tmp_path):
     written = to_json(experiment) | {"long_phase": {"num_steps": 3}}
     path.write_text(json.dumps(written))
     with pytest.raises(ValueError, match=r"long_phase.num_steps is None and was 3"):
-        check_same(experiment, path)
+        check_same(experiment, tmp_path)
 
 
 COMMANDS = {

@@ -26,6 +26,7 @@ def age(run: Path, former_names: Mapping[str, str]) -> None:
     current = {now: former for former, now in former_names.items()}
     aged = with_current_names(json.loads(path.read_text()), current)
     path.write_text(json.dumps(aged))
+    (run / "checksums.json").unlink()
     for checkpoint in (run / "checkpoints").iterdir():
         (checkpoint / "opt_state").rename(checkpoint / "moments")
         metadata = checkpoint / "_CHECKPOINT_METADATA"

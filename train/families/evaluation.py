@@ -2,12 +2,11 @@
 """Command-line options for evaluation on held-out text."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from embed_jax.files.run_directory import EXPERIMENT, is_run
+from embed_jax.files.run_directory import is_run, read_experiment
 from train.former_names import with_current_names
 
 
@@ -40,8 +39,10 @@ def settings_of(model: Path, former_names: Mapping[str, str]) -> dict[str, Any]:
     Args:
       model: a run, or a model in its published form.
       former_names: of the experiment's class, see `Pretraining`.
+
+    Raises:
+      ValueError: the file is damaged.
     """
     if not is_run(model):
         return {}
-    text = (model / EXPERIMENT).read_text(encoding="utf-8")
-    return with_current_names(json.loads(text), former_names)
+    return with_current_names(read_experiment(model), former_names)

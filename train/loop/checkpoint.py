@@ -3,7 +3,8 @@
 
 A checkpoint is four Orbax items: `params`, which serving reads; `opt_state` and
 `carry`, which only training reads; and `position`, the data position and the metrics
-not yet logged, as JSON. An evaluated one also has `metrics`, its held-out metrics.
+not yet logged, as JSON. An evaluated one also has `metrics`, its held-out metrics. A
+sixth, `checksums`, has what all of them are held against when they are read.
 """
 
 import math
@@ -16,15 +17,30 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 from orbax.checkpoint import checkpoint_managers as managers
 
-from embed_jax.files.run_directory import CHECKPOINTS, METRICS_ITEM, PARAMS
+from embed_jax.files.leaf_checksum import check_leaves, describe_leaves
+from embed_jax.files.restoring import check_fits, why_not_read
+from embed_jax.files.run_directory import (
+    CHECKPOINTS,
+    CHECKSUMS_ITEM,
+    EXPERIMENT,
+    METRICS_ITEM,
+    PARAMS,
+    checksum_item,
+    read_checksum,
+    read_item,
+    saved_steps,
+)
 from embed_jax.hosts.consensus import from_first
-from embed_jax.messages import first_line
 from embed_jax.tree import map_named, name_leaves
 from train.loop.placement import place_whole
 from train.loop.step import TrainState
 
+_TREES = (PARAMS, "opt_state", "carry")
+_POSITION = "position"
+_REMEDY = "remove it, and the run goes on from the one before"
 # A checkpoint takes this many bytes of disk for each of the state's, at most.
 _ROOM = 1.1
 # What earlier versions called an item.
@@ -40,9 +56,15 @@ class Checkpoints:
         Args:
           run: the directory of the run; it is made.
           keep_last: number of latest checkpoints to keep, besides the best.
+
+        Raises:
+          ValueError: the metrics of a checkpoint are damaged.
         """
         self._directory = (run / CHECKPOINTS).absolute()
         self._directory.mkdir(parents=True, exist_ok=True)
+        # Orbax reads them too, to find the best, and believes what it reads.
+        for step in saved_steps(run):
+            read_item(self._directory / str(step), METRICS_ITEM)
         policy = managers.AnyPreservationPolicy(
             [
                 managers.LatestN(n=max(keep_last, 1)),
@@ -61,10 +83,9 @@ class Checkpoints:
                 enable_async_checkpointing=True,
             ),
             item_names=(
-                PARAMS,
-                "opt_state",
-                "carry",
-                "position",
+                *_TREES,
+                _POSITION,
+                CHECKSUMS_ITEM,
                 *_FORMER_NAMES.values(),
             ),
         )
@@ -96,17 +117,20 @@ class Checkpoints:
         self._check_room(state)
         # Given as an item too: without a `best_fn`, which would warn at every save
         # without metrics, Orbax only remembers them while the process lives.
-        measured = (
-            {} if not metrics else {METRICS_ITEM: ocp.args.JsonSave(dict(metrics))}
-        )
+        objects = {_POSITION: dict(position)}
+        if metrics:
+            objects[METRICS_ITEM] = dict(metrics)
+        trees = {name: _stored(getattr(state, name)) for name in _TREES}
+        checksums = {
+            **{name: describe_leaves(tree) for name, tree in trees.items()},
+            **{name: checksum_item(content) for name, content in objects.items()},
+        }
+        objects[CHECKSUMS_ITEM] = checksums
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                params=ocp.args.StandardSave(_stored(state.params)),
-                opt_state=ocp.args.StandardSave(_stored(state.opt_state)),
-                carry=ocp.args.StandardSave(_stored(state.carry)),
-                position=ocp.args.JsonSave(dict(position)),
-                **measured,
+                **{name: ocp.args.StandardSave(tree) for name, tree in trees.items()},
+                **{name: ocp.args.JsonSave(held) for name, held in objects.items()},
             ),
             metrics=dict(metrics) if metrics else None,
         )
@@ -119,33 +143,42 @@ class Checkpoints:
 
         Raises:
           ValueError: the checkpoint has other shapes, or is damaged.
+          OSError: memory or permission is lacking.
         """
         step = self._manager.latest_step()
-        parts = {
-            name: _stored(getattr(state, name))
-            for name in ("params", "opt_state", "carry")
-        }
+        checkpoint = self._directory / str(step)
+        parts = {name: _stored(getattr(state, name)) for name in _TREES}
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, parts)
+        position = read_item(checkpoint, _POSITION)
+        if position is None or "step" not in position:
+            raise ValueError(f"{checkpoint} lacks {_POSITION}; {_REMEDY}")
+        items = {name: self._item(step, name) for name in _TREES}
+        for name, item in items.items():
+            if not (checkpoint / item).is_dir():
+                raise ValueError(f"{checkpoint} lacks {item}; {_REMEDY}")
+            self._check_fits(checkpoint / item, abstract[name])
         try:
             restored = self._manager.restore(
                 step,
                 args=ocp.args.Composite(
                     **{
-                        self._item(step, name): ocp.args.StandardRestore(tree)
+                        items[name]: ocp.args.StandardRestore(tree)
                         for name, tree in abstract.items()
                     },
-                    position=ocp.args.JsonRestore(),
                 ),
             )
         except Exception as error:
-            raise ValueError(
-                f"{self._directory / str(step)} cannot be read: {first_line(error)}; "
-                "if it is damaged, remove it, and the run goes on from the one before"
-            ) from error
-        position = dict(restored["position"])
+            raise why_not_read(checkpoint, error, _REMEDY) from error
+        for name, item in items.items():
+            held = read_checksum(checkpoint, name)
+            if held is not None:
+                try:
+                    check_leaves(restored[item], held, str(checkpoint / item))
+                except ValueError as error:
+                    raise ValueError(f"{error}; {_REMEDY}") from error
         fields = {
-            name: _like(getattr(state, name), restored[self._item(step, name)])
-            for name in ("params", "opt_state", "carry")
+            name: _like(getattr(state, name), restored[item])
+            for name, item in items.items()
         }
         count = place_whole(
             np.asarray(position["step"], state.step.dtype), state.step.sharding
@@ -190,6 +223,14 @@ class Checkpoints:
         """Return the name of an item in a checkpoint, which may be a former name."""
         former = _FORMER_NAMES.get(name, name)
         return former if (self._directory / str(step) / former).is_dir() else name
+
+    def _check_fits(self, item: Path, wanted: Mapping[str, Any]) -> None:
+        try:
+            held = dict(ocp.StandardCheckpointHandler().metadata(epath.Path(item)).tree)
+        except Exception as error:
+            raise why_not_read(item, error, _REMEDY) from error
+        shapes = [(name, leaf.shape) for name, leaf in wanted.items()]
+        check_fits(held, shapes, item, self._directory.parent / EXPERIMENT)
 
     def _check_room(self, state: TrainState) -> None:
         needed = _ROOM * sum(leaf.nbytes for leaf in jax.tree.leaves(state))

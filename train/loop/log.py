@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from embed_jax.files.json_file import parse_object
 from embed_jax.files.output_file import open_output
 from train.loop.curves import Curves
 
@@ -84,15 +85,14 @@ class RunLog:
 
     def _drop_after(self, step: int) -> None:
         kept = []
-        for line in self._path.read_text(encoding="utf-8").splitlines(keepends=True):
-            try:
-                counts = json.loads(line)["step"] <= step
-            except (json.JSONDecodeError, KeyError, TypeError):
-                counts = False  # cut short by a kill
-            if counts and line.endswith("\n"):
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        for number, line in enumerate(lines, 1):
+            if number == len(lines) and not line.endswith(b"\n"):
+                break  # cut short by a kill
+            if _parse(line, self._path, number)["step"] <= step:
                 kept.append(line)
         with open_output(self._path) as file:
-            file.write("".join(kept).encode("utf-8"))
+            file.write(b"".join(kept))
 
 
 class SilentLog(RunLog):
@@ -112,10 +112,26 @@ class SilentLog(RunLog):
 
 
 def read_metrics(run: Path, kind: str) -> list[dict[str, Any]]:
-    """Return a run's lines of one kind, "train" or "held_out"."""
+    """Return a run's lines of one kind, "train" or "held_out".
+
+    Raises:
+      ValueError: a line is damaged; names the file and the line.
+    """
     path = run / METRICS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [line for line in map(json.loads, lines) if line["kind"] == kind]
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    parsed = [_parse(line, path, number) for number, line in enumerate(lines, 1)]
+    return [line for line in parsed if line["kind"] == kind]
+
+
+def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    source = f"{path}, line {number}"
+    try:
+        parsed = parse_object(line, source)
+    except ValueError as error:
+        raise ValueError(f"{error}; it is damaged, so remove the line") from error
+    if type(parsed.get("step")) is not int or not isinstance(parsed.get("kind"), str):
+        raise ValueError(f"{source} has no step or no kind; remove the line")
+    return parsed
 
 
 class Clock:

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from embed_jax.checks import check_above, check_at_least, check_rates
+
 # Leaves that are not pulled towards zero: biases and the scales of normalisations.
 UNDECAYED = ("bias", "scale")
 
@@ -36,6 +38,15 @@ class Adagrad:
     loss_factor: float = 20.0
     max_norm: float = 10.0
     decays: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse constants with which nothing is learnt, or the loss rises.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_above(self, 0, "learning_rate", "loss_factor", "max_norm")
+        check_at_least(self, 0, "initial_accumulator")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +77,14 @@ class BertAdam:
     max_norm: float = 1.0
     corrects_bias: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse constants with which nothing is learnt, or the loss rises.
+
+        Raises:
+          ValueError: names the field.
+        """
+        _check_moments(self)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Lamb:
@@ -90,6 +109,20 @@ class Lamb:
     epsilon: float = 1e-6
     weight_decay: float = 0.01
     max_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse constants with which nothing is learnt, or the loss rises.
+
+        Raises:
+          ValueError: names the field.
+        """
+        _check_moments(self)
+
+
+def _check_moments(config: BertAdam | Lamb) -> None:
+    check_above(config, 0, "learning_rate", "max_norm", "epsilon")
+    check_at_least(config, 0, "warmup_steps", "weight_decay")
+    check_rates(config, "beta1", "beta2")
 
 
 Optimizer = Adagrad | BertAdam | Lamb

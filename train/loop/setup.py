@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from embed_jax.files.checked_files import CHECKSUMS, write_checksums
 from embed_jax.files.directory import written_whole
 from train.config import Pretraining
 from train.data.prepared import check_prepared
@@ -64,11 +65,14 @@ def write_model(
         return
     with written_whole(directory, marker=CONFIG, overwrite=directory.is_dir()) as fresh:
         family.write_model(fresh, params, tokenizer)
+        write_checksums(fresh)
 
 
 def _hold_the_same(one: Path, other: Path) -> bool:
     names = sorted(entry.name for entry in one.iterdir())
-    if names != sorted(entry.name for entry in other.iterdir()):
+    # Checksums are of the other files, and an earlier version wrote none.
+    held = [entry.name for entry in other.iterdir() if entry.name != CHECKSUMS]
+    if names != sorted(held):
         return False
     _, *different = filecmp.cmpfiles(one, other, names, shallow=False)
     return not any(different)

@@ -94,6 +94,11 @@ class MaskedLmPretraining(Pretraining):
           ValueError: names the field.
         """
         super().__post_init__()
+        if self.objective.pairs != "none" and self.model.num_segments < 2:
+            raise ValueError(
+                f"model.num_segments {self.model.num_segments} has no segment for the "
+                f"second passage of objective.pairs {self.objective.pairs}"
+            )
         lengths = {"objective.length": self.objective.length}
         if self.long_phase is not None:
             lengths["long_phase.length"] = self.long_phase.length
@@ -107,9 +112,19 @@ class MaskedLmPretraining(Pretraining):
                     "long_phase.learning_rate is for an optimizer with a warm-up; "
                     "Adagrad has none"
                 )
+            if self.long_phase.learning_rate is None and self.long_phase.warmup_steps:
+                raise ValueError(
+                    "long_phase.warmup_steps is of the phase's own schedule; give it "
+                    "a long_phase.learning_rate too"
+                )
         for name, length in lengths.items():
             if length > self.model.max_positions:
                 raise ValueError(
                     f"{name} {length} is above model.max_positions "
                     f"{self.model.max_positions}"
                 )
+        if self.long_phase is not None:
+            try:
+                self.phases()
+            except ValueError as error:
+                raise ValueError(f"in the long_phase, {error}") from error

@@ -14,6 +14,7 @@ from train.families.bert.batches import (
     MaskedLmConfig,
 )
 from train.families.bert.config import MaskedLmPretraining
+from train.families.bert.continuation import piece_ids
 from train.families.bert.objective import MaskedLmObjective
 from train.families.bert.pieces import PieceStore
 from train.families.evaluation import Evaluation, settings_of
@@ -26,9 +27,9 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
       ValueError: model and text do not match.
     """
     if is_run(model):
-        params, _ = load_run(model, encoder_only=False, step=asked.step)
+        params, tokenizer = load_run(model, encoder_only=False, step=asked.step)
     else:
-        params, _ = bert_jax.load(model)
+        params, tokenizer = bert_jax.load(model)
     store = PieceStore.open(data / asked.part)
     if "mlm" not in params.heads:
         raise ValueError(f"{model} has no MLM head, so it predicts no tokens")
@@ -37,6 +38,11 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
             f"{data} was prepared with {len(store.continues)} pieces, and "
             f"{model} has {params.config.vocab_size}; prepare it with "
             "--data.tokenizer set to the model's"
+        )
+    if piece_ids(tokenizer) != piece_ids(store.tokenizer):
+        raise ValueError(
+            f"{data} was prepared with other pieces than {model} has, or in another "
+            "order; prepare it with --data.tokenizer set to the model's"
         )
     settings = settings_of(model, MaskedLmPretraining.former_names)
     as_trained = settings.get("objective", {})

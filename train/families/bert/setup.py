@@ -21,6 +21,7 @@ from train.loop.placement import host_slice
 
 HEADS = ("pooler", "mlm", "nsp")
 HELD_OUT_SEED = 0
+_DEFAULT = BertConfig()
 
 
 def set_up(
@@ -36,6 +37,7 @@ def set_up(
     held_out = None
     if data.held_out_every and experiment.eval_every:
         held_out = PieceStore.open(data.directory / HELD_OUT)
+    _check_text(experiment.model, train)
     config = with_vocabulary(experiment.model, len(train.continues), train.pad_id)
     objectives = tuple(
         _objective_of(
@@ -53,6 +55,23 @@ def set_up(
     if experiment.init_from:
         params = continue_bert(experiment.init_from, params, train.tokenizer)
     return Setup(objectives, params, train.tokenizer)
+
+
+def _check_text(model: BertConfig, store: PieceStore) -> None:
+    """Refuse a size that was asked for and that the text overrules.
+
+    Raises:
+      ValueError: names the field.
+    """
+    of_text = {"vocab_size": len(store.continues), "pad_id": store.pad_id}
+    for name, ours in of_text.items():
+        asked = getattr(model, name)
+        if asked not in (ours, getattr(_DEFAULT, name)):
+            raise ValueError(
+                f"model.{name} is {asked}, and {ours} in the prepared text, which "
+                f"decides; leave model.{name} out, or prepare the text with other "
+                "pieces"
+            )
 
 
 def _objective_of(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from elmo_jax.config import ElmoConfig
+from embed_jax.checks import check_at_least
 from train.config import Pretraining
 from train.families.elmo.data import WordData
 from train.loop.optimizer import Adagrad, Optimizer
@@ -42,6 +43,13 @@ class BilmPretraining(Pretraining):
         super().__post_init__()
         if self.remat == "elementwise":
             raise ValueError('remat "elementwise" is of BERT; a biLM takes "blocks"')
+        if not self.model.bidirectional:
+            raise ValueError(
+                "model.bidirectional must be true: both directions are trained on a "
+                "batch, and a model of one direction can only be loaded"
+            )
+        check_at_least(self, 1, "unroll_steps")
+        check_at_least(self, 0, "num_negatives", why="0 for the full softmax")
 
     model: ElmoConfig
     data: WordData

@@ -37,6 +37,13 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
             f"{model}; prepare it with --data.vocabulary set to the model's"
         )
     config = params.config
+    width = store.characters.shape[1]
+    if config.char_cnn and width != config.char_cnn.max_characters:
+        raise ValueError(
+            f"{data} was prepared with words of {width} characters, and {model} reads "
+            f"{config.char_cnn.max_characters}; prepare it with --data.max-characters "
+            f"{config.char_cnn.max_characters}"
+        )
     batches = BilmBatches(
         store,
         batch_size=asked.batch_size,

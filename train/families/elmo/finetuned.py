@@ -24,6 +24,7 @@ import elmo_jax
 from elmo_jax import ElmoParams, ElmoTokenizer, ElmoTokens
 from elmo_jax.characters import PADDING
 from elmo_jax.embed import compute_vectors
+from embed_jax.files.checked_files import check_files, write_checksums
 from embed_jax.files.directory import written_whole
 from embed_jax.files.json_file import read_json
 from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
@@ -183,6 +184,7 @@ class ElmoClassifier:
             elmo_jax.save(folder, params, self._tokenizer)
             (folder / HEAD).write_bytes(safetensors.numpy.save(tensors))
             (folder / SETTINGS).write_text(text, encoding="utf-8")
+            write_checksums(folder)
 
 
 def make_classifier(
@@ -219,8 +221,11 @@ def load_elmo_classifier(path: str | os.PathLike[str]) -> ElmoClassifier:
     directory = Path(path)
     params, tokenizer = elmo_jax.load(directory, encoder_only=True)
     source = directory / SETTINGS
+    if not source.is_file():
+        raise ValueError(f"{source}: no such file; is it a biLM with a classifier?")
+    check_files(directory, [SETTINGS, HEAD])
+    settings = read_json(source)
     try:
-        settings = read_json(source)
         tensors = safetensors.numpy.load_file(directory / HEAD)
         head = nest(tensors)
         classifier = ElmoClassifier(
@@ -237,11 +242,7 @@ def load_elmo_classifier(path: str | os.PathLike[str]) -> ElmoClassifier:
             f"{error.filename or directory / HEAD}: no such file; is it a biLM with a "
             "classifier?"
         ) from error
-    except (
-        KeyError,
-        TypeError,
-        safetensors.SafetensorError,
-    ) as error:
+    except (KeyError, TypeError, safetensors.SafetensorError) as error:
         raise ValueError(f"the head in {directory} is damaged: {error}") from error
     wanted = jax.eval_shape(
         lambda: fresh_head(

@@ -31,6 +31,7 @@ def set_up(experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh | None) -> 
             f"{data.directory}: the vocabulary has no counts, so nothing tells that it "
             "is sorted by falling frequency; prepare the data again"
         )
+    _check_text(experiment, train)
     widest_filter = config.char_cnn.max_width if config.char_cnn else None
     batches = BilmBatches(
         train,
@@ -64,6 +65,32 @@ def set_up(experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh | None) -> 
     if experiment.init_from:
         params = continue_elmo(experiment.init_from, params, words)
     return Setup((objective,), params, elmo_jax.ElmoTokenizer(config, words))
+
+
+def _check_text(experiment: BilmPretraining, store: WordStore) -> None:
+    """Check that a model reads and predicts what is in the text.
+
+    Raises:
+      ValueError: names the fields of both.
+    """
+    num_words, char_cnn = len(store.vocabulary), experiment.model.char_cnn
+    if experiment.num_negatives >= num_words:
+        raise ValueError(
+            f"num_negatives {experiment.num_negatives} must be below the {num_words} "
+            "words of the vocabulary; 0 is the full softmax"
+        )
+    if char_cnn is None and experiment.model.vocab_size != num_words:
+        raise ValueError(
+            f"model.vocab_size {experiment.model.vocab_size} is not the {num_words} "
+            "words of the vocabulary, which a model that reads words by their ids has"
+        )
+    if char_cnn and store.characters.shape[1] != char_cnn.max_characters:
+        # In training words would be cut elsewhere than in embedding.
+        raise ValueError(
+            f"model.char_cnn.max_characters {char_cnn.max_characters} is not the "
+            f"data.max_characters {store.characters.shape[1]} of the prepared text; "
+            "give both the same"
+        )
 
 
 def bilm_objective(
