@@ -27,6 +27,7 @@ from embed_jax.corpus.sentences import Sentence, check_sentences
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_CHARS_PER_WORD = 100
 FROM_JSON = "PreTrainedTokenizerFast"
+SPACE = re.compile(r"\s")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -64,7 +65,11 @@ class Tokenizer:
     mask_id: int | None
 
     def encode(self, sentences: Sequence[Sentence]) -> list[Pieces]:
-        """Split sentences into pieces. No length limit, no specials."""
+        """Split sentences into pieces. No length limit, no specials.
+
+        Raises:
+          ValueError: one that is no text, named by its index.
+        """
         raise NotImplementedError
 
     def save(self, directory: Path) -> None:
@@ -93,18 +98,18 @@ class Tokenizer:
           sentence.
 
         Raises:
-          ValueError: a single str instead of a list, different numbers of pairs and
-            sentences, or a row that is too long.
+          ValueError: a single str instead of a list, a sentence that is no text,
+            different numbers of pairs and sentences, or a row that is too long.
         """
         if long not in ("error", "truncate"):
             raise ValueError(f'long is "error" or "truncate" here, not {long!r}')
-        firsts = self.encode(check_sentences(sentences))
+        firsts = self.encode(sentences)
         if pairs is None:
             rows = [
                 self._row(index, pieces, long) for index, pieces in enumerate(firsts)
             ]
             return collate(rows, self.pad_id, length=pad_to)
-        seconds = self.encode(check_sentences(pairs))
+        seconds = self.encode(pairs)
         if len(firsts) != len(seconds):
             raise ValueError(f"{len(firsts)} sentences but {len(seconds)} pairs")
         rows = [
@@ -263,6 +268,7 @@ class WordPieceTokenizer(Tokenizer):
         NULs and control characters are dropped, as published, and so are lone
         surrogates, which UTF-8 cannot represent.
         """
+        check_sentences(sentences)
         texts = [s for s in sentences if isinstance(s, str)]
         lists = [list(s) for s in sentences if not isinstance(s, str)]
         from_text = iter(self._encode_batch(texts, pretokenized=False))
@@ -360,7 +366,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def encode(self, sentences: Sequence[Sentence]) -> list[Pieces]:
         """Split sentences into pieces. No length limit, no specials."""
-        split = [_split_words(sentence) for sentence in sentences]
+        split = [_split_words(sentence) for sentence in check_sentences(sentences)]
         # Words recur: each is encoded once a call, which is several times faster.
         distinct = list(dict.fromkeys(chain.from_iterable(split)))
         encoded = self.model.encode(
@@ -414,17 +420,50 @@ def _text_pieces(text: str, encoding: tokenizers.Encoding) -> Pieces:
     starts: list[int] = []
     ends: list[int] = []
     previous = None
+    reached = 0
     for word, (start, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
         # Words that left no piece have a number too, so the others are counted anew.
         if word != previous:
             previous = word
+            start = _widen(text, starts, ends, reached, start)
             starts.append(start)
             ends.append(end)
         else:
-            ends[-1] = end
+            ends[-1] = max(end, ends[-1])
+        reached = ends[-1]
         word_ids.append(len(starts) - 1)
+    _widen(text, starts, ends, reached, len(text))
     words = [text[start:end] for start, end in zip(starts, ends, strict=True)]
     return Pieces(np.array(encoding.ids, np.int32), np.array(word_ids, np.int32), words)
+
+
+def _widen(
+    text: str, starts: list[int], ends: list[int], reached: int, start: int
+) -> int:
+    """Give what normalisation dropped between two words to the word that it touches.
+
+    An accent that is a character of its own has no piece in an uncased model, and its
+    offsets are nobody's, but the word is still written with it.
+
+    Args:
+      text: the sentence.
+      starts: of the words so far.
+      ends: of the words so far; the last one may grow.
+      reached: where the last word ends, or 0.
+      start: where the next word begins, or the end of the text.
+
+    Returns:
+      Where the next word begins with what belongs to it.
+    """
+    between = text[reached:start]
+    if not between or between == " ":
+        return start
+    parts = SPACE.split(between)
+    if starts:
+        ends[-1] += len(parts[0])
+        if len(parts) == 1:
+            return start
+    return start - len(parts[-1])
 
 
 def _list_pieces(words: list[str], encoding: tokenizers.Encoding) -> Pieces:

@@ -6,7 +6,7 @@ the vocabulary are predicted as `<UNK>`. Sentences are scored independently.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
 from embed_jax.corpus.embedder import batch_budget
 from embed_jax.corpus.options import TextOptions
-from embed_jax.corpus.sentences import Sentence, check_sentences
+from embed_jax.corpus.sentences import Sentence, checked, refuse_bare_text
 from embed_jax.corpus.stream import Item, stream_vectors
 from embed_jax.devices.mesh import replicate
 
@@ -187,8 +187,7 @@ def score_sentences(
       >>> score.forward.shape, score.unknown.tolist()
       ((3,), [True, False])
     """
-    if isinstance(sentences, Sequence):
-        check_sentences(sentences)
+    refuse_bare_text(sentences)
     TextOptions(max_length=max_length, token_budget=token_budget).check()
     check_tokenizer(params, tokenizer)
     _check_softmax(params, tokenizer)
@@ -213,7 +212,7 @@ def score_sentences(
         return _join(parts[0]) if item.rows else nothing
 
     def items() -> Iterator[Item[list[str]]]:
-        for sentence in sentences:
+        for sentence in checked(sentences):
             words = tokenizer.words(sentence)
             yield Item([words] if words else [], words)
 
