@@ -22,6 +22,7 @@ from jaxtyping import Int
 
 from bert_jax.rows import Row, collate, cut_row
 from bert_jax.tokens import BertTokens
+from bert_jax.vocabulary_file import guess_cased, read_pieces
 from embed_jax.corpus.sentences import Sentence, check_sentences
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -199,7 +200,8 @@ class WordPieceTokenizer(Tokenizer):
         Args:
           vocab: path of a `vocab.txt`, one piece a line, or the pieces themselves.
           cased: whether case is kept; by default inferred from the vocabulary, which
-            is cased if any of its pieces has a capital.
+            is cased if any of its ordinary pieces has a capital. What is inferred for
+            a file is logged.
           max_length: longest row in tokens.
           max_chars_per_word: longer words become [UNK]. 100 in Hugging Face's code and
             in Google's first release, 200 in Google's code since.
@@ -211,7 +213,7 @@ class WordPieceTokenizer(Tokenizer):
         """
         in_file = isinstance(vocab, Path | str)
         source = str(vocab) if in_file else ""
-        pieces = _read_vocab(Path(vocab)) if in_file else list(vocab)
+        pieces = read_pieces(Path(vocab), SPECIALS) if in_file else list(vocab)
         index = {piece: line for line, piece in enumerate(pieces)}
         if len(index) < len(pieces):
             twice = next(p for line, p in enumerate(pieces) if index[p] != line)
@@ -221,7 +223,7 @@ class WordPieceTokenizer(Tokenizer):
                 twice,
             )
         if cased is None:
-            cased = any(p != p.lower() for p in pieces if not p.startswith("["))
+            cased = guess_cased(pieces, source)
         backend = tokenizers.Tokenizer(
             tokenizers.models.WordPiece(
                 index, unk_token="[UNK]", max_input_chars_per_word=max_chars_per_word
@@ -394,20 +396,6 @@ def _check_max_length(max_length: int) -> int:
     if max_length < 3:
         raise ValueError(f"max_length {max_length} leaves no room for a piece")
     return max_length
-
-
-def _read_vocab(path: Path) -> list[str]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error}") from error
-    # Only the line feed ends a line: pieces may hold other Unicode separators.
-    lines = [line.rstrip("\r") for line in text.split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -476,12 +476,6 @@ def test_a_bare_str_is_refused(role):
         letters(**arguments)
 
 
-def test_words_that_are_no_str_are_refused():
-    encode = inspect.unwrap(WordPieceTokenizer.encode)
-    with pytest.raises(TypeError):
-        encode(letters, [["a", 5]])
-
-
 def test_rows_of_a_batch():
     tokens = letters(["the bank", ["sat", "\x00", "sailing"], ""], pad_to=9)
     cls_id, sep_id = letters.cls_id, letters.sep_id
@@ -577,12 +571,65 @@ def test_a_row_has_room_for_a_piece(max_length):
 def test_case_is_read_off_the_vocabulary(uncased):
     assert not uncased.cased
     assert not letters.cased
-    assert not WordPieceTokenizer.from_vocab([*WORDS, "[UNUSED9]"]).cased
+    marks = ["[UNUSED9]", "<S>", "<T>", "##<T>", "@USER", "{URL}", "_X_", "«Q»"]
+    assert not WordPieceTokenizer.from_vocab([*WORDS, *marks]).cased
     cased = WordPieceTokenizer.from_vocab([*WORDS, "##T"])
     assert cased.cased
     assert piece_texts(cased, encode_one(cased, "the THE")) == ["the", "[UNK]"]
     assert WordPieceTokenizer.from_vocab(WORDS, cased=True).cased
     assert not WordPieceTokenizer.from_vocab([*WORDS, "T"], cased=False).cased
+
+
+def test_googles_chinese_vocabulary_is_uncased(tmp_path, caplog):
+    path = tmp_path / "vocab.txt"
+    pieces = [*SPECIALS, "<S>", "<T>", *"我用和", "be", "##rt", "google", "c", "##afe"]
+    path.write_text("\n".join(pieces), "utf-8")
+    tokenizer = WordPieceTokenizer.from_vocab(path)
+    pieces = encode_one(tokenizer, "我用BERT和Google")
+    assert piece_texts(tokenizer, pieces) == ["我", "用", "be", "##rt", "和", "google"]
+    (said,) = caplog.messages
+    assert said.startswith(f"{path}: nothing says whether capitals are kept; no ordin")
+    assert "taken for uncased" in said
+
+
+def test_a_guess_of_case_is_said_with_its_reason_and_a_choice_is_not(tmp_path, caplog):
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join([*SPECIALS, "a", "Bank", "<S>"]), "utf-8")
+    assert not WordPieceTokenizer.from_vocab(path, cased=False).cased
+    assert not caplog.messages
+    assert WordPieceTokenizer.from_vocab(path).cased
+    assert "1 ordinary pieces hold some ('Bank'), so it is taken for cased" in (
+        caplog.text
+    )
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\u3000"])
+def test_white_space_at_the_ends_of_lines_is_no_part_of_a_piece(
+    tmp_path, caplog, blank
+):
+    path = tmp_path / "vocab.txt"
+    path.write_text("".join(f"{piece}{blank}\n" for piece in WORDS), "utf-8")
+    tokenizer = WordPieceTokenizer.from_vocab(path, cased=False)
+    assert tokenizer.backend.get_vocab() == letters.backend.get_vocab()
+    (said,) = caplog.messages
+    assert said.startswith(f"{path}: {len(WORDS)} of its {len(WORDS)} lines begin or")
+
+
+def test_a_separator_of_unicode_may_be_a_line(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join([*WORDS, "\u2028", "river "]), "utf-8")
+    tokenizer = WordPieceTokenizer.from_vocab(path, cased=False)
+    assert tokenizer.vocab_size == len(WORDS) + 2
+    assert tokenizer.backend.token_to_id("\u2028") == len(WORDS)
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", "  "])
+def test_pieces_with_counts_are_refused(tmp_path, separator):
+    path = tmp_path / "vocab.txt"
+    ordinary = [f"{piece}{separator}7" for piece in WORDS if piece not in SPECIALS]
+    path.write_text("\n".join([*SPECIALS, *ordinary]), "utf-8")
+    with pytest.raises(ValueError, match=r"vocab\.txt holds words with counts \('a"):
+        WordPieceTokenizer.from_vocab(path)
 
 
 @pytest.mark.parametrize(
