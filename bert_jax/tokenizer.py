@@ -10,10 +10,10 @@ import dataclasses
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import sentencepiece
@@ -21,12 +21,17 @@ import tokenizers
 from jaxtyping import Int
 
 from bert_jax.rows import Row, collate, cut_row
+from bert_jax.tokenizer_comparison import (
+    MAX_CHARS_PER_WORD,
+    first_difference,
+    rebuilt_wordpiece,
+)
 from bert_jax.tokens import BertTokens
 from bert_jax.vocabulary_file import guess_cased, read_pieces
 from embed_jax.corpus.sentences import Sentence, check_sentences
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-MAX_CHARS_PER_WORD = 100
+SPECIALS_BY_ROLE = {f"{piece[1:-1].lower()}_token": piece for piece in SPECIALS}
 FROM_JSON = "PreTrainedTokenizerFast"
 SPACE = re.compile(r"\s")
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -158,7 +163,12 @@ class WordPieceTokenizer(Tokenizer):
     """BERT's WordPiece tokeniser, cased or uncased."""
 
     def __init__(
-        self, backend: tokenizers.Tokenizer, *, max_length: int = 512, source: str = ""
+        self,
+        backend: tokenizers.Tokenizer,
+        *,
+        max_length: int = 512,
+        source: str = "",
+        specials: Mapping[str, str] | None = None,
     ) -> None:
         """Wrap a tokeniser of the `tokenizers` library.
 
@@ -166,6 +176,8 @@ class WordPieceTokenizer(Tokenizer):
           backend: used unchanged, except that truncation and padding are switched off.
           max_length: longest row in tokens.
           source: the file it came from, for messages.
+          specials: names of special pieces by role, such as `{"cls_token": "<s>"}`, for
+            those that are not BERT's.
 
         Raises:
           ValueError: the vocabulary lacks a special piece that BERT needs.
@@ -176,13 +188,14 @@ class WordPieceTokenizer(Tokenizer):
         self.max_length = _check_max_length(max_length)
         # Not the number of pieces: one that stands there twice leaves an index unused.
         self.vocab_size = max(backend.get_vocab().values(), default=-1) + 1
+        self.specials = SPECIALS_BY_ROLE | dict(specials or {})
         self.cls_id, self.sep_id, self.unk_id = (
-            _find_special(backend, piece, source or "this tokeniser")
-            for piece in ("[CLS]", "[SEP]", "[UNK]")
+            _find_special(backend, self.specials[role], source or "this tokeniser")
+            for role in ("cls_token", "sep_token", "unk_token")
         )
-        self.mask_id = backend.token_to_id("[MASK]")
+        self.mask_id = backend.token_to_id(self.specials["mask_token"])
         # Padding is masked, so a vocabulary without the piece may fill with any other.
-        self.pad_id = backend.token_to_id("[PAD]") or 0
+        self.pad_id = backend.token_to_id(self.specials["pad_token"]) or 0
 
     @classmethod
     def from_vocab(
@@ -194,6 +207,8 @@ class WordPieceTokenizer(Tokenizer):
         max_chars_per_word: int = MAX_CHARS_PER_WORD,
         strip_accents: bool | None = None,
         split_cjk: bool = True,
+        specials: Mapping[str, str] | None = None,
+        added: Sequence[tokenizers.AddedToken] = (),
     ) -> "WordPieceTokenizer":
         """Build the tokeniser from a vocabulary.
 
@@ -207,6 +222,9 @@ class WordPieceTokenizer(Tokenizer):
             in Google's first release, 200 in Google's code since.
           strip_accents: by default only if text is lower-cased.
           split_cjk: whether each CJK character is a word.
+          specials: names of special pieces by role, for those that are not BERT's.
+          added: pieces that are found in raw text, in the order of their indices; new
+            ones follow those of the vocabulary.
 
         Raises:
           ValueError: an unreadable file, a missing special piece.
@@ -224,9 +242,12 @@ class WordPieceTokenizer(Tokenizer):
             )
         if cased is None:
             cased = guess_cased(pieces, source)
+        named = SPECIALS_BY_ROLE | dict(specials or {})
         backend = tokenizers.Tokenizer(
             tokenizers.models.WordPiece(
-                index, unk_token="[UNK]", max_input_chars_per_word=max_chars_per_word
+                index,
+                unk_token=named["unk_token"],
+                max_input_chars_per_word=max_chars_per_word,
             )
         )
         backend.normalizer = tokenizers.normalizers.BertNormalizer(
@@ -236,17 +257,24 @@ class WordPieceTokenizer(Tokenizer):
         )
         backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
         backend.decoder = tokenizers.decoders.WordPiece()
-        backend.add_special_tokens([piece for piece in SPECIALS if piece in index])
-        tokenizer = cls(backend, max_length=max_length, source=source)
-        # Of no use here; whoever opens the saved tokenizer.json expects it there.
-        backend.post_processor = tokenizers.processors.BertProcessing(
-            ("[SEP]", tokenizer.sep_id), ("[CLS]", tokenizer.cls_id)
-        )
-        return tokenizer
+        backend.add_tokens(list(added))
+        backend.add_special_tokens([p for p in named.values() if p in index])
+        return cls(backend, max_length=max_length, source=source, specials=specials)
 
     @classmethod
-    def from_file(cls, path: Path, *, max_length: int = 512) -> "WordPieceTokenizer":
-        """Read a `tokenizer.json`.
+    def from_file(
+        cls,
+        path: Path,
+        *,
+        max_length: int = 512,
+        specials: Mapping[str, str] | None = None,
+    ) -> "WordPieceTokenizer":
+        """Read a `tokenizer.json`; the settings that may lie beside it are not read.
+
+        Args:
+          path: the file.
+          max_length: longest row in tokens.
+          specials: names of special pieces by role, for those that are not BERT's.
 
         Raises:
           ValueError: a file that the library cannot read, or a tokeniser without
@@ -256,7 +284,9 @@ class WordPieceTokenizer(Tokenizer):
             backend = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises nothing narrower
             raise ValueError(f"{path} is not a tokenizer.json: {error}") from error
-        return cls(backend, max_length=max_length, source=str(path))
+        return cls(
+            backend, max_length=max_length, source=str(path), specials=specials
+        )
 
     @property
     def cased(self) -> bool:
@@ -298,29 +328,61 @@ class WordPieceTokenizer(Tokenizer):
             return run([_without_surrogates(text) for text in batch])
 
     def save(self, directory: Path) -> None:
-        """Write tokenizer.json, vocab.txt and tokenizer_config.json."""
-        self.backend.save(str(directory / "tokenizer.json"))
+        """Write tokenizer.json, vocab.txt and tokenizer_config.json.
+
+        The class that is named there is one under which transformers makes the same
+        ids, by a sample of text.
+        """
+        backend = tokenizers.Tokenizer.from_str(self.backend.to_str())
+        if backend.post_processor is None:
+            # Of no use here; whoever opens the file expects it there.
+            backend.post_processor = tokenizers.processors.BertProcessing(
+                (self.specials["sep_token"], self.sep_id),
+                (self.specials["cls_token"], self.cls_id),
+            )
+        backend.save(str(directory / "tokenizer.json"))
         by_id = {index: piece for piece, index in self.backend.get_vocab().items()}
         lines = (by_id.get(i, f"[unused_{i}]") for i in range(self.vocab_size))
         _write_text(directory / "vocab.txt", "".join(f"{line}\n" for line in lines))
-        normalizer = self.backend.normalizer
+        added = self.backend.get_added_tokens_decoder()
         settings = {
             "tokenizer_class": self._class_in_transformers(),
-            "do_lower_case": not self.cased,
-            "strip_accents": getattr(normalizer, "strip_accents", None),
-            "tokenize_chinese_chars": getattr(normalizer, "handle_chinese_chars", True),
+            **self._settings_of_case(),
             "model_max_length": self.max_length,
             "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
-            **{f"{piece[1:-1].lower()}_token": piece for piece in SPECIALS},
+            **self.specials,
+            "added_tokens_decoder": {
+                str(index): _flags(token) for index, token in sorted(added.items())
+            },
         }
         text = json.dumps(settings, indent=2) + "\n"
         _write_text(directory / "tokenizer_config.json", text)
 
     def _class_in_transformers(self) -> str:
         """Return the name of the class in transformers that gives the same pieces."""
-        limit = getattr(self.backend.model, "max_input_chars_per_word", None)
-        # BertTokenizer reads no limit from its files; the other reads tokenizer.json.
-        return "BertTokenizer" if limit == MAX_CHARS_PER_WORD else FROM_JSON
+        if not isinstance(self.backend.model, tokenizers.models.WordPiece):
+            return FROM_JSON
+        settings = self._settings_of_case()
+        rebuilt = rebuilt_wordpiece(
+            self.backend.get_vocab(with_added_tokens=False),
+            unknown=self.specials["unk_token"],
+            lower_case=settings["do_lower_case"],
+            strip_accents=settings["strip_accents"],
+            split_cjk=settings["tokenize_chinese_chars"],
+            added=[
+                token
+                for _, token in sorted(self.backend.get_added_tokens_decoder().items())
+            ],
+        )
+        return FROM_JSON if first_difference(self.backend, rebuilt) else "BertTokenizer"
+
+    def _settings_of_case(self) -> dict[str, Any]:
+        normalizer = self.backend.normalizer
+        return {
+            "do_lower_case": not self.cased,
+            "strip_accents": getattr(normalizer, "strip_accents", None),
+            "tokenize_chinese_chars": getattr(normalizer, "handle_chinese_chars", True),
+        }
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -380,6 +442,11 @@ class SentencePieceTokenizer(Tokenizer):
     def save(self, directory: Path) -> None:
         """Write spiece.model."""
         (directory / "spiece.model").write_bytes(self._serialized)
+
+
+def _flags(token: tokenizers.AddedToken) -> dict[str, Any]:
+    names = ("content", "lstrip", "rstrip", "normalized", "single_word", "special")
+    return {name: getattr(token, name) for name in names}
 
 
 def _find_special(backend: tokenizers.Tokenizer, piece: str, source: str) -> int:

@@ -12,14 +12,13 @@ import sentencepiece
 import tokenizers
 from jaxtyping import Bool
 
-from bert_jax.config import BertConfig
 from bert_jax.tokenizer import (
     SPECIALS,
     SentencePieceTokenizer,
     Tokenizer,
     WordPieceTokenizer,
 )
-from bert_jax.tokenizer_files import load_tokenizer
+from bert_jax.tokenizer_files import read_tokenizer_files
 from embed_jax.files.directory import written_whole
 from train.data.checksums import REMEDY
 from train.data.store import (
@@ -109,7 +108,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
     if path.suffix == ".model" and not path.is_dir():
         tokenizer: Tokenizer = SentencePieceTokenizer(path)
     elif path.is_dir():
-        tokenizer = load_tokenizer(path, BertConfig(vocab_size=1 << 31))
+        tokenizer, _ = read_tokenizer_files(path)
     else:
         raise ValueError(
             f"{path}: neither a directory with a tokeniser nor a .model file"
