@@ -34,8 +34,8 @@ def check_sentencepiece(settings: TokenizerSettings, models: Sequence[Path]) -> 
     if kind not in SENTENCEPIECE_CLASSES:
         raise ValueError(
             f"{settings.source}: tokenizer_class is {kind}, which is not that of a "
-            f"SentencePiece model, but the directory holds {models[0].name} and neither "
-            "tokenizer.json nor vocab.txt; fetch those too"
+            f"SentencePiece model, but the directory holds {models[0].name} and "
+            "neither tokenizer.json nor vocab.txt; fetch those too"
         )
     for key, (needed, default) in SENTENCEPIECE_CLASSES[kind].items():
         value = settings.values.get(key, default)

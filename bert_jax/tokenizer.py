@@ -60,6 +60,7 @@ class Tokenizer:
       max_length: longest row in tokens, specials included.
       vocab_size: pieces in the vocabulary.
       cls_id, sep_id, pad_id: special pieces.
+      unk_id: the piece of what the vocabulary lacks.
       mask_id: the mask piece of masked language modelling, or None.
     """
 
@@ -68,6 +69,7 @@ class Tokenizer:
     cls_id: int
     sep_id: int
     pad_id: int
+    unk_id: int
     mask_id: int | None
 
     def encode(self, sentences: Sequence[Sentence]) -> list[Pieces]:
@@ -284,9 +286,7 @@ class WordPieceTokenizer(Tokenizer):
             backend = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises nothing narrower
             raise ValueError(f"{path} is not a tokenizer.json: {error}") from error
-        return cls(
-            backend, max_length=max_length, source=str(path), specials=specials
-        )
+        return cls(backend, max_length=max_length, source=str(path), specials=specials)
 
     @property
     def cased(self) -> bool:
@@ -427,6 +427,7 @@ class SentencePieceTokenizer(Tokenizer):
         )
         pad = ids["[PAD]"] if ids["[PAD]"] is not None else self.model.pad_id()
         self.pad_id = max(pad, 0)
+        self.unk_id = self.model.unk_id()
 
     def encode(self, sentences: Sequence[Sentence]) -> list[Pieces]:
         """Split sentences into pieces. No length limit, no specials."""

@@ -17,11 +17,11 @@ MAX_CHARS_PER_WORD = 100
 _TEXTS = (
     "The quick brown fox jumped over the lazy dogs' 13 tails, didn't it?",
     "Café CAFÉ cafe\u0301 naïve Ångström ﬁnally Straße İstanbul ΟΔΟΣ Ǆ ½ ²",
-    "ＡＢＣ ｆｕｌｌ　ｗｉｄｔｈ ㍿ Å Ⅷ ① ﷺ",
+    "\uff21\uff22\uff23 \uff46\uff55\uff4c\uff4c\u3000\uff57 ㍿ Å Ⅷ ① ﷺ",
     "北京は東京, 서울 Việt Nam ไทย हिन्दी עִבְרִית العَرَبِيَّة русский Ελληνικά",
     "a\x00b\x07c\x85d\u200be\u200df\ufeffg\ufffdh\u00adi\u2028j\u3000k\x1cl",
     "hy-phen_under.dot/slash\\back@sign#hash$1,000.50%^&*()[]{}<>~`|+=",
-    "don''t ``quote'' \u201ccurly\u201d \u2018single\u2019 — – … ‽ 。、「」",
+    "don''t ``quote'' \u201ccurly\u201d \u2018single\u2019 — \u2013 … ‽ 。、「」",
     "😀 👩\u200d👩\u200d👧 ❤\ufe0f 🏴 \ue000 \U0002a6d6 \U00010348",
     "  leading, double  and trailing   \t\n tab ",
     *("x" * length for length in (99, 100, 101, 199, 200, 201)),

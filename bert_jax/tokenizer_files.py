@@ -121,12 +121,12 @@ def check_vocabulary(tokenizer: Tokenizer, config: BertConfig, source: str) -> N
     if 2 * num_pieces < num_rows or _is_cut(Path(source)):
         raise ValueError(
             f"{source} has {num_pieces} pieces, but the token table of the model "
-            f"{num_rows} rows: it is cut short, or of another model; fetch it again, or "
-            "name the rows that have no piece on lines of their own ([unused1], …)"
+            f"{num_rows} rows: it is cut short, or of another model; fetch it again, "
+            "or name the rows that have no piece on lines of their own ([unused1], …)"
         )
     _LOG.warning(
-        "%s has %d pieces, and the token table of the model %d rows; if the file is not "
-        "that of the model, or cut short, words that it lacks become [UNK]",
+        "%s has %d pieces, and the token table of the model %d rows; if the file is "
+        "not that of the model, or cut short, words that it lacks become [UNK]",
         source,
         num_pieces,
         num_rows,
@@ -247,9 +247,9 @@ def _check_row(
     row = list(zip(encoding.ids, encoding.type_ids, strict=True))
     if row != [(cls_id, 0), (sep_id, 0), (sep_id, 1)]:
         raise ValueError(
-            f"{path}: its post_processor makes {' '.join(encoding.tokens)} of a pair of "
-            "empty texts, and a row here is [CLS] a [SEP] b [SEP] with segments 0 and "
-            "1, as in BERT; name them as cls_token and sep_token, if they are those"
+            f"{path}: its post_processor makes {' '.join(encoding.tokens)} of a pair "
+            "of empty texts, and a row here is [CLS] a [SEP] b [SEP] with segments 0 "
+            "and 1, as in BERT; name them as cls_token and sep_token, if they are those"
         )
 
 

@@ -214,7 +214,7 @@ def _declared(
     found: list[AddedPiece] = []
     if decoder is not None:
         if not isinstance(decoder, dict) or not all(map(str.isdecimal, decoder)):
-            raise ValueError(f"{source}: added_tokens_decoder maps no indices to pieces")
+            raise ValueError(f"{source}: added_tokens_decoder maps no index to a piece")
         for index, value in decoder.items():
             where = f"{source}: added_tokens_decoder[{index}]"
             found.append(AddedPiece(_token(value, where), int(index)))
@@ -245,7 +245,9 @@ def _token(
         flags["special"] = special
     content = flags.pop("content", None)
     known = {"lstrip", "rstrip", "normalized", "single_word", "special"}
-    are_flags = flags.keys() <= known and all(isinstance(f, bool) for f in flags.values())
+    are_flags = all(
+        key in known and isinstance(flag, bool) for key, flag in flags.items()
+    )
     if not isinstance(content, str) or not content or not are_flags:
         raise ValueError(f"{where} is {value!r}, which is no piece")
     return tokenizers.AddedToken(content, **flags)

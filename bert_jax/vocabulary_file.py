@@ -41,8 +41,9 @@ def read_pieces(path: Path, specials: Iterable[str] = ()) -> list[str]:
     blanks = [line for line, piece in zip(raw, pieces, strict=True) if line != piece]
     if blanks:
         _LOG.warning(
-            "%s: %d of its %d lines begin or end with white space (%r), which is left "
-            "out, as in Google's program; transformers keeps it and finds no such piece",
+            "%s: %d of its %d lines begin or end with white space (%r), which is "
+            "left out, as in Google's program; transformers keeps it and finds no such "
+            "piece",
             path,
             len(blanks),
             len(raw),

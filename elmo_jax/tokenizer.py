@@ -145,6 +145,15 @@ class ElmoTokenizer:
             return self.split(sentence)
         return list(sentence)
 
+    def unknown_words(self, words: Sequence[str]) -> tuple[int, ...]:
+        """Return the indices of the words that a model of word ids does not know.
+
+        A model of characters reads every word.
+        """
+        if self.config.char_cnn is not None or self.vocabulary is None:
+            return ()
+        return self.vocabulary.unknown_of(words)
+
     def encode_types(self, words: Sequence[str]) -> Int[np.ndarray, "U ..."]:
         """Return the model's input for each word: characters, or a row of the table.
 

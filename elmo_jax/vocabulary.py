@@ -108,6 +108,11 @@ class Vocabulary:
         """Number of words, specials included."""
         return len(self.words)
 
+    def unknown_of(self, words: Sequence[str]) -> tuple[int, ...]:
+        """Return the indices of the words that are not in the vocabulary."""
+        known = self.ids
+        return tuple(index for index, word in enumerate(words) if word not in known)
+
     def encode(self, words: Sequence[str]) -> Int[np.ndarray, " W"]:
         """Return the id of each word, int32; that of `<UNK>` for unknown ones."""
         unknown = self.unknown_id

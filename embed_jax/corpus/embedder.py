@@ -20,6 +20,7 @@ from embed_jax.corpus.batching import BatchShapes
 from embed_jax.corpus.options import Options, make_options, shows_options
 from embed_jax.corpus.sentences import Sentence, checked, refuse_bare_text
 from embed_jax.corpus.stream import Embedded, Item, PlannedBatch, RowT, stream_vectors
+from embed_jax.corpus.unknown import judged
 from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
 from embed_jax.layers.pooling import SENTENCE_POOLS, WORD_POOLS, pooled_width
 from embed_jax.suggest import suggest
@@ -273,7 +274,7 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
         budget = request.token_budget
         by_memory = self.chunk_bytes // (4 * request.width)
         return stream_vectors(
-            pipeline.items,
+            judged(pipeline.items, options.unknown),
             pipeline.run,
             pipeline.assemble,
             pipeline.plan,

@@ -68,8 +68,9 @@ def refuse_counts(lines: Iterable[str], specials: Collection[str], source: str) 
     Example:
       >>> refuse_counts(["<S>", "the 22", "bank 7"], ["<S>"], "vocab.txt")
       Traceback (most recent call last):
-      ValueError: vocab.txt holds words with counts ('the 22'), and would be read as if \
-those were one word; leave the counts out, or put a tab between if the file may have them
+      ValueError: vocab.txt holds words with counts ('the 22'), and would be read as \
+if those were one word; leave the counts out, or put a tab between if the file may \
+have them
     """
     ordinary = [line for line in lines if line.strip() not in specials]
     if len(ordinary) > 1 and all(map(_COUNT.fullmatch, ordinary)):

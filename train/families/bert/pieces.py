@@ -245,12 +245,7 @@ def continuing_pieces(tokenizer: Tokenizer) -> Bool[np.ndarray, " V"]:
 
 def count_unknown(store: PieceStore) -> int:
     """Count the unknown pieces of a store."""
-    tokenizer = store.tokenizer
-    if isinstance(tokenizer, WordPieceTokenizer):
-        unknown = tokenizer.unk_id
-    else:
-        assert isinstance(tokenizer, SentencePieceTokenizer)  # there are two kinds
-        unknown = tokenizer.model.unk_id()
+    unknown = store.tokenizer.unk_id
     return sum(
         int(np.count_nonzero(store.tokens[begin : begin + _CHUNK] == unknown))
         for begin in range(0, store.num_tokens, _CHUNK)
