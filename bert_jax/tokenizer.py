@@ -21,6 +21,7 @@ import tokenizers
 from jaxtyping import Int
 
 from bert_jax.rows import Row, collate, cut_row
+from bert_jax.sentencepiece_json import as_tokenizer_json
 from bert_jax.tokenizer_comparison import (
     MAX_CHARS_PER_WORD,
     first_difference,
@@ -33,6 +34,7 @@ from embed_jax.corpus.sentences import Sentence, check_sentences
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SPECIALS_BY_ROLE = {f"{piece[1:-1].lower()}_token": piece for piece in SPECIALS}
 FROM_JSON = "PreTrainedTokenizerFast"
+SENTENCEPIECE = "sentencepiece"
 SPACE = re.compile(r"\s")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -441,8 +443,50 @@ class SentencePieceTokenizer(Tokenizer):
         return [_join_words(words, [ids_of[word] for word in words]) for words in split]
 
     def save(self, directory: Path) -> None:
-        """Write spiece.model."""
+        """Write spiece.model, and for transformers tokenizer.json with its settings.
+
+        Where the two make other pieces of a sample of text, or the model is of a kind
+        that has no such form, only spiece.model is written and a warning says so.
+        """
         (directory / "spiece.model").write_bytes(self._serialized)
+        try:
+            backend, difference = as_tokenizer_json(
+                self._serialized, cls_id=self.cls_id, sep_id=self.sep_id
+            )
+            reason = f"it makes other pieces of {difference!r}" if difference else ""
+        except ValueError as error:
+            backend, reason = None, str(error)
+        if backend is None or reason:
+            logging.getLogger(__name__).warning(
+                "%s is written without a tokenizer.json that equals it (%s), so "
+                "transformers cannot read the pieces of this model; convert texts to "
+                "ids here",
+                directory / "spiece.model",
+                reason,
+            )
+            return
+        backend.save(str(directory / "tokenizer.json"))
+        roles = {
+            "cls_token": self.cls_id,
+            "sep_token": self.sep_id,
+            "mask_token": self.mask_id,
+            "pad_token": self.pad_id,
+            "unk_token": self.unk_id,
+        }
+        settings = {
+            "tokenizer_class": FROM_JSON,
+            # Read here before tokenizer.json, which is made from it.
+            SENTENCEPIECE: "spiece.model",
+            "model_max_length": self.max_length,
+            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+            **{
+                role: self.model.id_to_piece(index)
+                for role, index in roles.items()
+                if index is not None
+            },
+        }
+        text = json.dumps(settings, indent=2) + "\n"
+        _write_text(directory / "tokenizer_config.json", text)
 
 
 def _flags(token: tokenizers.AddedToken) -> dict[str, Any]:

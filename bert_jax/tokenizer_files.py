@@ -8,7 +8,12 @@ import tokenizers
 
 from bert_jax.config import BertConfig
 from bert_jax.sentencepiece_settings import check_sentencepiece
-from bert_jax.tokenizer import SentencePieceTokenizer, Tokenizer, WordPieceTokenizer
+from bert_jax.tokenizer import (
+    SENTENCEPIECE,
+    SentencePieceTokenizer,
+    Tokenizer,
+    WordPieceTokenizer,
+)
 from bert_jax.tokenizer_comparison import (
     MAX_CHARS_PER_WORD,
     first_difference,
@@ -139,20 +144,15 @@ def _is_cut(path: Path) -> bool:
 
 
 def _is_sentencepiece(settings: TokenizerSettings, json_file: Path) -> bool:
-    """Return whether a *.model is the tokeniser, and a tokenizer.json made from it."""
-    if not json_file.exists():
-        return not (json_file.with_name("vocab.txt")).exists()
-    model = _read_json_tokenizer(json_file).model
-    return isinstance(model, tokenizers.models.Unigram | tokenizers.models.BPE) and (
-        bool(settings.values.get("sentencepiece"))
-    )
+    """Return whether a *.model is the tokeniser, and not what it was converted to.
 
-
-def _read_json_tokenizer(path: Path) -> tokenizers.Tokenizer:
-    try:
-        return tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        raise ValueError(f"{path} is not a tokenizer.json: {error}") from error
+    A tokenizer.json beside it may say more than it does, so it counts, unless `save`
+    made it from the model.
+    """
+    if SENTENCEPIECE in settings.values:
+        return True
+    others = (json_file, json_file.with_name("vocab.txt"))
+    return not any(file.exists() for file in others)
 
 
 def _from_json(
