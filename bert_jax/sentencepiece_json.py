@@ -5,6 +5,8 @@ Of a SentencePiece file in a BERT's directory transformers makes five pieces, an
 word is unknown; it reads a tokenizer.json in every version.
 """
 
+from typing import Any
+
 import tokenizers
 from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 
@@ -39,7 +41,9 @@ def as_tokenizer_json(
     Raises:
       ValueError: a model of a kind that is not converted (only unigram ones are).
     """
-    proto = sentencepiece_model_pb2.ModelProto.FromString(serialized)
+    # Its classes are made when it is imported, so a checker of types sees none.
+    parse: Any = vars(sentencepiece_model_pb2)["ModelProto"].FromString
+    proto = parse(serialized)
     if proto.trainer_spec.model_type != _UNIGRAM:
         raise ValueError("its kind is not unigram")
     backend = tokenizers.Tokenizer(

@@ -7,10 +7,8 @@ unknown word, and the vectors are of nothing.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal
-
-from embed_jax.corpus.stream import Item
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, Protocol, TypeVar
 
 OfUnknown = Literal["warn", "error"]
 """What to do with a text of which no word is known."""
@@ -28,6 +26,23 @@ _CAUSES = (
     "is the vocabulary the model's, and the text in its language, its case and split "
     "into words as its own was?"
 )
+
+
+class WordsOfSentence(Protocol):
+    """A sentence that was looked up, such as `embed_jax.corpus.stream.Item`."""
+
+    @property
+    def words(self) -> Sequence[str]:
+        """Its words."""
+        ...
+
+    @property
+    def unknown(self) -> Sequence[int]:
+        """Indices of those that the vocabulary lacks."""
+        ...
+
+
+SentenceT = TypeVar("SentenceT", bound=WordsOfSentence)
 
 
 def judge_unknown(
@@ -80,7 +95,7 @@ and split into words as its own was?
         )
 
 
-def judged(items: Iterable[Item[Any]], no_known: OfUnknown) -> Iterator[Item[Any]]:
+def judged(items: Iterable[SentenceT], no_known: OfUnknown) -> Iterator[SentenceT]:
     """Yield items, and judge their unknown words at the end, once.
 
     Args:
