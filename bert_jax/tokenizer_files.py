@@ -35,7 +35,7 @@ def load_tokenizer(path: Path, config: BertConfig) -> Tokenizer:
         here, or it does not fit the token table.
     """
     tokenizer, source = read_tokenizer_files(path, max_length=config.max_positions)
-    check_vocabulary(tokenizer, config, str(source))
+    check_file(tokenizer, config, source)
     return tokenizer
 
 
@@ -105,34 +105,44 @@ def read_vocab_txt(
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: BertConfig, source: str) -> None:
-    """Check that a tokeniser and the token table of a model belong together.
-
-    Tables have more rows than there are pieces where they are padded (to a multiple of
-    128 at most), and of a few published models a third of the rows has no piece. With
-    fewer pieces than half the rows the vocabulary is another, or cut short.
+    """Check that the token table has a row for every piece of a tokeniser.
 
     Raises:
-      ValueError: it has more pieces than the table has rows, or far fewer.
+      ValueError: it has more pieces than the table has rows.
     """
-    num_pieces, num_rows = tokenizer.vocab_size, config.vocab_size
-    if num_pieces > num_rows:
+    if tokenizer.vocab_size > config.vocab_size:
         raise ValueError(
-            f"{source} has {num_pieces} pieces, but the token table of the "
-            f"model only {num_rows} rows; they do not belong together"
+            f"{source} has {tokenizer.vocab_size} pieces, but the token table of the "
+            f"model only {config.vocab_size} rows; they do not belong together"
         )
-    spare = num_rows - num_pieces
-    if spare < _PADDED_TO:
+
+
+def check_file(tokenizer: Tokenizer, config: BertConfig, path: Path) -> None:
+    """Check that the file of a tokeniser belongs to a token table, and is all there.
+
+    Tables have more rows than there are pieces where they are padded (to a multiple of
+    128 at most), and of a few published models a third of the rows has no piece. A
+    vocab.txt with fewer pieces than half the rows is another, or cut short; other files
+    cannot be read at all when they are cut.
+
+    Raises:
+      ValueError: it has more pieces than the table has rows, or is cut short.
+    """
+    check_vocabulary(tokenizer, config, str(path))
+    num_pieces, num_rows = tokenizer.vocab_size, config.vocab_size
+    if num_rows - num_pieces < _PADDED_TO:
         return
-    if 2 * num_pieces < num_rows or _is_cut(Path(source)):
+    is_lines = path.suffix == ".txt"
+    if is_lines and (2 * num_pieces < num_rows or _is_cut(path)):
         raise ValueError(
-            f"{source} has {num_pieces} pieces, but the token table of the model "
+            f"{path} has {num_pieces} pieces, but the token table of the model "
             f"{num_rows} rows: it is cut short, or of another model; fetch it again, "
             "or name the rows that have no piece on lines of their own ([unused1], …)"
         )
     _LOG.warning(
         "%s has %d pieces, and the token table of the model %d rows; if the file is "
-        "not that of the model, or cut short, words that it lacks become [UNK]",
-        source,
+        "not that of the model, words that it lacks become [UNK]",
+        path,
         num_pieces,
         num_rows,
     )
@@ -140,7 +150,7 @@ def check_vocabulary(tokenizer: Tokenizer, config: BertConfig, source: str) -> N
 
 def _is_cut(path: Path) -> bool:
     """Return whether a vocab.txt ends within a line, as none that is whole does."""
-    return path.suffix == ".txt" and not path.read_bytes().endswith(b"\n")
+    return not path.read_bytes().endswith(b"\n")
 
 
 def _is_sentencepiece(settings: TokenizerSettings, json_file: Path) -> bool:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is saved is compared: transformers makes the same ids of it, or it is said."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,15 +11,17 @@ import tokenizers
 from sentencepiece import SentencePieceTrainer
 from tokenizers import normalizers, pre_tokenizers
 
-import bert_jax
 from bert_jax.text_reader import _piece_splitter
 from bert_jax.tokenizer import SentencePieceTokenizer, Tokenizer, WordPieceTokenizer
 from bert_jax.tokenizer_comparison import first_difference
-from bert_jax.tokenizer_files import check_vocabulary, read_tokenizer_files
+from bert_jax.tokenizer_files import check_file, read_tokenizer_files
 from tests.bert_jax.words import CONFIG, WORDS, make_tokenizer
 from train.families.bert.pieces import train_sentencepiece
 
-TEXT = "The River's caf\u00e9, \uff21\uff22\uff23 the-bank ran\u200d down 中国 [MASK] [E1]!"
+TEXT = (
+    "The River's caf\u00e9, \uff21\uff22\uff23 the-bank ran\u200d down 中国 "
+    "[MASK] [E1]!"
+)
 PARAGRAPHS = [
     "The river bank is deep, and the money of the bank ran down by the water.",
     "We sat by the river and watched the bank; cafés are closed.",
@@ -197,32 +200,23 @@ def test_of_several_sentencepiece_models_none_is_guessed(tmp_path, sentencepiece
         read_tokenizer_files(path)
 
 
-def pieces_file(path: Path, num_pieces: int, end: str = "\n") -> tuple[Tokenizer, str]:
-    lines = [*WORDS, *(f"w{number}" for number in range(num_pieces - len(WORDS)))]
-    path.write_text("\n".join(lines) + end, "utf-8")
-    return WordPieceTokenizer.from_vocab(path, cased=False), str(path)
-
-
 def test_a_vocabulary_far_smaller_than_the_table_is_refused(tmp_path, caplog):
-    def check(num_pieces: int, num_rows: int, end: str = "\n") -> None:
-        config = bert_jax.BertConfig(**{**vars(CONFIG), "vocab_size": num_rows})
-        check_vocabulary(
-            *_ordered(pieces_file(tmp_path / "vocab.txt", num_pieces, end), config)
-        )
+    path = tmp_path / "vocab.txt"
+
+    def check(num_rows: int, end: str = "\n") -> None:
+        lines = [*WORDS, *(f"w{number}" for number in range(400 - len(WORDS)))]
+        path.write_text("\n".join(lines) + end, "utf-8")
+        tokenizer = WordPieceTokenizer.from_vocab(path, cased=False)
+        check_file(tokenizer, dataclasses.replace(CONFIG, vocab_size=num_rows), path)
 
     for num_rows in (400, 401, 527):  # as tables are padded
-        check(400, num_rows)
+        check(num_rows)
+    check(401, end="")
     assert not caplog.messages
-    check(400, 528)
+    check(528)
     assert "has 400 pieces, and the token table of the model 528 rows" in caplog.text
     with pytest.raises(ValueError, match=r"400 pieces, but .* 801 rows: it is cut sho"):
-        check(400, 801)
+        check(801)
     # The last line of a file that was cut has no end.
     with pytest.raises(ValueError, match=r"400 pieces, but .* 528 rows: it is cut sho"):
-        check(400, 528, end="")
-    check(400, 401, end="")
-
-
-def _ordered(given: tuple[Tokenizer, str], config: bert_jax.BertConfig):
-    tokenizer, source = given
-    return tokenizer, config, source
+        check(528, end="")
