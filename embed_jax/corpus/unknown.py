@@ -8,7 +8,7 @@ unknown word, and the vectors are of nothing.
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 OfUnknown = Literal["warn", "error"]
 """What to do with a text of which no word is known."""
@@ -28,6 +28,7 @@ _CAUSES = (
 )
 
 
+@runtime_checkable
 class WordsOfSentence(Protocol):
     """A sentence that was looked up, such as `embed_jax.corpus.stream.Item`."""
 
