@@ -206,7 +206,8 @@ def _items(
         has_piece = np.zeros(len(pieces.words), bool)
         has_piece[pieces.word_ids] = True
         unread = tuple(np.flatnonzero(~has_piece).tolist())
-        yield Item(rows, pieces.words, unread)
+        lacked = pieces.word_ids[pieces.ids == tokenizer.unk_id]
+        yield Item(rows, pieces.words, unread, tuple(np.unique(lacked).tolist()))
 
 
 def _fit(pieces: Pieces, index: int, max_length: int, long: str) -> Pieces:

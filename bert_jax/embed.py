@@ -41,6 +41,11 @@ def apply_encoder(
     Returns:
       Layers 0 to `highest_layer`, one array each. Values at padding are undefined.
     """
+    if tokens.ids.shape[-1] == 0:
+        # Attention takes the largest score of a row, and there is none.
+        nothing = jnp.zeros((*tokens.ids.shape, params.config.layer_dim), dtype)
+        highest = params.config.num_blocks if highest_layer is None else highest_layer
+        return (nothing,) * (highest + 1)
     layers = Encoder(params.config, jnp.dtype(dtype)).apply(
         {"params": params.encoder},
         *map(jnp.asarray, (tokens.ids, tokens.segment_ids, tokens.mask)),

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from bert_jax.huggingface import EARLY_CONFIG, has_weights, heads_of, read_config
 from bert_jax.params import BertParams
-from bert_jax.tokenizer import Tokenizer, WordPieceTokenizer
-from bert_jax.tokenizer_files import check_vocabulary
+from bert_jax.tokenizer import Tokenizer
+from bert_jax.tokenizer_files import check_file, read_vocab_txt
+from bert_jax.tokenizer_settings import read_settings
 from bert_jax.weights import TensorReader, assemble, check_depth, published_tensors
 from embed_jax.files.json_file import read_json
 from embed_jax.files.tensorflow_checkpoint import (
@@ -51,10 +52,14 @@ def load_google(
     vocab = directory / "vocab.txt"
     if not vocab.exists():
         raise ValueError(f"{vocab}: no such file; it comes with the checkpoint")
-    tokenizer = WordPieceTokenizer.from_vocab(
-        vocab, cased=cased, max_length=config.max_positions, max_chars_per_word=200
+    tokenizer = read_vocab_txt(
+        vocab,
+        read_settings(directory),
+        max_length=config.max_positions,
+        cased=cased,
+        max_chars_per_word=200,
     )
-    check_vocabulary(tokenizer, config, str(vocab))
+    check_file(tokenizer, config, vocab)
     try:
         variables = read_tensorflow_checkpoint(path)
     except FileNotFoundError as error:

@@ -53,6 +53,8 @@ REFUSED = (
 
 # In the metadata of our safetensors files: the CRC-32 of each tensor, as JSON.
 _CHECKSUMS_KEY = "contextual_jax.crc32"
+# BertModel, BertForMaskedLM, BertLMHeadModel, …
+_BERTS = re.compile(r"Bert(Model|For[A-Z]\w*|LMHeadModel)")
 
 ACTIVATIONS = get_args(HiddenAct)
 WEIGHTS = "model.safetensors", "pytorch_model.bin"
@@ -99,6 +101,12 @@ def read_config(settings: Mapping[str, Any], source: str) -> BertConfig:
     model_type = settings.get("model_type") or "bert"
     if model_type != "bert":
         raise ValueError(f"{source}: model_type {model_type!r}, and only bert is read")
+    others = other_architectures(settings)
+    if others and "model_type" not in settings:
+        raise ValueError(
+            f"{source}: no model_type, and the architecture {others[0]}, which is no "
+            "BERT; its vectors would be others"
+        )
     for key, needed in REFUSED:
         if settings.get(key) not in (None, needed):
             raise ValueError(
@@ -116,6 +124,13 @@ def read_config(settings: Mapping[str, Any], source: str) -> BertConfig:
         for ours, theirs, _ in CONFIG_KEYS:
             message = re.sub(rf"\b{ours}\b", theirs, message)
         raise ValueError(f"{source}: {message}") from error
+
+
+def other_architectures(settings: Mapping[str, Any]) -> list[str]:
+    """Return the architectures that a config.json names and that are no BERT's."""
+    named = settings.get("architectures") or []
+    named = named if isinstance(named, list) else [named]
+    return [str(each) for each in named if not _BERTS.fullmatch(str(each))]
 
 
 def _setting(settings: Mapping[str, Any], key: str, default: Any) -> Any:

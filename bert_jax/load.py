@@ -4,10 +4,17 @@
 import os
 from pathlib import Path
 
+from bert_jax import sentence_modules, tokenizer_settings
 from bert_jax.google import is_google, load_google
-from bert_jax.huggingface import EARLY_CONFIG, load_directory, save_directory
+from bert_jax.huggingface import (
+    EARLY_CONFIG,
+    load_directory,
+    other_architectures,
+    save_directory,
+)
 from bert_jax.params import BertParams
 from bert_jax.run import load_run
+from bert_jax.sentence_modules import warn_of_modules
 from bert_jax.tokenizer import Tokenizer
 from embed_jax.files.directory import written_whole
 from embed_jax.files.hub import fetch_snapshot
@@ -21,9 +28,10 @@ HUB_FILES = (
     "model-*-of-*.safetensors",
     "model.safetensors.index.json",
     "tokenizer.json",
-    "tokenizer_config.json",
     "vocab.txt",
     "*.model",
+    *tokenizer_settings.FILES,
+    *sentence_modules.FILES,
 )
 
 TORCH_FILES = (
@@ -81,7 +89,9 @@ def load(
         raise ValueError(
             f"{directory} tells itself whether capitals are kept; leave cased out"
         )
-    return load_directory(directory, encoder_only=encoder_only)
+    params, tokenizer = load_directory(directory, encoder_only=encoder_only)
+    warn_of_modules(directory, params.config.max_positions)
+    return params, tokenizer
 
 
 def save(
@@ -113,12 +123,16 @@ def save(
 def claims(path: Path) -> bool:
     """Return whether a model without a `model_type` is a BERT.
 
-    Google's checkpoints and early directories of Hugging Face are.
+    Google's checkpoints and early directories of Hugging Face are, unless these name
+    the architecture of another model: early RoBERTas have the same keys.
     """
     if is_google(path) or (path / EARLY_CONFIG).is_file():
         return True
     config = path / "config.json"
-    return config.is_file() and read_json(config).keys() >= EARLY_KEYS
+    if not config.is_file():
+        return False
+    settings = read_json(config)
+    return settings.keys() >= EARLY_KEYS and not other_architectures(settings)
 
 
 def _fetch(name: str) -> Path:

@@ -48,7 +48,8 @@ class Reader:
 
 def _piece_splitter(directory: Path) -> Callable[[Sequence[str]], list[list[int]]]:
     """Return a function that gives the pieces of each word of a sentence."""
-    if (directory / "tokenizer.json").exists():
+    models = list(directory.glob("*.model"))
+    if not models:
         import tokenizers
 
         backend = tokenizers.Tokenizer.from_file(str(directory / "tokenizer.json"))
@@ -68,6 +69,6 @@ def _piece_splitter(directory: Path) -> Callable[[Sequence[str]], list[list[int]
         return split
     import sentencepiece
 
-    (path,) = directory.glob("*.model")
+    (path,) = models
     model = sentencepiece.SentencePieceProcessor(model_file=str(path))
     return lambda words: [model.encode(word) for word in words]

@@ -10,10 +10,10 @@ import dataclasses
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import sentencepiece
@@ -21,12 +21,21 @@ import tokenizers
 from jaxtyping import Int
 
 from bert_jax.rows import Row, collate, cut_row
+from bert_jax.sentencepiece_json import as_tokenizer_json
+from bert_jax.tokenizer_comparison import (
+    MAX_CHARS_PER_WORD,
+    first_difference,
+    rebuilt_wordpiece,
+)
 from bert_jax.tokens import BertTokens
+from bert_jax.vocabulary_file import guess_cased, read_pieces
 from embed_jax.corpus.sentences import Sentence, check_sentences
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-MAX_CHARS_PER_WORD = 100
+SPECIALS_BY_ROLE = {f"{piece[1:-1].lower()}_token": piece for piece in SPECIALS}
 FROM_JSON = "PreTrainedTokenizerFast"
+SENTENCEPIECE = "sentencepiece"
+SPACE = re.compile(r"\s")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -53,6 +62,7 @@ class Tokenizer:
       max_length: longest row in tokens, specials included.
       vocab_size: pieces in the vocabulary.
       cls_id, sep_id, pad_id: special pieces.
+      unk_id: the piece of what the vocabulary lacks.
       mask_id: the mask piece of masked language modelling, or None.
     """
 
@@ -61,10 +71,15 @@ class Tokenizer:
     cls_id: int
     sep_id: int
     pad_id: int
+    unk_id: int
     mask_id: int | None
 
     def encode(self, sentences: Sequence[Sentence]) -> list[Pieces]:
-        """Split sentences into pieces. No length limit, no specials."""
+        """Split sentences into pieces. No length limit, no specials.
+
+        Raises:
+          ValueError: one that is no text, named by its index.
+        """
         raise NotImplementedError
 
     def save(self, directory: Path) -> None:
@@ -93,18 +108,18 @@ class Tokenizer:
           sentence.
 
         Raises:
-          ValueError: a single str instead of a list, different numbers of pairs and
-            sentences, or a row that is too long.
+          ValueError: a single str instead of a list, a sentence that is no text,
+            different numbers of pairs and sentences, or a row that is too long.
         """
         if long not in ("error", "truncate"):
             raise ValueError(f'long is "error" or "truncate" here, not {long!r}')
-        firsts = self.encode(check_sentences(sentences))
+        firsts = self.encode(sentences)
         if pairs is None:
             rows = [
                 self._row(index, pieces, long) for index, pieces in enumerate(firsts)
             ]
             return collate(rows, self.pad_id, length=pad_to)
-        seconds = self.encode(check_sentences(pairs))
+        seconds = self.encode(pairs)
         if len(firsts) != len(seconds):
             raise ValueError(f"{len(firsts)} sentences but {len(seconds)} pairs")
         rows = [
@@ -152,7 +167,12 @@ class WordPieceTokenizer(Tokenizer):
     """BERT's WordPiece tokeniser, cased or uncased."""
 
     def __init__(
-        self, backend: tokenizers.Tokenizer, *, max_length: int = 512, source: str = ""
+        self,
+        backend: tokenizers.Tokenizer,
+        *,
+        max_length: int = 512,
+        source: str = "",
+        specials: Mapping[str, str] | None = None,
     ) -> None:
         """Wrap a tokeniser of the `tokenizers` library.
 
@@ -160,6 +180,8 @@ class WordPieceTokenizer(Tokenizer):
           backend: used unchanged, except that truncation and padding are switched off.
           max_length: longest row in tokens.
           source: the file it came from, for messages.
+          specials: names of special pieces by role, such as `{"cls_token": "<s>"}`, for
+            those that are not BERT's.
 
         Raises:
           ValueError: the vocabulary lacks a special piece that BERT needs.
@@ -170,13 +192,14 @@ class WordPieceTokenizer(Tokenizer):
         self.max_length = _check_max_length(max_length)
         # Not the number of pieces: one that stands there twice leaves an index unused.
         self.vocab_size = max(backend.get_vocab().values(), default=-1) + 1
+        self.specials = SPECIALS_BY_ROLE | dict(specials or {})
         self.cls_id, self.sep_id, self.unk_id = (
-            _find_special(backend, piece, source or "this tokeniser")
-            for piece in ("[CLS]", "[SEP]", "[UNK]")
+            _find_special(backend, self.specials[role], source or "this tokeniser")
+            for role in ("cls_token", "sep_token", "unk_token")
         )
-        self.mask_id = backend.token_to_id("[MASK]")
+        self.mask_id = backend.token_to_id(self.specials["mask_token"])
         # Padding is masked, so a vocabulary without the piece may fill with any other.
-        self.pad_id = backend.token_to_id("[PAD]") or 0
+        self.pad_id = backend.token_to_id(self.specials["pad_token"]) or 0
 
     @classmethod
     def from_vocab(
@@ -188,25 +211,31 @@ class WordPieceTokenizer(Tokenizer):
         max_chars_per_word: int = MAX_CHARS_PER_WORD,
         strip_accents: bool | None = None,
         split_cjk: bool = True,
+        specials: Mapping[str, str] | None = None,
+        added: Sequence[tokenizers.AddedToken] = (),
     ) -> "WordPieceTokenizer":
         """Build the tokeniser from a vocabulary.
 
         Args:
           vocab: path of a `vocab.txt`, one piece a line, or the pieces themselves.
           cased: whether case is kept; by default inferred from the vocabulary, which
-            is cased if any of its pieces has a capital.
+            is cased if any of its ordinary pieces has a capital. What is inferred for
+            a file is logged.
           max_length: longest row in tokens.
           max_chars_per_word: longer words become [UNK]. 100 in Hugging Face's code and
             in Google's first release, 200 in Google's code since.
           strip_accents: by default only if text is lower-cased.
           split_cjk: whether each CJK character is a word.
+          specials: names of special pieces by role, for those that are not BERT's.
+          added: pieces that are found in raw text, in the order of their indices; new
+            ones follow those of the vocabulary.
 
         Raises:
           ValueError: an unreadable file, a missing special piece.
         """
         in_file = isinstance(vocab, Path | str)
         source = str(vocab) if in_file else ""
-        pieces = _read_vocab(Path(vocab)) if in_file else list(vocab)
+        pieces = read_pieces(Path(vocab), SPECIALS) if in_file else list(vocab)
         index = {piece: line for line, piece in enumerate(pieces)}
         if len(index) < len(pieces):
             twice = next(p for line, p in enumerate(pieces) if index[p] != line)
@@ -216,10 +245,13 @@ class WordPieceTokenizer(Tokenizer):
                 twice,
             )
         if cased is None:
-            cased = any(p != p.lower() for p in pieces if not p.startswith("["))
+            cased = guess_cased(pieces, source)
+        named = SPECIALS_BY_ROLE | dict(specials or {})
         backend = tokenizers.Tokenizer(
             tokenizers.models.WordPiece(
-                index, unk_token="[UNK]", max_input_chars_per_word=max_chars_per_word
+                index,
+                unk_token=named["unk_token"],
+                max_input_chars_per_word=max_chars_per_word,
             )
         )
         backend.normalizer = tokenizers.normalizers.BertNormalizer(
@@ -229,17 +261,24 @@ class WordPieceTokenizer(Tokenizer):
         )
         backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
         backend.decoder = tokenizers.decoders.WordPiece()
-        backend.add_special_tokens([piece for piece in SPECIALS if piece in index])
-        tokenizer = cls(backend, max_length=max_length, source=source)
-        # Of no use here; whoever opens the saved tokenizer.json expects it there.
-        backend.post_processor = tokenizers.processors.BertProcessing(
-            ("[SEP]", tokenizer.sep_id), ("[CLS]", tokenizer.cls_id)
-        )
-        return tokenizer
+        backend.add_tokens(list(added))
+        backend.add_special_tokens([p for p in named.values() if p in index])
+        return cls(backend, max_length=max_length, source=source, specials=specials)
 
     @classmethod
-    def from_file(cls, path: Path, *, max_length: int = 512) -> "WordPieceTokenizer":
-        """Read a `tokenizer.json`.
+    def from_file(
+        cls,
+        path: Path,
+        *,
+        max_length: int = 512,
+        specials: Mapping[str, str] | None = None,
+    ) -> "WordPieceTokenizer":
+        """Read a `tokenizer.json`; the settings that may lie beside it are not read.
+
+        Args:
+          path: the file.
+          max_length: longest row in tokens.
+          specials: names of special pieces by role, for those that are not BERT's.
 
         Raises:
           ValueError: a file that the library cannot read, or a tokeniser without
@@ -249,7 +288,7 @@ class WordPieceTokenizer(Tokenizer):
             backend = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises nothing narrower
             raise ValueError(f"{path} is not a tokenizer.json: {error}") from error
-        return cls(backend, max_length=max_length, source=str(path))
+        return cls(backend, max_length=max_length, source=str(path), specials=specials)
 
     @property
     def cased(self) -> bool:
@@ -263,6 +302,7 @@ class WordPieceTokenizer(Tokenizer):
         NULs and control characters are dropped, as published, and so are lone
         surrogates, which UTF-8 cannot represent.
         """
+        check_sentences(sentences)
         texts = [s for s in sentences if isinstance(s, str)]
         lists = [list(s) for s in sentences if not isinstance(s, str)]
         from_text = iter(self._encode_batch(texts, pretokenized=False))
@@ -290,29 +330,61 @@ class WordPieceTokenizer(Tokenizer):
             return run([_without_surrogates(text) for text in batch])
 
     def save(self, directory: Path) -> None:
-        """Write tokenizer.json, vocab.txt and tokenizer_config.json."""
-        self.backend.save(str(directory / "tokenizer.json"))
+        """Write tokenizer.json, vocab.txt and tokenizer_config.json.
+
+        The class that is named there is one under which transformers makes the same
+        ids, by a sample of text.
+        """
+        backend = tokenizers.Tokenizer.from_str(self.backend.to_str())
+        if backend.post_processor is None:
+            # Of no use here; whoever opens the file expects it there.
+            backend.post_processor = tokenizers.processors.BertProcessing(
+                (self.specials["sep_token"], self.sep_id),
+                (self.specials["cls_token"], self.cls_id),
+            )
+        backend.save(str(directory / "tokenizer.json"))
         by_id = {index: piece for piece, index in self.backend.get_vocab().items()}
         lines = (by_id.get(i, f"[unused_{i}]") for i in range(self.vocab_size))
         _write_text(directory / "vocab.txt", "".join(f"{line}\n" for line in lines))
-        normalizer = self.backend.normalizer
+        added = self.backend.get_added_tokens_decoder()
         settings = {
             "tokenizer_class": self._class_in_transformers(),
-            "do_lower_case": not self.cased,
-            "strip_accents": getattr(normalizer, "strip_accents", None),
-            "tokenize_chinese_chars": getattr(normalizer, "handle_chinese_chars", True),
+            **self._settings_of_case(),
             "model_max_length": self.max_length,
             "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
-            **{f"{piece[1:-1].lower()}_token": piece for piece in SPECIALS},
+            **self.specials,
+            "added_tokens_decoder": {
+                str(index): _flags(token) for index, token in sorted(added.items())
+            },
         }
         text = json.dumps(settings, indent=2) + "\n"
         _write_text(directory / "tokenizer_config.json", text)
 
     def _class_in_transformers(self) -> str:
         """Return the name of the class in transformers that gives the same pieces."""
-        limit = getattr(self.backend.model, "max_input_chars_per_word", None)
-        # BertTokenizer reads no limit from its files; the other reads tokenizer.json.
-        return "BertTokenizer" if limit == MAX_CHARS_PER_WORD else FROM_JSON
+        if not isinstance(self.backend.model, tokenizers.models.WordPiece):
+            return FROM_JSON
+        settings = self._settings_of_case()
+        rebuilt = rebuilt_wordpiece(
+            self.backend.get_vocab(with_added_tokens=False),
+            unknown=self.specials["unk_token"],
+            lower_case=settings["do_lower_case"],
+            strip_accents=settings["strip_accents"],
+            split_cjk=settings["tokenize_chinese_chars"],
+            added=[
+                token
+                for _, token in sorted(self.backend.get_added_tokens_decoder().items())
+            ],
+        )
+        return FROM_JSON if first_difference(self.backend, rebuilt) else "BertTokenizer"
+
+    def _settings_of_case(self) -> dict[str, Any]:
+        normalizer = self.backend.normalizer
+        return {
+            "do_lower_case": not self.cased,
+            "strip_accents": getattr(normalizer, "strip_accents", None),
+            "tokenize_chinese_chars": getattr(normalizer, "handle_chinese_chars", True),
+        }
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -357,10 +429,11 @@ class SentencePieceTokenizer(Tokenizer):
         )
         pad = ids["[PAD]"] if ids["[PAD]"] is not None else self.model.pad_id()
         self.pad_id = max(pad, 0)
+        self.unk_id = self.model.unk_id()
 
     def encode(self, sentences: Sequence[Sentence]) -> list[Pieces]:
         """Split sentences into pieces. No length limit, no specials."""
-        split = [_split_words(sentence) for sentence in sentences]
+        split = [_split_words(sentence) for sentence in check_sentences(sentences)]
         # Words recur: each is encoded once a call, which is several times faster.
         distinct = list(dict.fromkeys(chain.from_iterable(split)))
         encoded = self.model.encode(
@@ -370,8 +443,55 @@ class SentencePieceTokenizer(Tokenizer):
         return [_join_words(words, [ids_of[word] for word in words]) for words in split]
 
     def save(self, directory: Path) -> None:
-        """Write spiece.model."""
+        """Write spiece.model, and for transformers tokenizer.json with its settings.
+
+        Where the two make other pieces of a sample of text, or the model is of a kind
+        that has no such form, only spiece.model is written and a warning says so.
+        """
         (directory / "spiece.model").write_bytes(self._serialized)
+        try:
+            backend, difference = as_tokenizer_json(
+                self._serialized, cls_id=self.cls_id, sep_id=self.sep_id
+            )
+            reason = f"it makes other pieces of {difference!r}" if difference else ""
+        except ValueError as error:
+            backend, reason = None, str(error)
+        if backend is None or reason:
+            logging.getLogger(__name__).warning(
+                "%s is written without a tokenizer.json that equals it (%s), so "
+                "transformers cannot read the pieces of this model; convert texts to "
+                "ids here",
+                directory / "spiece.model",
+                reason,
+            )
+            return
+        backend.save(str(directory / "tokenizer.json"))
+        roles = {
+            "cls_token": self.cls_id,
+            "sep_token": self.sep_id,
+            "mask_token": self.mask_id,
+            "pad_token": self.pad_id,
+            "unk_token": self.unk_id,
+        }
+        settings = {
+            "tokenizer_class": FROM_JSON,
+            # Read here before tokenizer.json, which is made from it.
+            SENTENCEPIECE: "spiece.model",
+            "model_max_length": self.max_length,
+            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+            **{
+                role: self.model.id_to_piece(index)
+                for role, index in roles.items()
+                if index is not None
+            },
+        }
+        text = json.dumps(settings, indent=2) + "\n"
+        _write_text(directory / "tokenizer_config.json", text)
+
+
+def _flags(token: tokenizers.AddedToken) -> dict[str, Any]:
+    names = ("content", "lstrip", "rstrip", "normalized", "single_word", "special")
+    return {name: getattr(token, name) for name in names}
 
 
 def _find_special(backend: tokenizers.Tokenizer, piece: str, source: str) -> int:
@@ -390,20 +510,6 @@ def _check_max_length(max_length: int) -> int:
     return max_length
 
 
-def _read_vocab(path: Path) -> list[str]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error}") from error
-    # Only the line feed ends a line: pieces may hold other Unicode separators.
-    lines = [line.rstrip("\r") for line in text.split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
-
-
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
@@ -414,17 +520,50 @@ def _text_pieces(text: str, encoding: tokenizers.Encoding) -> Pieces:
     starts: list[int] = []
     ends: list[int] = []
     previous = None
+    reached = 0
     for word, (start, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
         # Words that left no piece have a number too, so the others are counted anew.
         if word != previous:
             previous = word
+            start = _widen(text, starts, ends, reached, start)
             starts.append(start)
             ends.append(end)
         else:
-            ends[-1] = end
+            ends[-1] = max(end, ends[-1])
+        reached = ends[-1]
         word_ids.append(len(starts) - 1)
+    _widen(text, starts, ends, reached, len(text))
     words = [text[start:end] for start, end in zip(starts, ends, strict=True)]
     return Pieces(np.array(encoding.ids, np.int32), np.array(word_ids, np.int32), words)
+
+
+def _widen(
+    text: str, starts: list[int], ends: list[int], reached: int, start: int
+) -> int:
+    """Give what normalisation dropped between two words to the word that it touches.
+
+    An accent that is a character of its own has no piece in an uncased model, and its
+    offsets are nobody's, but the word is still written with it.
+
+    Args:
+      text: the sentence.
+      starts: of the words so far.
+      ends: of the words so far; the last one may grow.
+      reached: where the last word ends, or 0.
+      start: where the next word begins, or the end of the text.
+
+    Returns:
+      Where the next word begins with what belongs to it.
+    """
+    between = text[reached:start]
+    if not between or between == " ":
+        return start
+    parts = SPACE.split(between)
+    if starts:
+        ends[-1] += len(parts[0])
+        if len(parts) == 1:
+            return start
+    return start - len(parts[-1])
 
 
 def _list_pieces(words: list[str], encoding: tokenizers.Encoding) -> Pieces:

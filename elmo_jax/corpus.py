@@ -195,4 +195,5 @@ def _items(
             )
         read = words[:max_length] if long == "truncate" else words
         unread = tuple(range(len(read), len(words)))
-        yield Item([read] if read else [], words, unread)
+        unknown = tokenizer.unknown_words(words)
+        yield Item([read] if read else [], words, unread, unknown)

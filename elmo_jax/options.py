@@ -2,11 +2,12 @@
 """Conversion between options.json, the published form, and `ElmoConfig`.
 
 bilm-tf writes options.json in training and reads it for embedding; AllenNLP reads it
-too. Keys about training and unknown keys are ignored: the published models have some
-that even bilm-tf no longer reads.
+too. Keys about training are ignored. A key of the architecture that is not known is
+refused, since its meaning may be another model; elsewhere, an unknown one is logged.
 """
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,47 @@ MOST_CHARACTERS = 1 << 16
 """Every word has a row of so many characters, and no weight tells their number."""
 
 _REQUIRED = object()
+
+# What decides on the vectors; everything there is read.
+_LSTM = {
+    "cell_clip",
+    "dim",
+    "n_layers",
+    "proj_clip",
+    "projection_dim",
+    "use_skip_connections",
+}
+_CHAR_CNN = {
+    "activation",
+    "embedding",
+    "filters",
+    "max_characters_per_token",
+    "n_characters",
+    "n_highway",
+    "projection_after_highway",
+}
+# What bilm-tf's training writes beside it, and that changes no vector.
+_TRAINING = {
+    "all_clip_norm_val",
+    "batch_size",
+    "clip_norm",
+    "learning_rate",
+    "n_epochs",
+    "n_gpus",
+    "n_negative_samples_batch",
+    "n_train_tokens",
+    "sample_softmax",
+    "unroll_steps",
+}
+_WHOLE = {
+    "bidirectional",
+    "char_cnn",
+    "dropout",
+    "lstm",
+    "n_tokens_vocab",
+    "reverse",
+    "share_embedding_softmax",
+}
 
 
 def read_options(path: Path) -> Options:
@@ -63,6 +105,19 @@ published models, or false if bilm-tf trained it without that key
     """
     whole = _Section(options, "", source)
     lstm = whole.section("lstm")
+    lstm.only(_LSTM)
+    if whole.flag("reverse", default=False):
+        raise ValueError(
+            f"{source}: reverse is true, a model that reads from right to left only, "
+            "which is not read here"
+        )
+    others = sorted(options.keys() - _WHOLE - _TRAINING)
+    if others:
+        logging.getLogger(__name__).warning(
+            "%s: %s is not known here and not read; does it change the vectors?",
+            source,
+            ", ".join(others),
+        )
     cell_dim = lstm.integer("dim")
     projection_dim = lstm.integer("projection_dim")
     if projection_dim > cell_dim:
@@ -101,6 +156,13 @@ published models, or false if bilm-tf trained it without that key
 
 
 def _parse_char_cnn(char_cnn: "_Section") -> CharCnnConfig:
+    char_cnn.only(_CHAR_CNN)
+    char_cnn.section("embedding").only({"dim"})
+    if not char_cnn.flag("projection_after_highway", default=True):
+        raise ValueError(
+            f"{char_cnn.source}: char_cnn.projection_after_highway is false, a model "
+            "that projects before its highways, which is not read here"
+        )
     known = char_cnn.values.get("n_characters", NUMBERS_OF_CHARACTERS[0])
     if known not in NUMBERS_OF_CHARACTERS:
         raise ValueError(
@@ -182,6 +244,14 @@ class _Section:
         if not isinstance(values, dict):
             self._refuse(key, "an object")
         return _Section(values, f"{self.prefix}{key}.", self.source)
+
+    def only(self, known: set[str]) -> None:
+        """Refuse keys that are not read."""
+        for key in sorted(self.values.keys() - known):
+            raise ValueError(
+                f"{self.source}: {self.prefix}{key} is not known here, and ignoring it "
+                "might give other vectors; leave it out if it changes nothing"
+            )
 
     def integer(
         self,

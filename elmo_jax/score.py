@@ -112,6 +112,7 @@ def run(command: Command) -> None:
         dtype=command.running.compute,
         mesh=command.running.mesh(),
         on_batch=lambda num_rows: progress.computed(num_rows),
+        unknown="error",
     )
     with (
         open_output(command.output) as file,

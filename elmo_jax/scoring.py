@@ -6,7 +6,7 @@ the vocabulary are predicted as `<UNK>`. Sentences are scored independently.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -27,8 +27,9 @@ from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
 from embed_jax.corpus.embedder import batch_budget
 from embed_jax.corpus.options import TextOptions
-from embed_jax.corpus.sentences import Sentence, check_sentences
+from embed_jax.corpus.sentences import Sentence, checked, refuse_bare_text
 from embed_jax.corpus.stream import Item, stream_vectors
+from embed_jax.corpus.unknown import OfUnknown, judged
 from embed_jax.devices.mesh import replicate
 
 # Positions a batch on each device: their scores for a block of the vocabulary are held
@@ -155,6 +156,7 @@ def score_sentences(
     dtype: DTypeLike = jnp.float32,
     mesh: Mesh | None = None,
     on_batch: Callable[[int], None] | None = None,
+    unknown: OfUnknown = "warn",
 ) -> Iterator[SentenceScore]:
     """Compute the log-probability of every word, in order and in bounded memory.
 
@@ -170,6 +172,8 @@ def score_sentences(
       dtype: of the biLM's products; the softmax is computed in float32.
       mesh: the devices to shard batches over.
       on_batch: called with the number of sentences after each batch.
+      unknown: for a text without one word of the vocabulary: "warn" logs it, "error"
+        refuses it. Where a tenth is unknown, that is logged.
 
     Returns:
       An iterator of `SentenceScore`.
@@ -187,8 +191,7 @@ def score_sentences(
       >>> score.forward.shape, score.unknown.tolist()
       ((3,), [True, False])
     """
-    if isinstance(sentences, Sequence):
-        check_sentences(sentences)
+    refuse_bare_text(sentences)
     TextOptions(max_length=max_length, token_budget=token_budget).check()
     check_tokenizer(params, tokenizer)
     _check_softmax(params, tokenizer)
@@ -212,13 +215,18 @@ def score_sentences(
     def assemble(item: Item[list[str]], parts: list[np.ndarray]) -> np.ndarray:
         return _join(parts[0]) if item.rows else nothing
 
+    vocabulary = tokenizer.vocabulary
+    assert vocabulary is not None  # _check_softmax saw to it
+
     def items() -> Iterator[Item[list[str]]]:
-        for sentence in sentences:
+        for sentence in checked(sentences):
             words = tokenizer.words(sentence)
-            yield Item([words] if words else [], words)
+            # Every word is a target too, whatever the model reads it by.
+            lacked = vocabulary.unknown_of(words)
+            yield Item([words] if words else [], words, (), lacked)
 
     stream = stream_vectors(
-        items(),
+        judged(items(), unknown),
         reader,
         assemble,
         shapes.plan,

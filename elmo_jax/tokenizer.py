@@ -103,18 +103,22 @@ class ElmoTokenizer:
 
         Args:
           sentences: each a str, which is split into words, or a list of words.
-          pad_to: T; by default the words of the longest sentence, and at least 1.
+          pad_to: T; by default the words of the longest sentence, and at least 1 where
+            there is a sentence.
 
         Returns:
           NumPy tokens. Boundaries take no positions: position t is word t.
 
         Raises:
-          ValueError: a single str instead of a list, or a sentence over `pad_to`.
+          ValueError: a single str instead of a list, a sentence that is no text, or one
+            over `pad_to`.
         """
         rows = [self.words(sentence) for sentence in check_sentences(sentences)]
         at_least("pad_to", pad_to, 1)
         longest = max(map(len, rows), default=0)
-        length = max(longest, 1) if pad_to is None else pad_to
+        # Without a sentence there is no position either, as of a BERT.
+        shortest = 1 if rows else 0
+        length = max(longest, shortest) if pad_to is None else pad_to
         if longest > length:
             raise ValueError(
                 f"a sentence of {longest} words does not fit into {length}"
@@ -140,6 +144,15 @@ class ElmoTokenizer:
         if isinstance(sentence, str):
             return self.split(sentence)
         return list(sentence)
+
+    def unknown_words(self, words: Sequence[str]) -> tuple[int, ...]:
+        """Return the indices of the words that a model of word ids does not know.
+
+        A model of characters reads every word.
+        """
+        if self.config.char_cnn is not None or self.vocabulary is None:
+            return ()
+        return self.vocabulary.unknown_of(words)
 
     def encode_types(self, words: Sequence[str]) -> Int[np.ndarray, "U ..."]:
         """Return the model's input for each word: characters, or a row of the table.

@@ -13,7 +13,11 @@ import numpy as np
 from jaxtyping import Int
 
 from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN
-from embed_jax.corpus.text import BYTE_ORDER_MARK
+from embed_jax.corpus.vocabulary_lines import (
+    refuse_counts,
+    vocabulary_lines,
+    without_blanks,
+)
 from embed_jax.files.output_file import open_output
 
 UNKNOWN_TOKEN = "<UNK>"
@@ -104,6 +108,11 @@ class Vocabulary:
         """Number of words, specials included."""
         return len(self.words)
 
+    def unknown_of(self, words: Sequence[str]) -> tuple[int, ...]:
+        """Return the indices of the words that are not in the vocabulary."""
+        known = self.ids
+        return tuple(index for index, word in enumerate(words) if word not in known)
+
     def encode(self, words: Sequence[str]) -> Int[np.ndarray, " W"]:
         """Return the id of each word, int32; that of `<UNK>` for unknown ones."""
         unknown = self.unknown_id
@@ -115,6 +124,8 @@ def read_vocabulary(path: Path) -> Vocabulary:
     """Read a vocabulary: a word a line, optionally with a tab and its count.
 
     Only a line feed ends a line; words may contain Unicode's other line separators.
+    White space at the ends of a word is stripped, as in bilm-tf: no word of a text has
+    any, so all of them would be unknown.
 
     Raises:
       ValueError: a bad line, a repeated word, counts that increase, a missing special,
@@ -128,17 +139,16 @@ def read_vocabulary(path: Path) -> Vocabulary:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged or cut short: {error}") from error
     words, counts = [], []
-    content = content.removeprefix(BYTE_ORDER_MARK)
-    lines = content.removesuffix(b"\n").split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        try:
-            text = line.removesuffix(b"\r").decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}, line {number} is not UTF-8") from error
+    lines = vocabulary_lines(content, str(path))
+    refuse_counts([line for line in lines if "\t" not in line], SPECIALS, str(path))
+    for number, text in enumerate(lines, start=1):
         word, tab, count = text.partition("\t")
+        if not count.strip():  # a blank at the end of the line, and no count
+            word, tab = text, ""
+        word = without_blanks(word)
         if word == _SKIPPED:
             continue
-        if not word:
+        if not word.strip(" \t\r"):
             raise ValueError(f"{path}, line {number} is empty; a line holds a word")
         if tab:
             if not count.strip().isdecimal():
@@ -164,10 +174,12 @@ def write_vocabulary(path: Path, vocabulary: Vocabulary) -> None:
       OSError: the disk is full or fails.
     """
     for word in vocabulary.words:
-        if not word or word == _SKIPPED or {"\t", "\n"} & set(word) or word[-1] == "\r":
+        is_lost = without_blanks(word) != word or word[-1:] == "\r"
+        if not word or word == _SKIPPED or {"\t", "\n"} & set(word) or is_lost:
             raise ValueError(
                 f"{path}: {word!r} cannot be a line of a vocabulary, where a tab, a "
-                "line end or nothing would be read as something else"
+                "line end, white space at an end or nothing would be read as something "
+                "else"
             )
     if vocabulary.counts:
         pairs = zip(vocabulary.words, vocabulary.counts, strict=True)

@@ -18,8 +18,9 @@ from jaxtyping import Float
 
 from embed_jax.corpus.batching import BatchShapes
 from embed_jax.corpus.options import Options, make_options, shows_options
-from embed_jax.corpus.sentences import Sentence, check_sentences
+from embed_jax.corpus.sentences import Sentence, checked, refuse_bare_text
 from embed_jax.corpus.stream import Embedded, Item, PlannedBatch, RowT, stream_vectors
+from embed_jax.corpus.unknown import judged
 from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
 from embed_jax.layers.pooling import SENTENCE_POOLS, WORD_POOLS, pooled_width
 from embed_jax.suggest import suggest
@@ -251,8 +252,7 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
         options: Options,
     ) -> Iterator[Embedded]:
         """Check all arguments at once; return the generator of vectors."""
-        if isinstance(sentences, Sequence):
-            check_sentences(sentences)
+        refuse_bare_text(sentences)
         pools = WORD_POOLS if level == "words" else self.sentence_pools
         pool = options.pool or ("first" if level == "words" else "mean")
         if pool not in pools:
@@ -270,11 +270,11 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
             ),
             num_devices=options.mesh.size if options.mesh else 1,
         )
-        pipeline = self.open(params, tokenizer, sentences, request)
+        pipeline = self.open(params, tokenizer, checked(sentences), request)
         budget = request.token_budget
         by_memory = self.chunk_bytes // (4 * request.width)
         return stream_vectors(
-            pipeline.items,
+            judged(pipeline.items, options.unknown),
             pipeline.run,
             pipeline.assemble,
             pipeline.plan,

@@ -11,11 +11,13 @@ from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from embed_jax.checks import at_least
+from embed_jax.corpus.unknown import OfUnknown
 from embed_jax.layers.select import Mix
 from embed_jax.suggest import suggest
 
 Long = Literal["window", "truncate", "error"]
 LONG: tuple[Long, ...] = get_args(Long)
+UNKNOWN: tuple[OfUnknown, ...] = get_args(OfUnknown)
 Function = TypeVar("Function", bound=Callable)
 
 
@@ -65,6 +67,8 @@ class Options(TextOptions):
       mesh: the devices to shard batches over (`embed_jax.devices.mesh.data_mesh`); by
         default the default device.
       on_batch: called with the number of rows after each batch, for progress.
+      unknown: for a text without one word that the vocabulary knows: "warn" logs it,
+        "error" refuses it, as commands do. Where a tenth is unknown, that is logged.
     """
 
     pool: str | None = None
@@ -74,6 +78,7 @@ class Options(TextOptions):
     out_dtype: DTypeLike = jnp.float32
     mesh: Mesh | None = None
     on_batch: Callable[[int], None] | None = None
+    unknown: OfUnknown = "warn"
 
 
 def make_options(options: Options | None, changes: dict[str, Any]) -> Options:
@@ -118,6 +123,8 @@ def _check(name: str, value: Any) -> None:
     match name:
         case "max_length" | "token_budget":
             at_least(name, value, 1)
+        case "unknown" if value not in UNKNOWN:
+            raise ValueError(f"unknown {value!r}: {suggest(value, UNKNOWN, 'choices')}")
         case "long" if value not in LONG:
             raise ValueError(f"long {value!r}: {suggest(value, LONG, 'long')}")
         case "context" if value != "document" and not _is_number(value):

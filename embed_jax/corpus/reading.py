@@ -98,6 +98,8 @@ class Reading(Running, TextOptions):
             out_dtype=out_dtype,
             mesh=self.mesh(),
             on_batch=on_batch,
+            # What is left of a text, or its last share, may be two odd words.
+            unknown="warn" if first else "error",
         )
         sentences = itertools.islice(self.sentences(corpus), first, stop)
         stream = encoder.stream_words if level == "words" else encoder.stream_sentences

@@ -49,11 +49,13 @@ class Item(Generic[RowT]):
       rows: the rows it is computed from; a long sentence has several.
       words: its words.
       unread: indices of the words that are in no row; their vectors will be zero.
+      unknown: indices of the words that the vocabulary lacks, wholly or in part.
     """
 
     rows: list[RowT]
     words: list[str]
     unread: tuple[int, ...] = ()
+    unknown: tuple[int, ...] = ()
 
 
 class Embedded(NamedTuple):

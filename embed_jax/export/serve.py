@@ -94,10 +94,14 @@ class Served:
         without pieces. Error messages number the sentences from `first`.
 
         Raises:
-          ValueError: a sentence is longer than the model's maximal length; or a file
-            of the tokeniser is damaged.
+          ValueError: a sentence is no list of words, or longer than the model's maximal
+            length; or a file of the tokeniser is damaged.
           ImportError: the library of the tokeniser is not installed.
         """
+        for index, words in enumerate(sentences, start=first):
+            # A str would be read as a list of words of one letter.
+            if not _are_words(words):
+                raise ValueError(f"sentence {index} is {words!r}, not a list of words")
         if self._read is None:
             make = self._reader or _reader_beside()
             with _reading(self._directory, ", in the files of its text"):
@@ -163,6 +167,11 @@ def _reading(path: Path, also: str = "") -> Iterator[None]:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _are_words(words: Any) -> bool:
+    is_list = hasattr(words, "__iter__") and not isinstance(words, str | bytes)
+    return is_list and all(isinstance(word, str) for word in words)
 
 
 def _reader_beside() -> Callable[..., Any]:

@@ -999,6 +999,14 @@ def test_claims(tensors, tmp_path):
     settings["type_vocab_size"] = 2
     (early / "config.json").write_text(json.dumps(settings))
     assert family_of(early) == "bert"
+    settings["architectures"] = ["BertForMaskedLM"]
+    (early / "config.json").write_text(json.dumps(settings))
+    assert family_of(early) == "bert"
+    # The same keys, and another model: early RoBERTas have no model_type either.
+    settings["architectures"] = ["RobertaForMaskedLM"]
+    (early / "config.json").write_text(json.dumps(settings))
+    assert family_of(early) != "bert"
+    refused(early, "no model_type, and the architecture RobertaForMaskedLM")
     assert family_of("no/such/model") != "bert"
 
 

@@ -235,3 +235,32 @@ def test_files_that_hold_no_object(content, message, tmp_path):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ValueError, match=r"options.json: no such file"):
         read_options(tmp_path / "options.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"lstm__peephole": True}, "lstm.peephole is not known here, and ignoring it"),
+        ({"char_cnn__padding": 1}, "char_cnn.padding is not known here"),
+        ({"char_cnn__embedding__max_norm": 1}, "char_cnn.embedding.max_norm is not"),
+        (
+            {"char_cnn__projection_after_highway": False},
+            "projection_after_highway is f",
+        ),
+        (
+            {"char_cnn__projection_after_highway": 1},
+            "projection_after_highway is 1, no",
+        ),
+        ({"reverse": True}, "reverse is true, a model that reads from right to left"),
+        ({"reverse": 0}, "reverse is 0, not true or false"),
+    ],
+)
+def test_what_would_change_the_vectors_is_read_or_refused(changes, part):
+    refused(changed(OPTIONS, **changes), part)
+
+
+def test_another_key_is_said_and_those_of_training_are_not(caplog):
+    parse_options(changed(OPTIONS, n_epochs=10, batch_size=128), "options.json")
+    assert not caplog.messages
+    parse_options(changed(OPTIONS, window=3), "options.json")
+    assert "options.json: window is not known here and not read" in caplog.text

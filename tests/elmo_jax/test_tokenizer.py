@@ -86,7 +86,7 @@ def test_another_way_to_split_may_be_given():
 
 def test_a_batch_without_sentences_has_its_boundaries():
     tokens = ElmoTokenizer(TINY)([])
-    assert tokens.words.shape == (0, 1)
+    assert tokens.words.shape == (0, 0)
     assert len(tokens.types) == 2
 
 

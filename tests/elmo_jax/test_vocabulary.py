@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vocabularies: ids are lines, nothing is stripped, and bad files are refused."""
+"""Vocabularies: ids are lines, white space ends no word, bad files are refused."""
 
 import gzip
 import json
@@ -17,7 +17,14 @@ SPECIALS = ("<S>", "</S>", "<UNK>")
 # What a line can hold: all but what separates lines and counts, and "no characters".
 line_text = st.text(
     st.characters(exclude_characters="\n\t", exclude_categories=["Cs"]), min_size=1
-).filter(lambda word: not word.endswith("\r") and word != "!!!MAXTERMID")
+).filter(
+    lambda word: (
+        word.strip() in (word, "")
+        and word.strip(" \r")
+        and not word.endswith("\r")
+        and word != "!!!MAXTERMID"
+    )
+)
 vocabularies = st.lists(line_text, unique=True, max_size=20).map(
     lambda words: (*SPECIALS, *(word for word in words if word not in SPECIALS))
 )
@@ -53,11 +60,23 @@ def test_counts_come_back_too(folder, words, data):
 
 
 @pytest.mark.parametrize(
-    "word", ["no\u00a0break", "\u3000", "a b", " a ", "a\u2028b", "a\x0bb", "a\x85b"]
+    "word", ["no\u00a0break", "\u3000", "a b", "a\u2028b", "a\x0bb", "a\x85b"]
 )
 def test_only_a_line_feed_ends_a_line(tmp_path, word):
     path = file_of(tmp_path, [*SPECIALS, word, "next"])
     assert read_vocabulary(path).words == (*SPECIALS, word, "next")
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\u3000", " \t", "\x0b"])
+def test_white_space_at_the_ends_of_lines_is_stripped_as_bilm_tf_does(tmp_path, blank):
+    words = (*SPECIALS, "the", "New York", "bank")
+    plain = file_of(tmp_path, [f"{word}{blank}" for word in words])
+    assert read_vocabulary(plain) == Vocabulary(words)
+    if "\t" not in blank:
+        plain = file_of(tmp_path, [f"{blank}{word}" for word in words])
+        assert read_vocabulary(plain) == Vocabulary(words)
+        plain = file_of(tmp_path, [f"{word}\t{7}{blank}" for word in words])
+        assert read_vocabulary(plain) == Vocabulary(words, (7,) * 6)
 
 
 def test_other_forms_of_the_same_file(tmp_path):
@@ -141,7 +160,17 @@ def test_words_that_are_refused(words, counts, message):
             ", line 3: after the tab stands 'many', which is no count",
         ),
         (b"<S>\t1\n</S>\t-1\n", ", line 2: after the tab stands '-1'"),
-        (b"<S>\t1\n</S>\t\n", ", line 2: after the tab stands ''"),
+        (b"<S>\t1\n</S>\t\n", ": some lines have a count and some have none"),
+        (b"<S>\n</S>\n<UNK>\n \t\na\n", ", line 4 is empty"),
+        (
+            b"<S>\n</S>\n<UNK>\nthe 22\nbank 7\n",
+            " holds words with counts ('the 22'), and would be read as if those were",
+        ),
+        (b"<S> 9\n</S> 9\n<UNK> 1\nthe 7\n", " holds words with counts ('<S> 9')"),
+        (
+            b"\xff\xfe<\x00S\x00>\x00\n\x00",
+            " is no text but UTF-16: convert it (iconv -f utf-16",
+        ),
         (b"<S>\t1\n</S>\n<UNK>\t2\n", ": some lines have a count and some have none"),
         (b"<S>\n</S>\n<UNK>\na\na\n", ": line 5 repeats 'a' of line 4"),
         (b"<S>\na\n</S>\n", ": no line '<UNK>'"),
@@ -179,7 +208,9 @@ def test_a_file_that_is_not_there_is_an_os_error(tmp_path):
         read_vocabulary(tmp_path / "vocab.txt")
 
 
-@pytest.mark.parametrize("word", ["", "a\tb", "a\nb", "a\r", "!!!MAXTERMID"])
+@pytest.mark.parametrize(
+    "word", ["", "a\tb", "a\nb", "a\r", " a", "a\u3000", "!!!MAXTERMID"]
+)
 def test_words_that_no_line_can_hold_are_not_written(tmp_path, word):
     path = tmp_path / "vocab.txt"
     with pytest.raises(ValueError, match="cannot be a line of a vocabulary"):

@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from embed_jax.corpus.unknown import judge_unknown
 from train.data.config import DataConfig, Say
-from train.data.encoding import ShardEncoder, Shards, Tally, is_held_out
+from train.data.encoding import TRAIN, ShardEncoder, Shards, Tally, is_held_out
 from train.data.sources import Documents
 from train.data.store import TokenStore
 
@@ -99,6 +100,20 @@ def describe_share(part: int, whole: int) -> str:
       '12.50%'
     """
     return f"{part / max(whole, 1):.2%}"
+
+
+def judge_given(num_unknown: int, num_words: int, data: DataConfig, part: str) -> None:
+    """Refuse a text of which a given vocabulary knows nothing; warn of a mismatch.
+
+    Raises:
+      ValueError: all of the training text is unknown.
+    """
+    judge_unknown(
+        num_unknown,
+        num_words,
+        of=f"{data.source} ({part})",
+        no_known="error" if part == TRAIN else "warn",
+    )
 
 
 def no_text(data: DataConfig) -> ValueError:

@@ -152,6 +152,7 @@ def cached_features(
                 pool=pool,
                 context=context,
                 on_batch=progress.computed,
+                unknown="warn" if first else "error",
             )
             for index, embedded in enumerate(vectors, start=first):
                 if index < done:

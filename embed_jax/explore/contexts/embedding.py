@@ -145,6 +145,7 @@ def embed_contexts(
             dtype=running.compute,
             mesh=running.mesh(),
             on_batch=progress.computed,
+            unknown="error",
         )
         found = _find_in_stream(stream, numbered, word, progress)
         asked = next(found) if query is not None else None

@@ -12,14 +12,13 @@ import sentencepiece
 import tokenizers
 from jaxtyping import Bool
 
-from bert_jax.config import BertConfig
 from bert_jax.tokenizer import (
     SPECIALS,
     SentencePieceTokenizer,
     Tokenizer,
     WordPieceTokenizer,
 )
-from bert_jax.tokenizer_files import load_tokenizer
+from bert_jax.tokenizer_files import read_tokenizer_files
 from embed_jax.files.directory import written_whole
 from train.data.checksums import REMEDY
 from train.data.store import (
@@ -109,7 +108,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
     if path.suffix == ".model" and not path.is_dir():
         tokenizer: Tokenizer = SentencePieceTokenizer(path)
     elif path.is_dir():
-        tokenizer = load_tokenizer(path, BertConfig(vocab_size=1 << 31))
+        tokenizer, _ = read_tokenizer_files(path)
     else:
         raise ValueError(
             f"{path}: neither a directory with a tokeniser nor a .model file"
@@ -246,12 +245,7 @@ def continuing_pieces(tokenizer: Tokenizer) -> Bool[np.ndarray, " V"]:
 
 def count_unknown(store: PieceStore) -> int:
     """Count the unknown pieces of a store."""
-    tokenizer = store.tokenizer
-    if isinstance(tokenizer, WordPieceTokenizer):
-        unknown = tokenizer.unk_id
-    else:
-        assert isinstance(tokenizer, SentencePieceTokenizer)  # there are two kinds
-        unknown = tokenizer.model.unk_id()
+    unknown = store.tokenizer.unk_id
     return sum(
         int(np.count_nonzero(store.tokens[begin : begin + _CHUNK] == unknown))
         for begin in range(0, store.num_tokens, _CHUNK)

@@ -12,6 +12,7 @@ from train.data.preparing import (
     describe_share,
     describe_sizes,
     encode_documents,
+    judge_given,
     no_text,
 )
 from train.data.sources import Documents
@@ -79,6 +80,8 @@ class PiecePreparation:
             if part == TRAIN and not store.num_tokens:
                 raise no_text(data)
             num_unknown = pieces.count_unknown(store)
+            if self.given is not None:
+                judge_given(num_unknown, store.num_tokens, data, part)
             summary.append(
                 f"{part}: {describe_sizes(store)}, "
                 f"{describe_share(num_unknown, store.num_tokens)} of the pieces unknown"

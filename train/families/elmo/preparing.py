@@ -13,6 +13,7 @@ from train.data.preparing import (
     describe_share,
     describe_sizes,
     encode_documents,
+    judge_given,
     no_text,
 )
 from train.data.sources import Documents
@@ -78,6 +79,8 @@ class WordPreparation:
             num_tokens = counts[part].total()
             known = vocabulary.ids.keys() & counts[part].keys()
             num_unknown = num_tokens - sum(counts[part][word] for word in known)
+            if self.given is not None:
+                judge_given(num_unknown, num_tokens, data, part)
             cut = words.longer_words(counts[part], data.max_characters)
             sizes = describe_sizes(TokenStore.open(path))
             unknown = describe_share(num_unknown, num_tokens)

@@ -121,6 +121,7 @@ def measure_pairs(
             list(rows),
             ",".join(specs),
             on_batch=progress.computed,
+            unknown="error",
             **options,
         )
         for row, sentence in zip(vectors, embedded, strict=True):
