@@ -20,6 +20,7 @@ from bert_jax.tokenizer import Tokenizer
 from bert_jax.tokenizer_files import check_vocabulary, load_tokenizer
 from bert_jax.weights import NEED_POOLER, TensorReader, assemble, disassemble
 from embed_jax.files.json_file import read_json
+from embed_jax.files.kinds import MARK, DirectoryKind, json_with
 from embed_jax.files.mistaken import mistaken_file
 from embed_jax.messages import one_line
 
@@ -173,6 +174,16 @@ def architecture(params: BertParams) -> str:
     return "BertForNextSentencePrediction" if "nsp" in heads else "BertModel"
 
 
+_is_marked = json_with(MARK)
+MODEL = DirectoryKind(
+    "a model of bert_jax.save",
+    "config.json",
+    lambda path: _is_marked(path / "config.json"),
+    ("*.safetensors", "*.json", "*.model", "vocab.txt"),
+)
+"""What `save_directory` writes; a published model has no mark, and is not replaced."""
+
+
 def load_directory(path: Path, *, encoder_only: bool) -> tuple[BertParams, Tokenizer]:
     """Read a directory with config.json, weights and tokeniser files.
 
@@ -219,7 +230,8 @@ def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None
             for name, values in tensors.items()
         }
     config_path, weights_path = path / "config.json", path / "model.safetensors"
-    text = json.dumps(write_config(params), indent=2) + "\n"
+    settings = write_config(params) | {MARK: "bert_jax.save"}
+    text = json.dumps(settings, indent=2) + "\n"
     config_path.write_text(text, encoding="utf-8")
     tokenizer.save(path)
     safetensors.numpy.save_file(tensors, weights_path, metadata={"format": "pt"})
