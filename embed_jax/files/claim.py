@@ -8,8 +8,8 @@
 A claim is a file that is locked (`flock`) while its holder works, and says who that is.
 The kernel lets go of the lock when a process dies, however it dies, so that a claim is
 never stale where locks hold. On a file system whose locks another machine does not see,
-what that machine has claimed cannot be asked from here: it stands until it is given back
-or removed by hand. Without locks a claim counts as long as its process lives.
+what that machine has claimed cannot be asked from here: it stands until it is given
+back or removed by hand. Without locks a claim counts as long as its process lives.
 docs/decisions/outputs.md has more.
 """
 
@@ -35,6 +35,8 @@ SUFFIX = ".claim"
 _LONGEST_NAME = 255
 # What a file system says that has no locks.
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+# How often a folder may vanish that others make and remove.
+_TRIES = 100
 # So long a holder may take to write down who it is.
 _SECONDS_TO_WRITE = 1.0
 _UTC = "%Y-%m-%d %H:%M:%S UTC"
@@ -232,19 +234,18 @@ def _claimed(path: Path, claimed: Path) -> Iterator[None]:
 
 
 def _take(path: Path, claimed: Path) -> Claim:
-    while True:
+    for remaining in reversed(range(_TRIES)):
         try:
             return take(path, claimed)
-        except BlockingIOError:
-            raise
-        except FileNotFoundError:
-            # Another process, which made the folder as well, has given up.
+        except (FileNotFoundError, PermissionError) as error:
+            # Another process may have made the folder as well, and given up.
+            if isinstance(error, PermissionError) or not remaining:
+                raise PermissionError(
+                    f"{path.parent} cannot be written to ({error.strerror}); give "
+                    "another output, or make it writable"
+                ) from error
             path.parent.mkdir(parents=True, exist_ok=True)
-        except PermissionError as error:
-            raise PermissionError(
-                f"{path.parent} cannot be written to ({error.strerror}); give another "
-                "output, or make it writable"
-            ) from error
+    raise AssertionError("the last try returns or raises")
 
 
 def _make_missing(folder: Path) -> list[Path]:

@@ -140,8 +140,8 @@ def check_replaceable(
         )
     if foreign := kind.foreign(path):
         raise FileExistsError(
-            f"{path / foreign} would be lost, for {path} is replaced whole; move it, or "
-            "give another output"
+            f"{path / foreign} would be lost, for {path} is replaced whole; move it, "
+            "or give another output"
         )
 
 

@@ -47,7 +47,7 @@ class DirectoryKind:
 
     name: str
     marker: str
-    is_ours: Callable[[Path], bool] = lambda path: True
+    is_ours: Callable[[Path], bool] = Path.is_dir
     files: Sequence[str] = ("*",)
 
     def foreign(self, path: Path) -> str | None:
@@ -114,13 +114,12 @@ def json_with(*keys: str) -> Callable[[Path], bool]:
     def is_ours(path: Path) -> bool:
         content: Any = None
         # Not `read_json`: what is wrong with somebody else's file is not asked here.
-        with suppress(OSError, ValueError, RecursionError):
-            with path.open("rb") as file:
-                first = file.readline()
-                try:
-                    content = json.loads(first)
-                except ValueError:
-                    content = json.loads(first + file.read())
+        with suppress(OSError, ValueError, RecursionError), path.open("rb") as file:
+            first = file.readline()
+            try:
+                content = json.loads(first)
+            except ValueError:
+                content = json.loads(first + file.read())
         if isinstance(content, list) and content:
             content = content[0]
         return isinstance(content, dict) and content.keys() >= set(keys)

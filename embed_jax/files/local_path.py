@@ -65,17 +65,21 @@ def with_local_paths(given: Given) -> Given:
 
 
 def _converted(value: Any) -> Any:
+    """Return the value itself where nothing in it is another path."""
     if isinstance(value, Path):
-        return local_path(value)
-    if isinstance(value, tuple) and type(value) is tuple:
-        return tuple(map(_converted, value))
+        path = local_path(value)
+        return value if path == value else path
+    if type(value) is tuple:
+        items = tuple(map(_converted, value))
+        same = all(new is old for new, old in zip(items, value, strict=True))
+        return value if same else items
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
     changes = {}
     for field in dataclasses.fields(value):
         before = getattr(value, field.name)
         after = _converted(before)
-        if after != before:
+        if after is not before:
             changes[field.name] = after
     # Most have none, and what is derived in `__post_init__` need not be made again.
     return dataclasses.replace(value, **changes) if changes else value

@@ -14,7 +14,7 @@ _SHARED_WITH_LOCKS = {"ceph", "gfs2", "gpfs", "ocfs2"}
 
 
 def locks_hold_everywhere(path: Path) -> bool:
-    """Return whether a lock on a file would be seen by every machine that sees the file.
+    """Return whether a lock on a file is seen by every machine that sees the file.
 
     Where nothing is known, as of FUSE or off Linux, the answer is no.
 

@@ -96,16 +96,15 @@ def check_not_read(output: Path, inputs: Iterable[Path | str | None]) -> None:
     Raises:
       ValueError: names it.
     """
-    for given in inputs:
-        if given is None or not os.path.exists(given):  # noqa: PTH110
+    for given in filter(None, inputs):
+        read = Path(os.path.expanduser(given))  # noqa: PTH111  It may be nobody's home.
+        if not os.path.exists(read):  # noqa: PTH110  Names of any length are none.
             continue
-        is_within = output.is_dir() and Path(given).resolve().is_relative_to(
-            output.resolve()
-        )
-        if is_within or os.path.samefile(output, given):  # noqa: PTH121
+        is_within = output.is_dir() and read.resolve().is_relative_to(output.resolve())
+        if is_within or read.samefile(output):
             raise ValueError(
-                f"{output} would be replaced, and {given} is read; the outputs and what "
-                "is read must be different files"
+                f"{output} would be replaced, and {given} is read; the outputs and "
+                "what is read must be different files"
             )
 
 

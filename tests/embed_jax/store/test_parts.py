@@ -408,9 +408,7 @@ def test_overwriting_spares_what_another_writes(tmp_path):
             match=r"1-of-2.*written by process \d+ on",
         ):
             open_parts(path, count, overwrite=True, metadata=metadata)
-    with pytest.raises(
-        BlockingIOError, match=r"1-of-2.*written by process \d+ on"
-    ):
+    with pytest.raises(BlockingIOError, match=r"1-of-2.*written by process \d+ on"):
         write_part(open_parts(path, 2, overwrite=True), 1)
     assert names_in(parts_of(path)) == before
     with alive:
