@@ -8,8 +8,8 @@ process that forks: a fork has the state of its threads, but not the threads.
 
 import contextlib
 import importlib
+import json
 import os
-import pickle
 import select
 import signal
 import sys
@@ -32,7 +32,8 @@ class Child:
         """Start it.
 
         Args:
-          function: its value, or the status of its SystemExit, is the result.
+          function: its value, which JSON can hold, is the result; or the status of
+            its SystemExit.
           said: a file for what it writes to its terminal.
         """
         self._said = said
@@ -79,9 +80,9 @@ class Child:
         os.close(self._reading)
         if not content:
             raise RuntimeError(f"a process ended without a word: {self.said()[-2000:]}")
-        result = pickle.loads(content)
-        if isinstance(result, BaseException):
-            raise RuntimeError(self.said()[-2000:]) from result
+        ended_well, result = json.loads(content)
+        if not ended_well:
+            raise RuntimeError(f"{result}: {self.said()[-2000:]}")
         return result
 
     def said(self) -> str:
@@ -96,16 +97,16 @@ def _run(function: Callable[[], Any], said: Path, writing: int) -> None:
     os.dup2(terminal, 1)
     os.dup2(terminal, 2)
     try:
-        result = function()
+        told = json.dumps([True, function()])
     except SystemExit as end:
-        result = end.code
+        told = json.dumps([True, end.code])
     except BaseException as error:
         traceback.print_exc()
-        result = RuntimeError(str(error))
+        told = json.dumps([False, str(error)])
     sys.stdout.flush()
     sys.stderr.flush()
     with os.fdopen(writing, "wb") as file:
-        file.write(pickle.dumps(result))
+        file.write(told.encode())
     # Not `sys.exit`: what is to be done at the end is the first process's.
     os._exit(0)
 

@@ -7,8 +7,8 @@ Each command is run once without a kill. Then it is started again and again and 
 (SIGKILL) at a moment drawn evenly from the time that it took, goes on with --resume or
 by the same command, at most three kills in a row, and is let finish. What it has written
 then must be what the first run wrote: of pretraining every byte of metrics.jsonl and of
-the weights, of a store the same words and vectors. Imports are not in that time: see
-`benchmarks.forked`.
+the weights, of a store the same words and vectors. Imports are not in that time:
+`benchmarks.forked` has them done before.
 """
 
 import dataclasses
@@ -149,9 +149,8 @@ def main() -> int:
     """Run the benchmark; return the exit status."""
     command = tyro.cli(Command, description=__doc__)
     import_all()
-    print(
-        "| command | s | kills | after its end | runs | equal |\n|---|---|---|---|---|---|"
-    )
+    print("| command | s | kills | after its end | runs | equal |")
+    print("|---|---|---|---|---|---|", flush=True)
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder, "inputs")

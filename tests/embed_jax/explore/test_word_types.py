@@ -390,7 +390,7 @@ def test_outputs_are_refused_where_they_would_be_lost(tmp_path, write):
     with pytest.raises(FileExistsError, match="file exists; --overwrite replaces it"):
         write_to(path)
     assert path.read_text() == "precious"
-    with pytest.raises(FileExistsError, match="file is not a file of .*; move it"):
+    with pytest.raises(FileExistsError, match=r"file is not a file of .*; move it"):
         write_to(path, overwrite=True)
     assert path.read_text() == "precious"
     path.write_bytes(b"")
