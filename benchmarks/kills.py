@@ -3,11 +3,11 @@
 
     python -m benchmarks.kills --kills 100
 
-Each command is run once without a kill. Then it is started again and again and killed
-(SIGKILL) at a moment drawn evenly from the time that it took, goes on with --resume or
-by the same command, at most three kills in a row, and is let finish. What it has written
-then must be what the first run wrote: of pretraining every byte of metrics.jsonl and of
-the weights, of a store the same words and vectors. Imports are not in that time:
+Each command is run once without a kill. Then it is started again, killed (SIGKILL) at a
+moment drawn evenly from the time that it took, goes on with --resume or by the same
+command, at most three kills in a row, and is let finish. What it has written then must
+be what the first run wrote: of pretraining every byte of metrics.jsonl and of the
+weights, of a store the same words and vectors. Imports are not in that time:
 `benchmarks.forked` has them done before.
 """
 

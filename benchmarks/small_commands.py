@@ -113,7 +113,7 @@ def make_inputs(inputs: Path) -> None:
     for split in ("dev", "test"):
         (inputs / f"pairs/sts-{split}.csv").write_text(pairs, encoding="utf-8")
     _pretrained(inputs, "bert")
-    _save_words(inputs / "words")
+    _save_words(inputs / "scorer")
 
 
 def go_small(inputs: Path) -> None:
@@ -322,7 +322,7 @@ COMMANDS = (
         "score",
         "elmo_jax.score",
         lambda inputs, out: [
-            *map(str, (inputs / "words", inputs / "lines.txt", out / "scores.tsv")),
+            *map(str, (inputs / "scorer", inputs / "lines.txt", out / "scores.tsv")),
             *("--devices", "1"),
         ],
         lambda out: _of_files(out, "scores.tsv"),
