@@ -832,6 +832,7 @@ def test_an_existing_output_is_replaced_on_demand(tmp_path):
         writer.append(np.ones((1, 1), np.float32), ["a"])
     output.write_text("old")
     assert run(store, output, "--overwrite") == 2
+    output.unlink()
     write_word_types(output, random_types("b"))
     assert run(store, output) == 2
     assert run(store, output, "--overwrite") == 0
