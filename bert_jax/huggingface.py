@@ -22,6 +22,7 @@ from bert_jax.weights import NEED_POOLER, TensorReader, assemble, disassemble
 from embed_jax.files.checked_files import check_files, write_checksums
 from embed_jax.files.checksum import crc32_of
 from embed_jax.files.json_file import parse_object, read_json
+from embed_jax.files.kinds import MARK, DirectoryKind, json_with
 from embed_jax.files.mistaken import mistaken_file
 from embed_jax.messages import one_line
 
@@ -193,6 +194,16 @@ def architecture(params: BertParams) -> str:
     return "BertForNextSentencePrediction" if "nsp" in heads else "BertModel"
 
 
+_is_marked = json_with(MARK)
+MODEL = DirectoryKind(
+    "a model of bert_jax.save",
+    "config.json",
+    lambda path: _is_marked(path / "config.json"),
+    ("*.safetensors", "*.json", "*.model", "vocab.txt"),
+)
+"""What `save_directory` writes; a published model has no mark, and is not replaced."""
+
+
 def load_directory(path: Path, *, encoder_only: bool) -> tuple[BertParams, Tokenizer]:
     """Read a directory with config.json, weights and tokeniser files.
 
@@ -243,7 +254,8 @@ def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None
             for name, values in tensors.items()
         }
     config_path, weights_path = path / "config.json", path / "model.safetensors"
-    text = json.dumps(write_config(params), indent=2) + "\n"
+    settings = write_config(params) | {MARK: "bert_jax.save"}
+    text = json.dumps(settings, indent=2) + "\n"
     config_path.write_text(text, encoding="utf-8")
     tokenizer.save(path)
     checksums = {name: crc32_of(values) for name, values in tensors.items()}

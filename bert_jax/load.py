@@ -8,6 +8,7 @@ from bert_jax import sentence_modules, tokenizer_settings
 from bert_jax.google import is_google, load_google
 from bert_jax.huggingface import (
     EARLY_CONFIG,
+    MODEL,
     load_directory,
     other_architectures,
     save_directory,
@@ -16,9 +17,11 @@ from bert_jax.params import BertParams
 from bert_jax.run import load_run
 from bert_jax.sentence_modules import warn_of_modules
 from bert_jax.tokenizer import Tokenizer
+from embed_jax.files.claim import claim
 from embed_jax.files.directory import written_whole
 from embed_jax.files.hub import fetch_snapshot
 from embed_jax.files.json_file import read_json
+from embed_jax.files.local_path import local_path
 from embed_jax.files.run_directory import is_run
 
 HUB_FILES = (
@@ -78,7 +81,7 @@ def load(
       Traceback (most recent call last):
       ValueError: no/such/model/here: no such directory
     """
-    directory = Path(path)
+    directory = local_path(path)
     if is_run(directory):
         return load_run(directory, encoder_only=encoder_only)
     if is_google(directory):
@@ -109,14 +112,20 @@ def save(
       path: the directory to make.
       params: encoder and heads; the heads determine the architecture in config.json.
       tokenizer: its files are written into the same directory.
-      overwrite: whether an existing model may be replaced, with all files in its
+      overwrite: whether a model that was saved here may be replaced, with its
         directory.
 
     Raises:
-      FileExistsError: `path` exists and `overwrite` is False, or it is no model.
+      FileExistsError: `path` exists and `overwrite` is False, or it is no model that
+        was saved here, or holds other files.
+      BlockingIOError: another process is writing it.
       ValueError: parameters, configuration and tokeniser do not match.
     """
-    with written_whole(path, marker="config.json", overwrite=overwrite) as directory:
+    path = local_path(path)
+    with (
+        claim(path),
+        written_whole(path, marker=MODEL, overwrite=overwrite) as directory,
+    ):
         save_directory(directory, params, tokenizer)
 
 

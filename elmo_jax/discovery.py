@@ -14,6 +14,7 @@ from pathlib import Path
 from elmo_jax.hdf5 import SUFFIXES
 from elmo_jax.tensorflow import find_checkpoints
 from embed_jax.files.json_file import parse_json
+from embed_jax.files.local_path import local_path
 from embed_jax.files.tensorflow_checkpoint import is_tensorflow_checkpoint
 
 OPTIONS, START = "options.json", "start.hdf5"
@@ -80,6 +81,10 @@ def find_files(
     else:
         weights = path if weights is None else weights
         options = _only_options(path.parent)
+    weights, softmax, embedding, vocabulary = (
+        None if file is None else local_path(file)
+        for file in (weights, softmax, embedding, vocabulary)
+    )
     for file in (softmax, embedding, vocabulary):
         if file is not None and not Path(file).is_file():
             raise ValueError(f"{file}: no such file")

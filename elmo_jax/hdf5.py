@@ -10,6 +10,7 @@ import numpy as np
 
 from elmo_jax.weights import Stored
 from embed_jax.files import hdf5 as checked
+from embed_jax.files.kinds import MARK
 
 SUFFIXES = (".hdf5", ".h5")
 _FETCH = "fetch it again"
@@ -55,6 +56,7 @@ def _stored(path: Path, name: str, dataset: h5py.Dataset) -> Stored:
 def write_hdf5(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Write tensors as datasets; slashes in their names make groups."""
     with h5py.File(path, "w") as file:
+        file.attrs[MARK] = "elmo_jax.save"
         for name, values in tensors.items():
             file.create_dataset(name, data=values)
 

@@ -43,8 +43,11 @@ from elmo_jax.weights import (
     find_stored,
 )
 from embed_jax.files.checked_files import check_files, write_checksums
+from embed_jax.files.claim import claim
 from embed_jax.files.directory import written_whole
 from embed_jax.files.hub import fetch_snapshot
+from embed_jax.files.kinds import MARK, DirectoryKind, hdf5_with
+from embed_jax.files.local_path import local_path
 from embed_jax.files.run_directory import is_run
 
 WEIGHTS, SOFTMAX, VOCABULARY = "weights.hdf5", "softmax_weights.hdf5", "vocab.txt"
@@ -91,7 +94,7 @@ def load(
       Traceback (most recent call last):
       ValueError: no/such/model/here: no such directory
     """
-    directory = Path(path)
+    directory = local_path(path)
     if is_run(directory):
         return load_run(directory, encoder_only=encoder_only)
     if not is_local(directory):
@@ -152,6 +155,17 @@ def load(
     return params, ElmoTokenizer(config, words)
 
 
+_is_marked = hdf5_with(MARK)
+MODEL = DirectoryKind(
+    "a model of elmo_jax.save",
+    OPTIONS,
+    lambda path: _is_marked(path / WEIGHTS),
+    # With the head of a fine-tuned model.
+    ("*.hdf5", "*.json", "head.safetensors", "vocab.txt"),
+)
+"""What `save` writes; a published model has no mark, and is not replaced."""
+
+
 def save(
     path: str | os.PathLike[str],
     params: ElmoParams,
@@ -170,18 +184,24 @@ def save(
       path: the directory to make.
       params: biLM and softmax.
       tokenizer: of the model.
-      overwrite: whether an existing model may be replaced, with all files in its
+      overwrite: whether a model that was saved here may be replaced, with its
         directory.
 
     Raises:
-      FileExistsError: `path` exists and `overwrite` is False, or it is no model.
+      FileExistsError: `path` exists and `overwrite` is False, or it is no model that
+        was saved here, or holds other files.
+      BlockingIOError: another process is writing it.
       ValueError: parameters, configuration and tokeniser do not match.
     """
     _check_tokenizer(params, tokenizer)
     encoder, softmax = disassemble(params)
     num_words = len(softmax[SOFTMAX_BIAS]) if softmax else None
     options = format_options(params.config, num_words)
-    with written_whole(path, marker=OPTIONS, overwrite=overwrite) as directory:
+    path = local_path(path)
+    with (
+        claim(path),
+        written_whole(path, marker=MODEL, overwrite=overwrite) as directory,
+    ):
         text = json.dumps(options, indent=2) + "\n"
         (directory / OPTIONS).write_text(text, encoding="utf-8")
         write_hdf5(directory / WEIGHTS, encoder)

@@ -40,7 +40,10 @@ from embed_jax.corpus.reading import Running
 from embed_jax.corpus.text import check_unchanged, survey
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
-from embed_jax.files.output_file import check_output, open_output
+from embed_jax.files.kinds import FileKind, json_with, text_with
+from embed_jax.files.local_path import with_local_paths
+from embed_jax.files.output_file import open_output
+from embed_jax.files.outputs import output_file
 from embed_jax.files.tab_separated import tab_separated
 
 SUFFIXES = {".tsv": "tsv", ".jsonl": "jsonl"}
@@ -73,7 +76,7 @@ class Command:
         default_factory=Running
     )
     overwrite: bool = False
-    """Replace an existing output."""
+    """Replace an existing output of this command."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -93,9 +96,19 @@ def run(command: Command) -> None:
         checks come first.
       OSError: a file cannot be read or written, or exists already.
     """
+    command = with_local_paths(command)
     write = _writer(command)
     command.running.check()
-    check_output(command.output, replace=command.overwrite)
+    with output_file(
+        command.output,
+        SCORES,
+        replace=command.overwrite,
+        inputs=(command.model, command.corpus, command.softmax, command.vocabulary),
+    ):
+        _run(command, write)
+
+
+def _run(command: Command, write: "SentenceLines | TokenLines | JsonLines") -> None:
     text = survey(command.corpus, ENCODER.own_tokens)
     if text.held:
         print(f"{command.corpus}: {text.held}")
@@ -115,7 +128,7 @@ def run(command: Command) -> None:
         unknown="error",
     )
     with (
-        open_output(command.output) as file,
+        open_output(command.output, replace=command.overwrite) as file,
         Progress(command.output.name, text.num_lines, 0) as progress,
     ):
         file.write(write.header.encode())
@@ -208,6 +221,15 @@ class JsonLines:
             "unknown": score.unknown.tolist(),
         }
         yield json.dumps(record) + "\n"
+
+
+def _is_scores(path: Path) -> bool:
+    tables = text_with(SentenceLines.header, TokenLines.header)
+    return tables(path) or _are_json_lines(path)
+
+
+_are_json_lines = json_with("line", "words", "forward", "backward", "unknown")
+SCORES = FileKind("a file of scores", _is_scores)
 
 
 def _writer(command: Command) -> SentenceLines | TokenLines | JsonLines:

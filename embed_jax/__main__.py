@@ -24,11 +24,13 @@ from embed_jax.corpus.words import text_of
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.encoder import Encoder, find_encoder
 from embed_jax.exit_status import exit_status
+from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.output_file import check_output
 from embed_jax.hosts.processes import Processes
 from embed_jax.layers.layer_spec import parse_layer_spec
 from embed_jax.layers.pooling import SENTENCE_POOLS, WORD_POOLS
 from embed_jax.store import PartedStore, StoreWriter
+from embed_jax.store.kind import STORE
 
 DTYPE = Literal["float32", "float16", "bfloat16"]
 
@@ -74,7 +76,7 @@ class Command:
     resume: bool = False
     """Continue an earlier run of the same command."""
     overwrite: bool = False
-    """Replace an existing output."""
+    """Replace an existing output, if it is a store of vectors."""
 
     @property
     def level(self) -> Literal["words", "sentences"]:
@@ -110,6 +112,7 @@ def embed_corpus(command: Command) -> None:
         checks come first.
       OSError: a file cannot be read or written, or exists already.
     """
+    command = with_local_paths(command)
     place = command.processes.place()
     pool = _check(command)
     encoder = find_encoder(command.model)
@@ -172,7 +175,13 @@ def _check(command: Command) -> str:
     elif command.words:
         _check_choice("--words", command.words, WORD_POOLS)
     command.reading.check()
-    check_output(command.output, replace=command.overwrite or command.resume)
+    check_output(
+        command.output,
+        replace=command.overwrite or command.resume,
+        # What is resumed is read, and compared.
+        kind=STORE if command.overwrite else None,
+        inputs=(command.model, command.corpus),
+    )
     return command.sentences or command.words or "first"
 
 

@@ -20,6 +20,7 @@ from embed_jax.corpus.stream import Embedded
 from embed_jax.export.spec import Exportable
 from embed_jax.files.hub import HUB_ID, fetch_snapshot
 from embed_jax.files.json_file import parse_json
+from embed_jax.files.local_path import local_path
 from embed_jax.files.run_directory import is_run, kind_of
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.suggest import suggest
@@ -116,7 +117,7 @@ def find_encoder(path: str | os.PathLike[str]) -> Encoder:
       Traceback (most recent call last):
       ValueError: no/such/model/here: no such directory
     """
-    local = Path(path)
+    local = local_path(path)
     if is_run(local):
         return encoder_named(kind_of(local), str(local))
     if claimed := _claimed(local, os.fspath(path)):

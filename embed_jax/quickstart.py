@@ -16,13 +16,16 @@ from embed_jax.corpus.docstrings import read_paragraphs
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.explore import nearest
+from embed_jax.files.claim import claim_directory
 from embed_jax.files.hub import fetch_snapshot
+from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.output_file import open_output
 from embed_jax.store import VectorStore
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 """The files of that model to fetch."""
+CORPUS, VECTORS = "corpus.txt", "vectors.h5"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +58,8 @@ def quickstart(command: Command) -> None:
       ValueError: no such model, text, or word; or there are vectors of another model.
       OSError: a file cannot be read or written.
     """
-    corpus, vectors = (
-        command.directory / name for name in ("corpus.txt", "vectors.h5")
-    )
-    command.directory.mkdir(parents=True, exist_ok=True)
+    command = with_local_paths(command)
+    vectors = command.directory / VECTORS
     if vectors.exists():
         with VectorStore(vectors) as store:
             held = store.metadata.get("model")
@@ -67,15 +68,21 @@ def quickstart(command: Command) -> None:
                 f"{vectors} holds vectors of {held}; give another --directory"
             )
     else:
-        if command.model == MODEL:
-            _fetch_model()
-        if not corpus.exists():
-            with open_output(corpus) as file:
-                file.write(("\n".join(read_paragraphs()) + "\n").encode())
-        embed_command.embed_corpus(
-            embed_command.Command(command.model, corpus, vectors, resume=True)
-        )
+        with claim_directory(command.directory):
+            _embed(command, command.directory / CORPUS, vectors)
     nearest.print_nearest(nearest.Command(vectors, command.word))
+
+
+def _embed(command: Command, corpus: Path, vectors: Path) -> None:
+    """Write the text, unless it is there, and its vectors."""
+    if command.model == MODEL:
+        _fetch_model()
+    if not corpus.exists():
+        with open_output(corpus) as file:
+            file.write(("\n".join(read_paragraphs()) + "\n").encode())
+    embed_command.embed_corpus(
+        embed_command.Command(command.model, corpus, vectors, resume=True)
+    )
 
 
 def _fetch_model() -> None:

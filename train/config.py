@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, overl
 import tyro
 
 from embed_jax.checks import check_at_least, check_below
+from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.run_directory import read_experiment
 from embed_jax.suggest import suggest
 from train.data.config import DataConfig
@@ -213,7 +214,8 @@ def read_command(
       kind: of the configurations that the command takes.
 
     Raises:
-      ValueError: there is no such experiment; names the closest.
+      ValueError: there is no such experiment; names the closest. Or a path is an
+        address of elsewhere.
       SystemExit: after --help, or for a wrong field or value, with a message.
     """
     names = config_names(kind)
@@ -247,7 +249,7 @@ def read_command(
         description=f"{description.strip()}\n\n{name}: {module.__doc__}",
         config=(tyro.conf.AvoidSubcommands,),
     )
-    return command.options, command.experiment
+    return with_local_paths(command.options), with_local_paths(command.experiment)
 
 
 def to_json(experiment: Pretraining) -> dict[str, Any]:

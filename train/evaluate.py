@@ -20,6 +20,7 @@ from tyro.conf import arg
 
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
+from embed_jax.files.local_path import with_local_paths
 from train.families.evaluation import Evaluation
 from train.families.registry import family_of_model
 
@@ -40,6 +41,7 @@ def evaluate(command: Command) -> dict[str, float]:
     Raises:
       ValueError: model and data do not match.
     """
+    command = with_local_paths(command)
     path = command.data / command.part
     if not path.is_dir():
         raise ValueError(f"{path}: no such data; python -m train.prepare makes it")

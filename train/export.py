@@ -17,7 +17,9 @@ import tyro
 from tyro.conf import arg
 
 from embed_jax.exit_status import exit_status
-from embed_jax.files.output_file import check_absent
+from embed_jax.files.claim import claim
+from embed_jax.files.local_path import local_path
+from embed_jax.files.output_file import check_absent, check_not_read
 from embed_jax.files.run_directory import best_step, is_run, saved_steps
 from train.families.registry import family_of_run
 
@@ -33,7 +35,7 @@ class Command:
     step: int | None = None
     """Step of the checkpoint; by default the best that is kept."""
     overwrite: bool = False
-    """Replace an existing model."""
+    """Replace an existing model, if it was saved here."""
 
 
 def export(
@@ -52,13 +54,23 @@ def export(
 
     Raises:
       ValueError: `run` is not a run, or has no such checkpoint.
-      FileExistsError: `model` exists.
+      FileExistsError: `model` exists, and may not be replaced or was not saved here.
+      BlockingIOError: another process is writing it.
     """
+    run, model = local_path(run), local_path(model)
     if not is_run(run):
         raise ValueError(
             f"{run} is no run of train.pretrain; it lacks experiment.json and model/"
         )
+    if model.exists():
+        check_not_read(model, [run])
     check_absent(model, replace=overwrite)
+    with claim(model):
+        check_absent(model, replace=overwrite)
+        return _export(run, model, step, overwrite=overwrite)
+
+
+def _export(run: Path, model: Path, step: int | None, *, overwrite: bool) -> int:
     chosen = best_step(run) if step is None else step
     if chosen is None:
         chosen = saved_steps(run)[-1] if saved_steps(run) else None

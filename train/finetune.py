@@ -27,7 +27,9 @@ from embed_jax.checks import at_least
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.directory import written_whole
-from embed_jax.files.output_file import check_absent
+from embed_jax.files.kinds import DirectoryKind, json_with
+from embed_jax.files.local_path import local_path, with_local_paths
+from embed_jax.files.outputs import output_directory
 from embed_jax.suggest import suggest
 from train.config import read_command
 from train.families.registry import family_of_model
@@ -42,6 +44,14 @@ from train.tasks.finetune.classifier import Classifier, Example
 from train.tasks.finetune.finetuning import Finetuned, Finetuning, finetune
 
 MODEL, RESULTS = "model", "results.json"
+
+_is_record = json_with("command", "config", "labels", "kept_epoch", "scores")
+FINETUNED = DirectoryKind(
+    "an output of train.finetune",
+    RESULTS,
+    lambda path: _is_record(path / RESULTS),
+    (MODEL, "*.conll", "*.tsv"),
+)
 
 Splits = Mapping[str, Sequence[Example]]
 
@@ -92,12 +102,22 @@ def run(config: Finetuning, options: Options, command: str = "") -> Finetuned:
       ValueError: invalid data, model or output; raised before training.
       OSError: a file cannot be read or written.
     """
-    check_absent(options.output, replace=options.overwrite)
+    options = with_local_paths(options)
+    with output_directory(
+        options.output,
+        FINETUNED,
+        replace=options.overwrite,
+        inputs=(options.model, options.data),
+    ):
+        return _run(config, options, command)
+
+
+def _run(config: Finetuning, options: Options, command: str) -> Finetuned:
     splits, labels = read_examples(config, options)
     classifier = make_classifier(config, options.model, labels)
     say = partial(print, file=sys.stderr, flush=True)
     with written_whole(
-        options.output, marker=RESULTS, overwrite=options.overwrite
+        options.output, marker=FINETUNED, overwrite=options.overwrite
     ) as directory:
         finetuned = finetune(config, classifier, splits, say)
         classifier.save(directory / MODEL, finetuned.weights)
@@ -138,7 +158,7 @@ def read_examples(
     limit = options.train_limit
     at_least("train_limit", limit, 1)
     if config.task == "sequence":
-        texts = read_text_splits(Path(options.data), seed=config.seed)
+        texts = read_text_splits(local_path(options.data), seed=config.seed)
         texts["train"] = texts["train"][:limit]
         return dict(texts), check_labels(texts)
     sentences = read_splits(options.data)

@@ -19,13 +19,14 @@ import jax
 
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
+from embed_jax.files.local_path import with_local_paths
 from embed_jax.layers.layer_spec import parse_layer_spec
 from train.config import read_command
 from train.tasks.data.conll import TaggedSentence, read_splits, write_conll
 from train.tasks.features import cached_features
 from train.tasks.ner.tagging import TaggedFeatures, Tagging
 from train.tasks.ner.trained_specs import train_specs
-from train.tasks.results import Outcome, Row, write_results
+from train.tasks.results import Outcome, Row, results_output, write_results
 
 SPLITS = ("train", "dev", "test")
 TABLE_7 = (
@@ -96,10 +97,18 @@ def compare_specs(config: Tagging, options: Options, command: str) -> list[Row]:
       ValueError: invalid data, model or specs; raised before training.
       OSError: a file cannot be read or written.
     """
+    options = with_local_paths(options)
     for spec in config.layers:
         parse_layer_spec(spec)
     if options.jobs < 1:
         raise ValueError(f"--jobs {options.jobs}: at least 1")
+    stem = options.name or _default_name(config, options)
+    inputs = (options.model, options.data)
+    with results_output(options.output, [stem], inputs=inputs):
+        return _compare(config, options, command, stem)
+
+
+def _compare(config: Tagging, options: Options, command: str, stem: str) -> list[Row]:
     corpus = read_splits(options.data)
     began = time.monotonic()
     splits = {
@@ -129,7 +138,6 @@ def compare_specs(config: Tagging, options: Options, command: str) -> list[Row]:
         )
         for spec, outcome in outcomes.items()
     ]
-    stem = options.name or _default_name(config, options)
     table = write_results(
         options.output,
         stem,

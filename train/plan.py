@@ -23,7 +23,9 @@ from tyro.conf import arg
 
 from embed_jax.devices.platform import tracing_for
 from embed_jax.exit_status import exit_status
-from embed_jax.files.output_file import check_output, open_output
+from embed_jax.files.kinds import FileKind, json_with
+from embed_jax.files.output_file import open_output
+from embed_jax.files.outputs import output_file
 from embed_jax.layers.layer_spec import parse_layer_spec
 from train.config import Phase, Pretraining, read_command
 from train.loop.log import duration
@@ -35,6 +37,9 @@ from train.planning.tpu_topology import topology_devices
 
 # Of a chip's memory; the runtime keeps a little for itself.
 USABLE = 0.97
+PLAN = FileKind(
+    "a plan", json_with("phase", "config", "for", "topology", "chips", "fits")
+)
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 _PARTS_SHOWN = 6
 
@@ -51,7 +56,7 @@ class Options:
       layers: the layer_spec of the embedding.
       largest: double the batch size until it does not fit; one compilation each.
       output: a file for the plan as JSON.
-      overwrite: replace an existing output.
+      overwrite: replace an existing plan.
     """
 
     topology: str
@@ -71,15 +76,14 @@ def main(arguments: list[str] | None = None) -> int:
         options, experiment = read_command(
             given, "python -m train.plan", Options, __doc__ or ""
         )
-        if options.output:
-            check_output(options.output, replace=options.overwrite)
         # Nothing runs; a TPU that is here is left alone, and none is looked for.
         jax.config.update("jax_platforms", "cpu")
-        plans = plan(given[0], experiment, options)
-        sys.stdout.write("\n".join(map(describe, plans)))
-        if options.output:
-            with open_output(options.output) as file:
-                file.write((json.dumps(plans, indent=1) + "\n").encode())
+        with output_file(options.output, PLAN, replace=options.overwrite):
+            plans = plan(given[0], experiment, options)
+            sys.stdout.write("\n".join(map(describe, plans)))
+            if options.output:
+                with open_output(options.output, replace=options.overwrite) as file:
+                    file.write((json.dumps(plans, indent=1) + "\n").encode())
 
     return exit_status("train.plan", action, "nothing was written")
 

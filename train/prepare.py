@@ -14,7 +14,9 @@ import shutil
 import sys
 
 from embed_jax.exit_status import exit_status
-from train.data.config import DataConfig, Say
+from embed_jax.files.claim import claim_directory
+from embed_jax.files.local_path import with_local_paths
+from train.data.config import DataConfig, Preparation, Say
 from train.data.prepared import (
     PREPARED,
     UNFINISHED,
@@ -56,9 +58,29 @@ def prepare(data: DataConfig, say: Say) -> None:
     Raises:
       ValueError: invalid settings or text; the cheap checks come first.
       FileExistsError: a file would be replaced that no preparation has made.
+      BlockingIOError: another command is preparing the directory; names the process.
       OSError: a file cannot be read or written.
     """
+    data = with_local_paths(data)
     preparation = data.preparation(say)
+    # A directory that is prepared need not be one that can be written to.
+    if not _is_prepared(data, say):
+        with claim_directory(data.directory):
+            _prepare(data, preparation, say)
+
+
+def _is_prepared(data: DataConfig, say: Say) -> bool:
+    """Return whether a directory is prepared and nothing is left to do; if so, say."""
+    before = Prepared.read(data.directory)
+    if before is None or not before.summary or (data.directory / UNFINISHED).exists():
+        return False
+    if not Prepared.of(data).is_like(before):
+        return False
+    say(f"{data.directory} is prepared already: {before.summary}")
+    return True
+
+
+def _prepare(data: DataConfig, preparation: Preparation, say: Say) -> None:
     wanted, before = Prepared.of(data), Prepared.read(data.directory)
     unfinished = data.directory / UNFINISHED
     if before and wanted.is_like(before):

@@ -32,6 +32,8 @@ from jax.sharding import Mesh
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.checked_files import write_checksums
+from embed_jax.files.claim import claim_directory, is_claim
+from embed_jax.files.local_path import local_path, with_local_paths
 from embed_jax.files.output_file import open_output
 from embed_jax.files.run_directory import EXPERIMENT, MODEL, saved_steps
 from embed_jax.files.weights_checksum import checksum_weights
@@ -106,10 +108,16 @@ def pretrain(
     Raises:
       ValueError: data, configuration and run do not match; or a metric is not finite,
         and the message names it and the step.
+      BlockingIOError: another command is training this run; names the process.
       OSError: a file cannot be written, or another process is lost; the last checkpoint
         is complete.
     """
-    with noticing_lost_processes():
+    experiment, run = with_local_paths(experiment), local_path(run)
+    with noticing_lost_processes(), ExitStack() as held:
+        with all_or_none():
+            # The other processes of this run write nothing.
+            if is_first():
+                held.enter_context(claim_directory(run))
         return _pretrain(experiment, run, mesh, stop)
 
 
@@ -240,7 +248,9 @@ def _check_run(experiment: Pretraining, run: Path) -> Begun | None:
             check_identity(begun.prepared, experiment.data, run)
         return begun
     if run.exists() and not all(
-        entry.name == MODEL or entry.name.startswith((f".{MODEL}.", EXPERIMENT))
+        entry.name == MODEL
+        or entry.name.startswith((f".{MODEL}.", EXPERIMENT))
+        or is_claim(entry)
         for entry in run.iterdir()
     ):  # Those alone are what a run leaves that is killed while it begins.
         raise ValueError(f"{run} is no run and not empty; give another directory")

@@ -14,7 +14,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ import tyro
 
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
+from embed_jax.files.local_path import local_path, with_local_paths
 from embed_jax.suggest import suggest
 from train.tasks.probes.layer_curves import draw_layers
 from train.tasks.probes.linear_probe import ProbeConfig
@@ -30,7 +31,7 @@ from train.tasks.probes.part_of_speech import PosTask
 from train.tasks.probes.probing import Measured, Subject, Task
 from train.tasks.probes.senses_by_layer import WsdTask
 from train.tasks.probes.similarity_by_layer import StsTask
-from train.tasks.results import Row, write_results
+from train.tasks.results import Row, results_output, write_results
 
 TASKS = ("pos", "wsd", "sts")
 FOLDERS = {
@@ -94,7 +95,16 @@ def measure_layers(command: Command, shown: str) -> None:
       ValueError: an invalid model, spec or data file; raised before any computation.
       OSError: a file cannot be read or written.
     """
+    command = with_local_paths(command)
     tasks = {name: _make_task(command, name) for name in _names(command.tasks)}
+    stem = command.output.name
+    stems = [stem, *(f"{stem}-{name}" for name in tasks)]
+    inputs = (command.model, command.pos_data, command.wsd_data, command.sts_data)
+    with results_output(command.output.parent, stems, inputs=inputs):
+        _measure(command, tasks, shown)
+
+
+def _measure(command: Command, tasks: Mapping[str, Task], shown: str) -> None:
     subject = Subject.load(command.model, command.layers, command.cache)
     directory, stem = command.output.parent, command.output.name
     directory.mkdir(parents=True, exist_ok=True)
@@ -166,7 +176,7 @@ def _names(tasks: str) -> list[str]:
 
 def _make_task(command: Command, name: str) -> Task:
     given: Path | None = getattr(command, f"{name}_data")
-    root = Path(os.environ.get("CONTEXTUAL_DATA", "../shared/data"))
+    root = local_path(os.environ.get("CONTEXTUAL_DATA", "../shared/data"))
     data = given or root / FOLDERS[name]
     if not data.is_dir():
         raise ValueError(

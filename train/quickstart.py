@@ -24,16 +24,21 @@ from jaxtyping import Float
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
+from embed_jax.files.claim import claim_directory
+from embed_jax.files.local_path import with_local_paths
+from embed_jax.files.output_file import check_output
 from train.config import Pretraining, experiment_named
 from train.export import export
 from train.loop.log import duration
 from train.loop.preemption import stop_signal
 from train.prepare import prepare
 from train.pretrain import pretrain
-from train.tasks.senses import draw_contexts
+from train.tasks.senses import CONTEXTS, draw_contexts
 
 MODELS = "elmo_tiny", "bert_tiny"
 """The experiments of `configs/` to pretrain."""
+
+PICTURE = "contexts.png"
 
 SENTENCES = {
     "string": (
@@ -72,6 +77,15 @@ def quickstart(
     command: Command, say: Callable[[str], None], stop: Callable[[], bool]
 ) -> None:
     """Run all steps whose outputs do not exist yet."""
+    command = with_local_paths(command)
+    with claim_directory(command.directory):
+        _quickstart(command, say, stop)
+
+
+def _quickstart(
+    command: Command, say: Callable[[str], None], stop: Callable[[], bool]
+) -> None:
+    check_output(command.directory / PICTURE, replace=True, kind=CONTEXTS)
     began = time.monotonic()
     drawn: dict[str, list[Float[np.ndarray, "N D"]]] = {}
     for name in MODELS:
@@ -88,7 +102,7 @@ def quickstart(
         drawn[name] = _look(name, model, say)
         say(f"== {name}: {model} after {duration(time.monotonic() - began)}")
     labels = [word for word, sentences in SENTENCES.items() for _ in sentences]
-    picture = command.directory / "contexts.png"
+    picture = command.directory / PICTURE
     draw_contexts(picture, drawn, labels)
     say(f"the contexts in two dimensions: {picture}")
 

@@ -17,6 +17,7 @@ from tyro.conf import arg
 
 from embed_jax.corpus.words import same_form
 from embed_jax.exit_status import exit_status
+from embed_jax.files.local_path import local_path
 from embed_jax.messages import printable
 from embed_jax.store import VectorStore
 
@@ -129,7 +130,7 @@ def print_nearest(command: Command) -> None:
       ValueError: the store has sentence vectors, no such word, or fewer occurrences.
       OSError: there is no such store.
     """
-    with VectorStore(command.store) as store:
+    with VectorStore(local_path(command.store)) as store:
         occurrences, vectors = find_occurrences(store, command.word)
     if not 1 <= command.like <= len(occurrences):
         raise ValueError(f"--like {command.like}: it occurs {len(occurrences)} times")

@@ -13,11 +13,27 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from embed_jax.files.output_file import check_output, open_output
+from embed_jax.files.kinds import FileKind, head_of
+from embed_jax.files.local_path import local_path
+from embed_jax.files.output_file import open_output
+from embed_jax.files.outputs import output_file
 
 # The white space that every reader takes for an end. Wider spaces are words' own: the
 # usual readers, gensim's among them, split bytes.
 _ENDS_A_WORD = re.compile(r"[ \t\n\v\f\r]")
+
+
+def _is_word2vec(path: Path) -> bool:
+    """Return whether a file has the form: two numbers, then a word and as many."""
+    first, _, rest = head_of(path).partition(b"\n")
+    match = re.fullmatch(rb"(\d+) (\d+)", first)
+    if match is None or (match[1] != b"0" and not rest):
+        return False
+    row, whole, _ = rest.partition(b"\n")
+    return not whole or len(row.split(b" ")) == 1 + int(match[2])
+
+
+WORD2VEC = FileKind("a file of vectors in word2vec's format", _is_word2vec)
 
 
 def write_word2vec(
@@ -39,14 +55,14 @@ def write_word2vec(
       words: of `vectors`, in the order to write; gensim expects descending frequency.
       vectors: any float dtype; written with the nine digits that float32 needs to be
         read back bit for bit.
-      overwrite: replace what is at `path`.
+      overwrite: replace a file of this format.
 
     Returns:
       The number of words that were left out.
 
     Raises:
       ValueError: not as many words as vectors, or the directory is missing.
-      FileExistsError: `path` is there and may not be replaced.
+      FileExistsError: `path` is there and may not be replaced, or is of another kind.
 
     Example:
       >>> import tempfile
@@ -56,14 +72,16 @@ def write_word2vec(
       >>> path.read_text()
       '1 2\nbank 1 0\n'
     """
-    path = Path(path)
+    path = local_path(path)
     if len(words) != len(vectors):
         raise ValueError(f"{len(words)} words cannot have {len(vectors)} vectors")
-    check_output(path, replace=overwrite)
     rows = [row for row, word in enumerate(words) if _fits(word)]
     width = vectors.shape[1]
     numbers = " %.9g" * width
-    with open_output(path) as file:
+    with (
+        output_file(path, WORD2VEC, replace=overwrite),
+        open_output(path, replace=overwrite) as file,
+    ):
         file.write(f"{len(rows)} {width}\n".encode())
         for row in rows:
             values = numbers % tuple(vectors[row].astype(np.float32).tolist())

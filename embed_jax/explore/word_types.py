@@ -42,10 +42,13 @@ from embed_jax.corpus.words import same_form
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
-from embed_jax.explore.word2vec import write_word2vec
+from embed_jax.explore.word2vec import WORD2VEC, write_word2vec
 from embed_jax.files.hdf5 import open_hdf5, reading_hdf5
 from embed_jax.files.json_file import parse_object
-from embed_jax.files.output_file import check_output, open_output
+from embed_jax.files.kinds import FileKind, hdf5_with
+from embed_jax.files.local_path import local_path, with_local_paths
+from embed_jax.files.output_file import open_output
+from embed_jax.files.outputs import output_file
 from embed_jax.files.sealed_hdf5 import USER_BLOCK, check_sealed, seal_file
 from embed_jax.layers.layer_spec import parse_layer_spec
 from embed_jax.layers.pooling import WORD_POOLS
@@ -54,6 +57,8 @@ from embed_jax.suggest import suggest
 
 _FORMAT = 1
 _KIND = "word types"
+WORD_TYPES = FileKind("a file of word types", hdf5_with("format", "kind", _KIND))
+"""Has the attributes that `write_word_types` writes first."""
 
 # Sentences whose words are read at once, and types that are averaged at once.
 _BLOCK = 512
@@ -261,22 +266,24 @@ def write_word_types(
     Args:
       path: the file.
       types: what `collect_word_types` gave.
-      overwrite: replace what is at `path`.
+      overwrite: replace a file of word types.
 
     Returns:
       The number of types that were left out.
 
     Raises:
       ValueError: the directory is missing.
-      FileExistsError: `path` is there and may not be replaced.
+      FileExistsError: `path` is there and may not be replaced, or is of another kind.
       OSError: the disk is full or fails; what was at `path` is untouched.
     """
-    path = Path(path)
-    check_output(path, replace=overwrite)
+    path = local_path(path)
     kept = [row for row, word in enumerate(types.words) if _is_storable(word)]
     rows = slice(None) if len(kept) == len(types.words) else np.array(kept, np.int64)
     # Through Python's file, for its errors: HDF5 cannot close a file on a full disk.
-    with open_output(path) as raw:
+    with (
+        output_file(path, WORD_TYPES, replace=overwrite),
+        open_output(path, replace=overwrite) as raw,
+    ):
         with h5py.File(raw, "w", userblock_size=USER_BLOCK) as file:
             file.attrs["format"] = _FORMAT
             file.attrs["kind"] = _KIND
@@ -306,7 +313,7 @@ def read_word_types(path: str | os.PathLike[str]) -> WordTypes:
       ValueError: the file is truncated, holds no word types, or has another format
         version.
     """
-    path = Path(path)
+    path = local_path(path)
     if path.is_file():
         check_sealed(path)
     with open_hdf5(path, texts=["words"]) as file:
@@ -388,17 +395,17 @@ class Command:
         default_factory=Reading
     )
     overwrite: bool = False
-    """Replace existing outputs."""
+    """Replace existing outputs of this command."""
 
     @property
     def output(self) -> Path:
         """The HDF5 file to write."""
-        return Path(self.paths[-1])
+        return local_path(self.paths[-1])
 
     @property
     def source(self) -> Path:
         """The corpus or the store."""
-        return Path(self.paths[-2])
+        return local_path(self.paths[-2])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -421,7 +428,21 @@ def run(command: Command) -> None:
         checks come first.
       OSError: a file cannot be read or written, or exists already.
     """
+    command = with_local_paths(command)
     _check(command)
+    inputs = command.paths[:-1]
+    with (
+        output_file(
+            command.output, WORD_TYPES, replace=command.overwrite, inputs=inputs
+        ),
+        output_file(
+            command.word2vec, WORD2VEC, replace=command.overwrite, inputs=inputs
+        ),
+    ):
+        _run(command)
+
+
+def _run(command: Command) -> None:
     unread = UnreadWords()
     collect = _collect_from_corpus if len(command.paths) == 3 else _collect_from_store
     types = collect(command, unread)
@@ -478,8 +499,6 @@ def _check(command: Command) -> None:
         raise ValueError("--sum is about the text file; add --word2vec FILE")
     command.reading.check()
     outputs = [command.output, *filter(None, [command.word2vec])]
-    for output in outputs:
-        check_output(output, replace=command.overwrite)
     paths = [path.absolute() for path in (*outputs, command.source)]
     if len({path.resolve() for path in paths}) < len(paths):
         raise ValueError("the outputs and what is read must be different files")

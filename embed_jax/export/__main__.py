@@ -33,11 +33,22 @@ from embed_jax.export.spec import (
 )
 from embed_jax.files.checksum import sha256_file
 from embed_jax.files.directory import written_whole
-from embed_jax.files.output_file import check_absent
-from embed_jax.layers.layer_spec import parse_layer_spec
+from embed_jax.files.kinds import DirectoryKind, json_with
+from embed_jax.files.local_path import with_local_paths
+from embed_jax.files.outputs import output_directory
+from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
 from embed_jax.tree import name_leaves
 
 SERVE, READER = "serve.py", "text_reader.py"
+
+_is_manifest = json_with("layers", "platforms", "inputs", "weights", "text")
+ARTEFACT = DirectoryKind(
+    "an artefact of embed_jax.export",
+    MANIFEST,
+    lambda path: _is_manifest(path / MANIFEST),
+    # The last four are of tokenisers.
+    (PROGRAM, WEIGHTS, SERVE, READER, "*.json", "*.txt", "*.model", "*.gz"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +70,7 @@ class Command:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Dtype of the computation."""
     overwrite: bool = False
-    """Replace an artefact that is there."""
+    """Replace an artefact of this command that is there."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,15 +88,22 @@ def export_model(command: Command) -> None:
       ValueError: a malformed spec, no model, or a layer that the model lacks.
       OSError: the directory exists, or cannot be written.
     """
+    command = with_local_paths(command)
     spec = parse_layer_spec(command.layers)
-    check_absent(command.output, replace=command.overwrite)
+    with output_directory(
+        command.output, ARTEFACT, replace=command.overwrite, inputs=[command.model]
+    ):
+        _export(command, spec)
+
+
+def _export(command: Command, spec: LayerSpec) -> None:
     encoder = find_encoder(command.model)
     params, tokenizer = encoder.load(command.model)
     width = encoder.vector_width(params, spec, "first")
     what = encoder.export(params, tokenizer, spec, jnp.dtype(command.dtype))
     program = lower(what)
     with written_whole(
-        command.output, marker=MANIFEST, overwrite=command.overwrite
+        command.output, marker=ARTEFACT, overwrite=command.overwrite
     ) as directory:
         (directory / PROGRAM).write_bytes(program)
         weights = {

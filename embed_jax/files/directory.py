@@ -6,10 +6,17 @@ import ctypes
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from embed_jax.files.output_file import meant_by
+from embed_jax.files.kinds import DirectoryKind
+from embed_jax.files.local_path import local_path
+from embed_jax.files.output_file import (
+    check_absent,
+    check_not_read,
+    check_writable,
+    meant_by,
+)
 from embed_jax.files.sync import sync, sync_all
 
 # From Linux's fcntl.h and fs.h: paths as they are, and two names that change places.
@@ -20,7 +27,7 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 def written_whole(
     path: str | os.PathLike[str],
     *,
-    marker: str,
+    marker: str | DirectoryKind,
     overwrite: bool,
     synced: bool = True,
 ) -> Iterator[Path]:
@@ -36,8 +43,8 @@ def written_whole(
 
     Args:
       path: the directory to make; its parents are made too.
-      marker: a file that every directory of this kind has. One without it is not
-        replaced, unless it is empty.
+      marker: a file that every directory of this kind has, or the kind. One of another
+        kind is not replaced, unless it is empty.
       overwrite: whether a directory may be replaced, with all its files.
       synced: whether to wait until the files would survive a power failure.
 
@@ -45,7 +52,7 @@ def written_whole(
       FileExistsError: `path` exists and `overwrite` is False, or it is of another kind;
         if it appeared during the writing, the new directory is kept and named.
     """
-    target = meant_by(Path(path))
+    target = meant_by(local_path(path))
     check_replaceable(target, marker=marker, overwrite=overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
@@ -67,7 +74,44 @@ def written_whole(
             sync(target.parent)
 
 
-def check_replaceable(path: Path, *, marker: str, overwrite: bool) -> None:
+def check_output_directory(
+    path: Path,
+    kind: DirectoryKind,
+    *,
+    replace: bool,
+    inputs: Iterable[Path | str | None] = (),
+) -> None:
+    """Check that a directory can be made, and that nothing is lost that is not ours.
+
+    Args:
+      path: of the directory; folders above it that are missing will be made.
+      kind: of the directory.
+      replace: whether a directory of the kind may be replaced.
+      inputs: what the same command reads, which must not lie in the directory.
+
+    Raises:
+      ValueError: something is read that lies in it, or a file is where a folder is to
+        be.
+      FileExistsError: the directory exists, and `replace` is False or it is of another
+        kind; or it is no directory.
+      PermissionError: no folder can be made there.
+    """
+    target = meant_by(path).absolute()
+    above = next(folder for folder in target.parents if folder.exists())
+    if not above.is_dir():
+        raise ValueError(f"{above} is a file, and {path} is to be made in it")
+    check_writable(above)
+    if not path.exists():
+        return
+    if replace or not path.is_dir():
+        check_not_read(path, inputs)
+    check_absent(path, replace=replace)
+    check_replaceable(path, marker=kind, overwrite=True)
+
+
+def check_replaceable(
+    path: Path, *, marker: str | DirectoryKind, overwrite: bool
+) -> None:
     """Check that `written_whole` may make or replace a directory.
 
     Raises:
@@ -77,10 +121,27 @@ def check_replaceable(path: Path, *, marker: str, overwrite: bool) -> None:
         return
     if not overwrite:
         raise FileExistsError(f"{path} exists; pass overwrite=True to replace it")
-    is_empty = path.is_dir() and not any(path.iterdir())
-    if not is_empty and not (path / marker).is_file():
+    kind = DirectoryKind("of its kind", marker) if isinstance(marker, str) else marker
+    if not path.is_dir():
         raise FileExistsError(
-            f"{path} holds no {marker}, so it is of another kind; not replaced"
+            f"{path} is a file, holds no {kind.marker}, and a directory is to be made; "
+            "give another output"
+        )
+    if not any(path.iterdir()):
+        return
+    if not (path / kind.marker).is_file():
+        raise FileExistsError(
+            f"{path} holds no {kind.marker}, so it is of another kind; not replaced"
+        )
+    if not kind.is_ours(path):
+        raise FileExistsError(
+            f"{path} is not {kind.name} that was written here, and only such a "
+            "directory is replaced; move it, or give another output"
+        )
+    if foreign := kind.foreign(path):
+        raise FileExistsError(
+            f"{path / foreign} would be lost, for {path} is replaced whole; move it, "
+            "or give another output"
         )
 
 

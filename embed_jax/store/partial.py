@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The folder of a partial store: checking, locking, clearing and removing it."""
 
-import fcntl
-import os
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
+from embed_jax.files.claim import Claim, take
 from embed_jax.store.layout import ARRAYS
 
 
@@ -37,27 +35,18 @@ def check_partial(partial: Path) -> None:
     )
 
 
-def lock_folder(folder: Path, *, wait: bool = False) -> IO[bytes]:
-    """Create a folder and lock it against other writers until the file is closed.
+def lock_folder(folder: Path, *, wait: bool = False) -> Claim:
+    """Create a folder and lock it against other writers until the claim is closed.
 
     Raises:
-      BlockingIOError: another writer holds it, and `wait` is False.
+      BlockingIOError: another writer holds it, and `wait` is False; names the process,
+        the host and the time.
     """
     while True:
         folder.mkdir(exist_ok=True)
-        # A finishing writer may remove the folder, or the lock, in between.
-        with suppress(FileNotFoundError), ExitStack() as on_failure:
-            lock = folder / "lock"
-            file = on_failure.enter_context(lock.open("ab"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError as error:
-                raise BlockingIOError(
-                    error.errno, f"another writer is at work on {folder}"
-                ) from None
-            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-                on_failure.pop_all()
-                return file
+        # A finishing writer may remove the folder in between.
+        with suppress(FileNotFoundError):
+            return take(folder / "lock", folder, wait=wait)
 
 
 def clear_partial(partial: Path) -> None:

@@ -19,15 +19,18 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import h5py
 
-from embed_jax.files.output_file import meant_by
+from embed_jax.files.claim import Claim
+from embed_jax.files.local_path import local_path
+from embed_jax.files.output_file import check_output, meant_by
 from embed_jax.files.sync import put_in_place
 from embed_jax.store.checked import open_store, whole_of
 from embed_jax.store.index import write_index
 from embed_jax.store.journal import Journal, check_same, parse_metadata, read_journal
+from embed_jax.store.kind import STORE
 from embed_jax.store.listed import ListedPart, listed_parts
 from embed_jax.store.partial import (
     lock_folder,
@@ -95,7 +98,9 @@ class PartedStore:
         overwrite: bool = False,
         compression: Literal["gzip", "lzf"] | None = "gzip",
     ):
-        self.path = meant_by(Path(path))
+        self.path = meant_by(local_path(path))
+        if overwrite and self.path.exists():
+            check_output(self.path, replace=True, kind=STORE)
         self.count = count
         self.is_finished = False
         self._folder = parts_of(self.path)
@@ -181,7 +186,7 @@ class PartedStore:
                 self._tidy()
         return missing
 
-    def _lock(self) -> IO[bytes]:
+    def _lock(self) -> Claim:
         return lock_folder(self._folder, wait=True)
 
     def _path_of(self, index: int) -> Path:

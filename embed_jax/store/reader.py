@@ -5,7 +5,6 @@ import operator
 import os
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 import h5py
@@ -13,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embed_jax.files.hdf5 import reading_hdf5
+from embed_jax.files.local_path import local_path
 from embed_jax.store.checked import damaged, open_store
 from embed_jax.store.layout import BLOCK_BYTES, DTYPES
 
@@ -39,7 +39,7 @@ class VectorStore:
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = Path(path)
+        self.path = local_path(path)
         self._opened = open_store(self.path)
         try:
             self._arrays = self._opened.arrays

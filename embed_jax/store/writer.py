@@ -23,7 +23,8 @@ from typing import IO, Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from embed_jax.files.output_file import meant_by
+from embed_jax.files.local_path import local_path
+from embed_jax.files.output_file import check_output, meant_by
 from embed_jax.files.sync import put_in_place
 from embed_jax.store.build import build_file
 from embed_jax.store.checked import open_store
@@ -34,6 +35,7 @@ from embed_jax.store.journal import (
     read_journal,
     write_journal,
 )
+from embed_jax.store.kind import STORE
 from embed_jax.store.layout import ARRAYS, BOUNDARIES, DTYPES, OFFSET
 from embed_jax.store.partial import (
     check_partial,
@@ -70,8 +72,9 @@ class StoreWriter:
       commit_seconds: time after which an append commits in any case.
 
     Raises:
-      FileExistsError: `path` exists, or a partial store and `resume` is False, or the
-        folder of the partial store has files of other origin.
+      FileExistsError: `path` exists, and `overwrite` is False or it is no store; or a
+        partial store does and `resume` is False; or its folder has files of other
+        origin.
       BlockingIOError: another writer is writing this store.
       ValueError: the partial or finished store has another dim, dtype or metadata, or
         is damaged; or an argument is invalid.
@@ -101,7 +104,10 @@ class StoreWriter:
         commit_bytes: int = 64 << 20,
         commit_seconds: float = 5.0,
     ):
-        self.path = meant_by(Path(path))
+        self.path = meant_by(local_path(path))
+        if overwrite and self.path.exists():
+            check_output(self.path, replace=True, kind=STORE)
+        self._overwrite = overwrite
         self._partial = partial_of(self.path)
         self._compression = compression
         self._commit_bytes = commit_bytes
@@ -168,6 +174,7 @@ class StoreWriter:
         """Build the HDF5 file, rename it to `path` and remove the partial store.
 
         Raises:
+          FileExistsError: `path` has come meanwhile; the partial store can be resumed.
           OSError: the disk is full or fails; the partial store can still be resumed.
           RuntimeError: the writer is closed, or an append failed.
         """
@@ -175,6 +182,11 @@ class StoreWriter:
             self._check_whole()
             with self._explained_errors():
                 self._commit()
+            if self.path.exists() and not self._overwrite:
+                raise FileExistsError(
+                    f"{self.path} has come meanwhile: move it, and resume (--resume)"
+                )
+            with self._explained_errors():
                 self._publish()
             remove_partial(self._partial)
         finally:

@@ -18,6 +18,8 @@ import tensorflow_datasets as tfds
 from embed_jax.corpus.docstrings import read_modules, source_files
 from embed_jax.corpus.text import LONGEST_LINE, check_rereadable, read_sentences
 from embed_jax.corpus.words import text_of
+from embed_jax.files.claim import claim_directory
+from embed_jax.files.local_path import local_path
 from embed_jax.suggest import suggest
 from train.data import builders, damage, forms
 from train.data.forms import Form
@@ -205,18 +207,20 @@ def open_documents(source: Source, cache_dir: Path) -> Documents:
     path = cache_dir / kind / corpus_digest(source)[:16]
     if not builders.is_built(path):
         description = _describe(source)
-        builders.build(path, texts, description)
-        # Of the same text, as it was before; all else that lies there is in use.
-        for other in path.parent.iterdir():
-            if other != path and builders.description_of(other) == description:
-                shutil.rmtree(other)
+        # Preparations of several directories may share it.
+        with claim_directory(path.parent):
+            builders.build(path, texts, description)
+            # Of the same text, as it was before; all else that lies there is in use.
+            for other in path.parent.iterdir():
+                if other != path and builders.description_of(other) == description:
+                    shutil.rmtree(other)
     return Documents(path, builders.SPLIT, builders.FEATURE, form)
 
 
 def _describe(source: TextSource | DocstringSource) -> str:
     """Describe the source of a data set, independent of the working directory."""
     if isinstance(source, TextSource):
-        patterns = tuple(str(Path(name).absolute()) for name in source.patterns)
+        patterns = tuple(str(local_path(name).absolute()) for name in source.patterns)
         return f"Prepared from {dataclasses.replace(source, patterns=patterns)}"
     return f"Prepared from {source} with Python {platform.python_version()}"
 
@@ -252,7 +256,8 @@ def matching_files(source: TextSource) -> list[Path]:
         raise ValueError("patterns is empty; name at least one text file")
     files = set()
     for pattern in source.patterns:
-        found = [Path(name) for name in glob.glob(pattern, recursive=True)]  # noqa: PTH207
+        expanded = str(local_path(pattern))
+        found = [Path(name) for name in glob.glob(expanded, recursive=True)]  # noqa: PTH207
         present = [path for path in found if path.is_file()]
         if not present:
             for path in found:

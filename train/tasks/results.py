@@ -4,7 +4,8 @@
 import io
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from embed_jax.files.claim import claim
 from embed_jax.files.json_file import read_json
-from embed_jax.files.output_file import open_output
+from embed_jax.files.kinds import FileKind, holding, json_with, text_with
+from embed_jax.files.output_file import check_output, open_output
+
+# In a picture, what says that it was drawn here.
+PICTURE = {"Software": "contextual-jax"}
 
 
 class Outcome(NamedTuple):
@@ -93,6 +99,53 @@ def write_results(
     _write(directory / f"{stem}.json", f"{text}\n".encode())
     _write(directory / f"{stem}.md", page.encode())
     return table
+
+
+@contextmanager
+def results_output(
+    directory: Path, stems: Sequence[str], *, inputs: Sequence[Path | str | None] = ()
+) -> Iterator[None]:
+    """Check the files of results that a block will write, and claim them.
+
+    Results of an earlier run are replaced, and nothing else.
+
+    Args:
+      directory: of the results.
+      stems: the `stem` of each `write_results`; the first is what is claimed.
+      inputs: what the block reads.
+
+    Raises:
+      FileExistsError: a file of such a name is no result; names it.
+      BlockingIOError: another process is writing the same results.
+      ValueError: a file of such a name is one of the inputs.
+    """
+    with claim(directory / stems[0]):
+        for stem in stems:
+            for suffix, kind in _KINDS.items():
+                path = directory / f"{stem}{suffix}"
+                if path.exists():
+                    check_output(path, replace=True, kind=kind, inputs=inputs)
+        yield
+
+
+def _beside_record(path: Path) -> bool:
+    """Return whether the record that is written before a file is there."""
+    return _is_record(path.with_name(path.name.removesuffix(path.suffix) + ".json"))
+
+
+_is_record = json_with("title", "command", "rows", "facts")
+_is_titled = text_with("# ")
+_is_marked = holding(*PICTURE.values())
+_KINDS = {
+    ".json": FileKind("the record of a result", _is_record),
+    ".md": FileKind(
+        "the table of a result", lambda path: _is_titled(path) and _beside_record(path)
+    ),
+    ".png": FileKind(
+        "the picture of a result",
+        lambda path: _is_marked(path) or _beside_record(path),
+    ),
+}
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -186,7 +239,7 @@ def _draw(title: str, rows: Sequence[Row]) -> bytes:
     axes.set_title(title)
     axes.legend(loc="best")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure.savefig(buffer, format="png", dpi=110, metadata=PICTURE)
     return buffer.getvalue()
 
 

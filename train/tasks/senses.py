@@ -9,7 +9,11 @@ import numpy as np
 from jaxtyping import Float
 
 from embed_jax.explore.principal_components import principal_components
+from embed_jax.files.kinds import FileKind, holding
 from embed_jax.files.output_file import open_output
+from train.tasks.results import PICTURE
+
+CONTEXTS = FileKind("a picture of contexts", holding(*PICTURE.values()))
 
 
 def draw_contexts(
@@ -42,6 +46,6 @@ def draw_contexts(
                 axis.scatter(*places[chosen].T, label=name, color=f"C{number}")
     axes[0, 0].legend()
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure.savefig(buffer, format="png", dpi=110, metadata=PICTURE)
     with open_output(path) as file:
         file.write(buffer.getvalue())

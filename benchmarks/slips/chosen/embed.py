@@ -72,8 +72,8 @@ SLIPS = [
     ),
     Slip(
         behaviour="An empty folder may be replaced, though it is no model",
-        before="if not is_empty and not (",
-        after="if not (",
+        before="if not any(path.iterdir()):",
+        after="if not path:",
         tests=(
             "tests/embed_jax/files/test_directory.py",
             "tests/bert_jax/test_load.py",

@@ -36,9 +36,11 @@ from embed_jax.explore.contexts.occurrences import (
     read_numbered,
     sample_evenly,
 )
-from embed_jax.explore.contexts.page import Caption, write_page
-from embed_jax.files.output_file import check_output, open_output
-from embed_jax.layers.layer_spec import parse_layer_spec
+from embed_jax.explore.contexts.page import PAGE, Caption, write_page
+from embed_jax.files.local_path import with_local_paths
+from embed_jax.files.output_file import open_output
+from embed_jax.files.outputs import output_file
+from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
 
 # Neighbours that the page knows of each context.
 NEAREST = 6
@@ -83,7 +85,7 @@ class Command:
         default_factory=Running
     )
     overwrite: bool = False
-    """Replace an existing page."""
+    """Replace an existing page of this command."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -103,7 +105,18 @@ def show_contexts(command: Command) -> None:
         checks come first.
       OSError: a file cannot be read or written, or exists already.
     """
+    command = with_local_paths(command)
     word, layers = _check(command), parse_layer_spec(command.layers)
+    with output_file(
+        command.output,
+        PAGE,
+        replace=command.overwrite,
+        inputs=(command.model, command.corpus),
+    ):
+        _show(command, word, layers)
+
+
+def _show(command: Command, word: WordForms, layers: LayerSpec) -> None:
     lines = find_lines(command.corpus, word)
     kept = lines[sample_evenly(len(lines), command.max_contexts)]
     encoder = find_encoder(command.model)
@@ -150,7 +163,7 @@ def show_contexts(command: Command) -> None:
             clusters,
             words,
         )
-        with open_output(command.output) as file:
+        with open_output(command.output, replace=command.overwrite) as file:
             # What a command line holds need not be text.
             file.write(page.encode("utf-8", "replace"))
         print(f"\n{command.output}: {len(page) / 1e6:.1f} MB, open it in a browser")
@@ -168,8 +181,6 @@ def _check(command: Command) -> WordForms:
     word = WordForms(command.word, command.ignore_case)
     if command.query is not None and not word.may_stand_in(command.query):
         raise ValueError(query_lacks(word, command.query.split()))
-    if command.output:
-        check_output(command.output, replace=command.overwrite)
     return word
 
 

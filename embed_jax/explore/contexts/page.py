@@ -21,6 +21,7 @@ from jaxtyping import Float
 from embed_jax.explore.contexts.clustering import Clusters
 from embed_jax.explore.contexts.embedding import EmbeddedContexts
 from embed_jax.explore.contexts.neighbours import Neighbours
+from embed_jax.files.kinds import FileKind, holding
 
 # Contexts are counted in 16 bits.
 MOST_CONTEXTS = 2**16 - 1
@@ -44,6 +45,10 @@ class Caption:
     corpus: str
     sampling: str
     layers: str
+
+
+PAGE = FileKind("a page of contexts", holding('content="embed_jax.contexts"'))
+"""What `page.html` begins with."""
 
 
 def write_page(

@@ -390,8 +390,15 @@ def test_outputs_are_refused_where_they_would_be_lost(tmp_path, write):
     with pytest.raises(FileExistsError, match="file exists; --overwrite replaces it"):
         write_to(path)
     assert path.read_text() == "precious"
+    with pytest.raises(FileExistsError, match=r"file is not a file of .*; move it"):
+        write_to(path, overwrite=True)
+    assert path.read_text() == "precious"
+    path.write_bytes(b"")
     write_to(path, overwrite=True)
-    assert path.read_bytes() != b"precious"
+    before = path.read_bytes()
+    types = random_types("abc")
+    write_to(path, overwrite=True)
+    assert path.read_bytes() not in (b"", before)
     assert names_in(tmp_path) == ["file"]
 
 
@@ -411,11 +418,12 @@ except OSError as error:
     print("refused", error.errno)
 """
     path = tmp_path / "types.h5"
-    path.write_text("precious")
+    write_word_types(path, random_types("a"))
+    before = path.read_bytes()
     line = [sys.executable, "-c", program, str(path)]
     done = subprocess.run(line, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("refused 27")
-    assert path.read_text() == "precious"
+    assert path.read_bytes() == before
     assert names_in(tmp_path) == ["types.h5"]
 
 
@@ -436,7 +444,8 @@ write_word_types(sys.argv[1], types)
     assert subprocess.run(line).returncode == -signal.SIGKILL
     assert not path.exists()
     # What is left stands in nobody's way.
-    (left,) = names_in(tmp_path)
+    claimed, left = sorted(names_in(tmp_path))
+    assert claimed == "types.h5.claim"
     assert re.fullmatch(r"types\.h5\.[0-9a-f]{8}\.new", left)
     write_word_types(path, random_types("a"))
     assert read_word_types(path).words == ["a"]
@@ -822,6 +831,10 @@ def test_an_existing_output_is_replaced_on_demand(tmp_path):
     with StoreWriter(store, dim=1) as writer:
         writer.append(np.ones((1, 1), np.float32), ["a"])
     output.write_text("old")
+    assert run(store, output, "--overwrite") == 2
+    output.unlink()
+    write_word_types(output, random_types("b"))
+    assert run(store, output) == 2
     assert run(store, output, "--overwrite") == 0
     assert read_word_types(output).words == ["a"]
 

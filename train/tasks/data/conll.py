@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from embed_jax.corpus.conll_u import SAMPLE, is_conll_u
 from embed_jax.corpus.text import read_lines
+from embed_jax.files.local_path import local_path
 from embed_jax.files.output_file import open_output
 from train.tasks.data.tagged_datasets import read_tfds
 from train.tasks.spans import is_tag, to_bio
@@ -86,7 +87,7 @@ def read_splits(data: str) -> dict[str, list[TaggedSentence]]:
         }
     else:
         splits = {
-            name: read_conll(find_split(Path(data), name)) for name in SPLIT_NAMES
+            name: read_conll(find_split(local_path(data), name)) for name in SPLIT_NAMES
         }
     for name, sentences in splits.items():
         if not sentences:

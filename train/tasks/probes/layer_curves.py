@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embed_jax.files.output_file import open_output
-from train.tasks.results import Row
+from train.tasks.results import PICTURE, Row
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def draw_layers(path: Path, title: str, panels: Sequence[Panel]) -> None:
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure.savefig(buffer, format="png", dpi=110, metadata=PICTURE)
     with open_output(path) as file:
         file.write(buffer.getvalue())
 

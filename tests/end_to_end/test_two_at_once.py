@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two processes at one output, and kills: a few of what benchmarks/ does a hundred of.
+
+In processes of their own, for they fork: no backend of jax may have begun there.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def run(*arguments: str) -> list[list[str]]:
+    """Run a benchmark, which fails where anything is wrong; return its table's rows."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, _, *rows = done.stdout.splitlines()
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+@pytest.mark.slow
+def test_of_two_at_once_one_wins_and_the_other_says_who():
+    rows = run(
+        "benchmarks.two_at_once",
+        "--times",
+        "1",
+        "--only",
+        "word_types",
+        "prepare, bert",
+    )
+    assert len(rows) == 2
+    for _, pairs, told, late, taken, equal in rows:
+        assert int(told) + int(late) == int(pairs) == 1
+        assert (taken, equal) == ("1 of 1", "2 of 2")
+
+
+@pytest.mark.slow
+def test_what_was_killed_ends_like_what_was_not():
+    rows = run("benchmarks.kills", "--kills", "3", "--only", "embed, bert", "finetune")
+    assert len(rows) == 2
+    for _, _, kills, _, runs, equal in rows:
+        assert int(kills) >= 3
+        assert runs == equal
