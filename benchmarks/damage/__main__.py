@@ -181,7 +181,7 @@ def main() -> None:
                 print_line(results[-1])
     print_total(results)
     if command.output is not None:
-        record = [dataclasses.asdict(result) for result in results]
+        record = [vars(result) for result in results]
         command.output.write_text(json.dumps(record, indent=1) + "\n")
 
 

@@ -126,37 +126,42 @@ def stored_datasets(
 def _datasets(
     path: Path, file: h5py.File, remedy: str
 ) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Yield name and dataset; refuse soft and external links."""
-    waiting: list[tuple[str, h5py.Group]] = [("", file)]
+    """Yield name and dataset in order of names; refuse soft and external links."""
+    # Not by recursion: groups may be nested as deep as the file is long.
+    waiting: list[tuple[str, h5py.Group, str | bytes]] = []
     seen = set()
-    while waiting:
-        prefix, group = waiting.pop()
+
+    def add(place: str, group: h5py.Group) -> None:
         with reading_hdf5(path, remedy):
-            names = sorted(_text(name) for name in group if name is not None)
-        for name in names:
-            place = f"{prefix}{name}"
-            with reading_hdf5(path, remedy):
-                link = group.get(name, getlink=True)
-            if not isinstance(link, h5py.HardLink):
-                target = getattr(link, "filename", "") or getattr(link, "path", "")
-                raise ValueError(
-                    f"{path}: {place} is a link to {target!r}, and links are not "
-                    "followed; write a file that holds the values themselves"
-                )
-            with reading_hdf5(path, remedy):
-                item = group[name]
-                where = h5o.get_info(item.id).addr
-            if isinstance(item, h5py.Dataset):
-                yield place, item
-            # A group may hold itself; a second name of one is passed over.
-            elif isinstance(item, h5py.Group) and where not in seen:
-                seen.add(where)
-                waiting.append((f"{place}/", item))
+            names = sorted((name for name in group if name is not None), key=_text)
+        waiting.extend((place, group, name) for name in reversed(names))
+
+    add("", file)
+    while waiting:
+        prefix, group, name = waiting.pop()
+        place = f"{prefix}{_text(name)}"
+        with reading_hdf5(path, remedy):
+            link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            target = getattr(link, "filename", "") or getattr(link, "path", "")
+            raise ValueError(
+                f"{path}: {place} is a link to {target!r}, and links are not "
+                "followed; write a file that holds the values themselves"
+            )
+        with reading_hdf5(path, remedy):
+            item = group[name]
+            where = h5o.get_info(item.id).addr
+        if isinstance(item, h5py.Dataset):
+            yield place, item
+        # A group may hold itself; a second name of one is passed over.
+        elif isinstance(item, h5py.Group) and where not in seen:
+            seen.add(where)
+            add(f"{place}/", item)
 
 
 def _text(name: str | bytes) -> str:
     # h5py gives bytes for a name that is not UTF-8.
-    return name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
+    return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
 
 
 def _fault(

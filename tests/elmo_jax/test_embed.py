@@ -454,7 +454,7 @@ def test_nan_at_padding_reaches_nothing():
 def test_no_sentences_and_empty_ones_are_embedded():
     params = draw_params(SMALL)
     tokenizer = ElmoTokenizer(SMALL, VOCABULARY)
-    assert elmo_jax.embed(params, tokenizer([])).shape == (0, 1, 16)
+    assert elmo_jax.embed(params, tokenizer([])).shape == (0, 0, 16)
     vectors = elmo_jax.embed(params, tokenizer([[], []]))
     np.testing.assert_array_equal(vectors, np.zeros((2, 1, 16)))
 

@@ -167,6 +167,6 @@ def test_unknown_models_and_missing_files_are_one_line(tmp_path, corpus, capsys)
 
 def test_a_word_that_the_tokeniser_never_splits_off_is_told(bert, tmp_path, capsys):
     corpus = tmp_path / "corpus.txt"
-    corpus.write_text("river-bank/side\n")
+    corpus.write_text("the river-bank/side\n")
     assert run(bert, corpus, "--word", "bank", "--split") == 2
     assert "only inside of longer words" in capsys.readouterr().err
