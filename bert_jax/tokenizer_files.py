@@ -24,7 +24,7 @@ from bert_jax.tokenizer_settings import TokenizerSettings, read_settings
 _LOG = logging.getLogger(__name__)
 
 # Tables are padded to a multiple of 8, 64 or 128 rows, which products are faster with.
-_PADDED_TO = 128
+_PADDED_BY, _PADDED_TO = 8, 128
 
 
 def load_tokenizer(path: Path, config: BertConfig) -> Tokenizer:
@@ -121,16 +121,17 @@ def check_file(tokenizer: Tokenizer, config: BertConfig, path: Path) -> None:
     """Check that the file of a tokeniser belongs to a token table, and is all there.
 
     Tables have more rows than there are pieces where they are padded (to a multiple of
-    128 at most), and of a few published models a third of the rows has no piece. A
-    vocab.txt with fewer pieces than half the rows is another, or cut short; other files
-    cannot be read at all when they are cut.
+    8, 64 or 128), and of a few published models a third of the rows has no piece, which
+    is warned of. A vocab.txt that lacks pieces and ends within a line, or has fewer than
+    half, is another or cut short; other files cannot be read at all when they are cut.
 
     Raises:
       ValueError: it has more pieces than the table has rows, or is cut short.
     """
     check_vocabulary(tokenizer, config, str(path))
     num_pieces, num_rows = tokenizer.vocab_size, config.vocab_size
-    if num_rows - num_pieces < _PADDED_TO:
+    short = num_rows - num_pieces
+    if short == 0 or (short < _PADDED_TO and num_rows % _PADDED_BY == 0):
         return
     is_lines = path.suffix == ".txt"
     if is_lines and (2 * num_pieces < num_rows or _is_cut(path)):

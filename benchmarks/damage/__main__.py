@@ -7,8 +7,8 @@ Of every kind of artefact that the library reads, `count` copies are cut short a
 `count` are changed, in one file each. Each copy is read by a process that is killed
 when it takes too long. A refusal is an error in one line that names the file; faults
 are a wrong value, another error, an error without the file's name, a process that hangs
-or dies. Other values of weights are counted apart in files of others, which have no
-checksum. What is damaged depends on the seed alone.
+or dies. What was warned of, and other values of weights, are counted apart in files of
+others, which have no checksum. What is damaged depends on the seed alone.
 """
 
 import collections
@@ -145,7 +145,7 @@ def try_kind(kind: Kind, sound: Path, command: Command, data: Path) -> Result:
                 shutil.copytree(sound, copy)
                 found = damage(copy, form, seed, kind.spared)
                 outcome = worker.read(copy)
-                verdict = judge(found, outcome, whole.value, ours=kind.ours)
+                verdict = judge(found, outcome, whole, ours=kind.ours)
                 result.add(found, outcome, verdict, seed)
     finally:
         worker.close()

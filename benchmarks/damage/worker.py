@@ -6,6 +6,7 @@ the library prints goes elsewhere.
 """
 
 import json
+import logging
 import os
 import resource
 import sys
@@ -24,15 +25,29 @@ def main(kind: str, data: str) -> None:
     os.dup2(2, 1)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     keep_compilations()
+    heard = _Heard()
+    logging.getLogger().addHandler(heard)
     read = reader_of(kind, Path(data))
     for line in sys.stdin:
-        _answer(read, Path(json.loads(line)), answers)
+        heard.warnings.clear()
+        _answer(read, Path(json.loads(line)), heard, answers)
 
 
-def _answer(read: object, path: Path, answers: TextIO) -> None:
+class _Heard(logging.Handler):
+    """Keeps the warnings that are logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.warnings: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.warnings.append(record.getMessage())
+
+
+def _answer(read: object, path: Path, heard: _Heard, answers: TextIO) -> None:
     assert callable(read)
     try:
-        answer = {"value": read(path)}
+        answer = {"value": read(path), "warnings": heard.warnings}
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         answer = {"error": _kind_of(error), "message": str(error)}
     answers.write(json.dumps(answer) + "\n")

@@ -20,7 +20,8 @@ def vocabulary_lines(content: bytes, source: str) -> list[str]:
       source: the file, for messages.
 
     Raises:
-      ValueError: a line is not UTF-8; names the file, and the line or what the file is.
+      ValueError: a line is not UTF-8 or holds a NUL; names the file, and the line or
+        what the file is.
 
     Example:
       >>> vocabulary_lines(b"the\r\nbank\n", "vocab.txt")
@@ -31,11 +32,16 @@ def vocabulary_lines(content: bytes, source: str) -> list[str]:
     for number, line in enumerate(raw, start=1):
         try:
             lines.append(line.removesuffix(b"\r").decode("utf-8"))
-        except UnicodeDecodeError as error:
+            fault = "holds a NUL, as no vocabulary does" if b"\0" in line else None
+        except UnicodeDecodeError:
+            fault = "is not UTF-8"
+        if fault is not None:
             cause = mistaken_for(content[:HEAD_BYTES], text=True)
-            if cause is not None:
-                raise ValueError(f"{source} is no text but {cause}") from error
-            raise ValueError(f"{source}, line {number} is not UTF-8") from error
+            raise ValueError(
+                f"{source} is no text but {cause}"
+                if cause
+                else f"{source}, line {number} {fault}; fetch it again"
+            )
     return lines
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]
+from h5py import h5l, h5o  # pyright: ignore[reportAttributeAccessIssue]
 
 from embed_jax.files.mistaken import mistaken_file
 from embed_jax.messages import one_line
@@ -128,24 +128,27 @@ def _datasets(
 ) -> Iterator[tuple[str, h5py.Dataset]]:
     """Yield name and dataset in order of names; refuse soft and external links."""
     # Not by recursion: groups may be nested as deep as the file is long.
-    waiting: list[tuple[str, h5py.Group, str | bytes]] = []
+    waiting: list[tuple[str, h5py.Group, bytes]] = []
     seen = set()
 
     def add(place: str, group: h5py.Group) -> None:
         with reading_hdf5(path, remedy):
-            names = sorted((name for name in group if name is not None), key=_text)
+            # As they are stored, and not every name is UTF-8.
+            names = sorted(group.id)
         waiting.extend((place, group, name) for name in reversed(names))
 
     add("", file)
     while waiting:
         prefix, group, name = waiting.pop()
         place = f"{prefix}{_text(name)}"
+        # Not by h5py's own `get`, which takes no name that is not UTF-8.
         with reading_hdf5(path, remedy):
-            link = group.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            target = getattr(link, "filename", "") or getattr(link, "path", "")
+            is_hard = group.id.links.get_info(name).type == h5l.TYPE_HARD
+            target = None if is_hard else group.id.links.get_val(name)
+        if target is not None:
+            named = target if isinstance(target, bytes) else target[0]
             raise ValueError(
-                f"{path}: {place} is a link to {target!r}, and links are not "
+                f"{path}: {place} is a link to {_text(named)!r}, and links are not "
                 "followed; write a file that holds the values themselves"
             )
         with reading_hdf5(path, remedy):
@@ -160,7 +163,6 @@ def _datasets(
 
 
 def _text(name: str | bytes) -> str:
-    # h5py gives bytes for a name that is not UTF-8.
     return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
 
 

@@ -37,6 +37,9 @@ def test_one_file_is_damaged_and_the_seed_tells_how(tmp_path, kind):
         (Outcome(value="s:w"), True, "silent"),
         (Outcome(value="s:w"), False, "values"),
         (Outcome(value="t:v"), False, "silent"),
+        (Outcome(value="t:v", warnings=["config.json is odd"]), False, "warned"),
+        (Outcome(value="t:v", warnings=["config.json is so"]), False, "silent"),
+        (Outcome(value="t:v", warnings=["config.json is odd"]), True, "silent"),
         (Outcome(error="ValueError", message="x/config.json: cut"), True, "refused"),
         (Outcome(error="OSError", message="x/model is damaged"), True, "refused"),
         (Outcome(error="ValueError", message="something is off"), True, "unnamed"),
@@ -46,4 +49,5 @@ def test_one_file_is_damaged_and_the_seed_tells_how(tmp_path, kind):
     ],
 )
 def test_what_came_of_it_is_judged(outcome, ours, verdict):
-    assert judge(CHANGED, outcome, "s:v", ours=ours) == verdict
+    sound = Outcome(value="s:v", warnings=["config.json is so"])
+    assert judge(CHANGED, outcome, sound, ours=ours) == verdict
