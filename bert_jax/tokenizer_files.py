@@ -122,8 +122,8 @@ def check_file(tokenizer: Tokenizer, config: BertConfig, path: Path) -> None:
 
     Tables have more rows than there are pieces where they are padded (to a multiple of
     8, 64 or 128), and of a few published models a third of the rows has no piece, which
-    is warned of. A vocab.txt that lacks pieces and ends within a line, or has fewer than
-    half, is another or cut short; other files cannot be read at all when they are cut.
+    is warned of. A vocab.txt that lacks pieces and ends within a line, or has fewer
+    than half, is another or cut short; other files cannot be read when they are cut.
 
     Raises:
       ValueError: it has more pieces than the table has rows, or is cut short.

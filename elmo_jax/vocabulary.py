@@ -175,11 +175,11 @@ def write_vocabulary(path: Path, vocabulary: Vocabulary) -> None:
     """
     for word in vocabulary.words:
         is_lost = without_blanks(word) != word or word[-1:] == "\r"
-        if not word or word == _SKIPPED or {"\t", "\n"} & set(word) or is_lost:
+        if not word or word == _SKIPPED or {"\t", "\n", "\0"} & set(word) or is_lost:
             raise ValueError(
                 f"{path}: {word!r} cannot be a line of a vocabulary, where a tab, a "
-                "line end, white space at an end or nothing would be read as something "
-                "else"
+                "line end, a NUL, white space at an end or nothing would be read as "
+                "something else"
             )
     if vocabulary.counts:
         pairs = zip(vocabulary.words, vocabulary.counts, strict=True)

@@ -16,7 +16,7 @@ SPECIALS = ("<S>", "</S>", "<UNK>")
 
 # What a line can hold: all but what separates lines and counts, and "no characters".
 line_text = st.text(
-    st.characters(exclude_characters="\n\t", exclude_categories=["Cs"]), min_size=1
+    st.characters(exclude_characters="\n\t\0", exclude_categories=["Cs"]), min_size=1
 ).filter(
     lambda word: (
         word.strip() in (word, "")
