@@ -13,7 +13,7 @@ import pytest
 
 import bert_jax
 from embed_jax import __main__ as command
-from embed_jax.store import VectorStore
+from embed_jax.store import StoreWriter, VectorStore
 from tests.bert_jax.words import CONFIG, WORDS, make_tokenizer
 from tests.end_to_end.stopping import stopped_after
 
@@ -197,7 +197,11 @@ def test_an_existing_output_is_kept_unless_overwritten(model, corpus, tmp_path, 
     output.write_text("precious")
     assert run(model, corpus, output) == 2
     assert "--overwrite replaces it" in capsys.readouterr().err
+    assert run(model, corpus, output, "--overwrite") == 2
+    assert "is not a store of vectors" in capsys.readouterr().err
     assert output.read_text() == "precious"
+    with StoreWriter(output, dim=1, overwrite=True):
+        pass
     assert run(model, corpus, output, "--overwrite") == 0
     with VectorStore(output) as store:
         assert len(store) == len(LINES)
@@ -205,7 +209,11 @@ def test_an_existing_output_is_kept_unless_overwritten(model, corpus, tmp_path, 
 
 def test_a_bad_line_is_found_before_the_model_is_loaded(corpus, tmp_path, capsys):
     corpus.write_bytes(b"fine\n\xff\n")
-    assert run("no/model", corpus, tmp_path / "vectors.h5") == 2
+    # A BERT, as its configuration says, without the weights that would take long.
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "config.json").write_text('{"model_type": "bert"}')
+    assert run(bare, corpus, tmp_path / "vectors.h5") == 2
     assert "corpus.txt, line 2" in capsys.readouterr().err
 
 

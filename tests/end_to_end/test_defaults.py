@@ -27,6 +27,7 @@ STREAM = {
     "out_dtype": "float32",
     "mesh": None,
     "on_batch": None,
+    "unknown": "warn",
 }
 EMBED = {"layer_spec": "last", "mix": None, "dtype": "float32"}
 DEFAULTS = [
@@ -48,6 +49,7 @@ DEFAULTS = [
             "dtype": "float32",
             "mesh": None,
             "on_batch": None,
+            "unknown": "warn",
         },
     ),
     (bert_jax.Tokenizer.__call__, {"pairs": None, "long": "error", "pad_to": None}),
@@ -59,6 +61,8 @@ DEFAULTS = [
             "max_chars_per_word": 100,
             "strip_accents": None,
             "split_cjk": True,
+            "specials": None,
+            "added": (),
         },
     ),
     (bert_jax.save, {"overwrite": False}),

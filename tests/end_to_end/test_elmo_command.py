@@ -285,6 +285,7 @@ def test_what_cannot_be_scored_is_one_line(model, corpus, tmp_path, capsys):
     headless = without(model, folder / "headless", "softmax*")
     wordless = without(model, folder / "wordless", "vocab*")
     resized = without(model, folder / "resized")
+    (resized / "checksums.json").unlink()
     words = resized / "vocab.txt"
     words.write_text(words.read_text() + "more\n")
     bad = tmp_path / "bad.txt"
@@ -323,9 +324,14 @@ def test_what_cannot_be_scored_is_one_line(model, corpus, tmp_path, capsys):
 
 def test_an_existing_output_is_replaced_on_demand(model, corpus, tmp_path):
     output = tmp_path / "scores.tsv"
-    output.write_text("precious")
+    assert score(model, corpus, output) == 0
+    first = output.read_bytes()
+    output.write_bytes(first.splitlines(keepends=True)[0])
     assert score(model, corpus, output, "--overwrite") == 0
-    assert len(read_tsv(output)[1]) == len(LINES)
+    assert output.read_bytes() == first
+    output.write_text("precious")
+    assert score(model, corpus, output, "--overwrite") == 2
+    assert output.read_text() == "precious"
 
 
 def test_files_may_lie_elsewhere(model, corpus, tmp_path, expected):
@@ -344,7 +350,8 @@ def test_a_stopped_run_leaves_nothing(
 ):
     output = tmp_path / "scores.tsv"
     if overwrite:
-        output.write_text("precious")
+        assert score(model, corpus, output) == 0
+    held = output.read_bytes() if overwrite else b""
     before = names_in(tmp_path)
     add = score_command.PerplexityMeter.add
     numbers = itertools.count(1)
@@ -360,7 +367,7 @@ def test_a_stopped_run_leaves_nothing(
     assert "stopped; nothing is kept" in capsys.readouterr().err
     assert names_in(tmp_path) == before
     if overwrite:
-        assert output.read_text() == "precious"
+        assert output.read_bytes() == held
 
 
 @pytest.mark.slow

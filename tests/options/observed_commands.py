@@ -7,6 +7,7 @@ They run as they are but for what takes long, which is noted and not done.
 import contextlib
 import io
 import itertools
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -234,7 +235,9 @@ class Planning(Directories):
             patch.setattr("train.planning.abstract.kept_bytes_of", lambda *_: 0)
             patch.setattr(CompiledStep, "__init__", lambda *_: None)
             patch.setattr(CompiledStep, "compile", compile)
-            path.with_name("taken.json").write_text("mine", encoding="utf-8")
+            keys = "phase", "config", "for", "topology", "chips", "fits"
+            earlier = json.dumps([dict.fromkeys(keys)])
+            path.with_name("taken.json").write_text(earlier, encoding="utf-8")
             line = [config, "--topology", "v5e:4x4", *small(config), *given]
             text, error = call(train.plan.main, line)
         return Seen(

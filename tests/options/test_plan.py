@@ -58,8 +58,17 @@ OF_KIND = {
         "--unroll-steps": Option("--unroll-steps 8", ("shapes", "text")),
         "--num-negatives": Option("--num-negatives 7", "shapes"),
         "--reset-state": Option("--no-reset-state", "step"),
+        # There is no text yet that it could contradict.
+        "--model.char-cnn.max-characters": Option(
+            "--model.char-cnn.max-characters 20", "step"
+        ),
     },
-    "bert": model_of(OF_BERT)
+    "bert": {
+        # The text's counts, which is planned to have data.vocab_size.
+        name: option
+        for name, option in model_of(OF_BERT).items()
+        if name != "--model.vocab-size"
+    }
     | {
         "--model.pad-id": Option("--model.pad-id 3", "step"),
         "--objective.pairs": Option("--objective.pairs nsp", ("shapes", "step")),

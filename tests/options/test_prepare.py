@@ -113,7 +113,10 @@ def test_an_option_changes_what_it_says(preparing, config: str, name: str) -> No
     "config", ["elmo_novels", "bert_novels", "elmo_original", "bert_large_lamb"]
 )
 def test_what_is_of_the_run_alone_changes_no_file(preparing, config: str) -> None:
-    given = " ".join(ignored(config).values())
+    # A biLM of one direction is not trained, and so no text is prepared for it.
+    refused = {"--model.bidirectional"}
+    told = ignored(config).items()
+    given = " ".join(each for name, each in told if name not in refused)
     option = Ignored(given, "a text is prepared once for all runs")
     observe = functools.partial(preparing.observe, config)
     assert not observe(given.split())["error"]

@@ -180,6 +180,7 @@ def test_what_a_loader_refuses(elmo, bert, tmp_path):
     )
     path = tmp_path / "model"
     classifier.save(path, classifier.weights)
+    (path / "checksums.json").unlink()
     settings = json.loads((path / "head.json").read_text())
     (path / "head.json").write_text(json.dumps({**settings, "labels": ["a"]}))
     with pytest.raises(ValueError, match=r"head.safetensors is not the head that"):
