@@ -72,8 +72,8 @@ def _form(leaf: Any) -> str:
 
 def _checksum(leaf: Any) -> Any:
     if isinstance(leaf, jax.Array) and not _lies_on_host(leaf):
-        return _checksum_on_devices(leaf)
-    return _checksum_on_host(np.asarray(leaf))
+        return checksum_on_devices(leaf)
+    return checksum_on_host(np.asarray(leaf))
 
 
 def _lies_on_host(leaf: jax.Array) -> bool:
@@ -81,7 +81,8 @@ def _lies_on_host(leaf: jax.Array) -> bool:
     return leaf.is_fully_addressable and all(d.platform == "cpu" for d in devices)
 
 
-def _checksum_on_host(array: Shaped[np.ndarray, "..."]) -> int:
+def checksum_on_host(array: Shaped[np.ndarray, "..."]) -> int:
+    """Return the checksum of an array of NumPy, computed by NumPy."""
     flat = np.ascontiguousarray(array).reshape(-1)
     words = flat.view(_UNSIGNED[flat.dtype.itemsize])
     total = 0
@@ -93,7 +94,8 @@ def _checksum_on_host(array: Shaped[np.ndarray, "..."]) -> int:
 
 
 @jax.jit
-def _checksum_on_devices(array: Shaped[jax.Array, "..."]) -> UInt32[jax.Array, ""]:
+def checksum_on_devices(array: Shaped[jax.Array, "..."]) -> UInt32[jax.Array, ""]:
+    """Return the checksum that the host would, computed by the devices that hold it."""
     if array.dtype == bool:
         array = array.astype(jnp.uint8)
     kind = jnp.dtype(_UNSIGNED[array.dtype.itemsize])

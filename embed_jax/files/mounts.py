@@ -4,7 +4,9 @@
 from contextlib import suppress
 from pathlib import Path
 
-_MOUNTS = Path("/proc/self/mountinfo")
+MOUNTS = Path("/proc/self/mountinfo")
+"""Where Linux tells a process which file systems it sees, and with which options."""
+
 # A disk that one machine at a time has: whoever reads it now is the only one.
 _OF_ONE_MACHINE = {
     *("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "ramfs"),
@@ -34,7 +36,7 @@ def _mount_of(path: Path) -> tuple[str, set[str]]:
     found, longest = ("", set[str]()), -1
     with suppress(OSError):
         resolved = path.resolve()
-        for line in _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines():
             # man 5 proc: …, mount point, options, …, -, type, source, its options.
             before, _, after = line.partition(" - ")
             mounted, options = before.split()[4:6]

@@ -207,17 +207,22 @@ def test_the_activation_is_the_one_that_the_file_names(hidden_act, directory):
 
 
 def test_a_whole_directory_is_needed(directory):
-    for name in (
-        "vocab.txt",
-        f"{CHECKPOINT}.data-00000-of-00001",
-        f"{CHECKPOINT}.index",
+    for name, message in (
+        ("vocab.txt", "it comes with the checkpoint"),
+        (f"{CHECKPOINT}.data-00000-of-00001", ": no such file"),
+        (f"{CHECKPOINT}.index", "no TensorFlow checkpoint here"),
     ):
         hidden = directory.parent / name
         (directory / name).rename(hidden)
-        refused(directory, str(directory), ": no ")
+        refused(directory, str(directory), message)
         assert family_of(directory) == "bert"
         hidden.rename(directory / name)
     bert_jax.load(directory)
+
+
+def test_a_checkpoint_counts_where_hugging_face_s_configuration_stands_too(directory):
+    (directory / "config.json").write_text("{}")
+    assert bert_jax.load(directory)[0].config.num_blocks == 2
 
 
 def test_one_of_several_checkpoints_is_chosen_by_its_prefix(directory):

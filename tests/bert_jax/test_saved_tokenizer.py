@@ -4,14 +4,16 @@
 import dataclasses
 import json
 import shutil
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tokenizers
 from sentencepiece import SentencePieceTrainer
 from tokenizers import normalizers, pre_tokenizers
 
-from bert_jax.text_reader import _piece_splitter
+from bert_jax.text_reader import Reader
 from bert_jax.tokenizer import SentencePieceTokenizer, Tokenizer, WordPieceTokenizer
 from bert_jax.tokenizer_comparison import first_difference
 from bert_jax.tokenizer_files import check_file, read_tokenizer_files
@@ -125,9 +127,17 @@ def test_a_sentencepiece_model_comes_back_as_it_was(tmp_path, sentencepiece):
     assert source.name == "spiece.model"
     # An exported model reads the same file.
     words = TEXT.split()
-    assert _piece_splitter(path)(words) == [
-        sentencepiece.encode([[word]])[0].ids.tolist() for word in words
-    ]
+    specials = {name: getattr(again, name) for name in ("cls_id", "sep_id", "pad_id")}
+    reader = Reader(
+        path,
+        {**specials, "max_length": 512},
+        shape_for=lambda rows, _: (1, len(rows[0])),
+    )
+    inputs, (places,) = reader([words], 0)
+    pieces = [sentencepiece.encode([[word]])[0].ids.tolist() for word in words]
+    starts = np.cumsum([1, *map(len, pieces[:-1])])
+    assert inputs["ids"][0, 1:-1].tolist() == [*chain(*pieces)]
+    assert places.tolist() == starts.tolist()
 
 
 @pytest.mark.parity

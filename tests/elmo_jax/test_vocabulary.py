@@ -209,7 +209,7 @@ def test_a_file_that_is_not_there_is_an_os_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "word", ["", "a\tb", "a\nb", "a\r", " a", "a\u3000", "!!!MAXTERMID"]
+    "word", ["", "a\tb", "a\nb", "a\r", "\r", " a", "a\u3000", "!!!MAXTERMID"]
 )
 def test_words_that_no_line_can_hold_are_not_written(tmp_path, word):
     path = tmp_path / "vocab.txt"

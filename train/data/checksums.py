@@ -20,7 +20,9 @@ from embed_jax.files.sealed import sealed, unsealed
 CHECKSUMS = "checksums.json"
 REMEDY = "remove the directory and prepare the text again"
 
-_BLOCK_BYTES = 1 << 24
+BLOCK_BYTES = 1 << 24
+"""How much of a file one checksum is of."""
+
 # More threads read no faster, and each holds a block.
 _MOST_THREADS = 8
 
@@ -42,7 +44,7 @@ def write_checksums(directory: Path) -> None:
         entry = files.setdefault(path.name, {"crc32": []})
         entry["bytes"] = start + size
         entry["crc32"].append(checksum)
-    content = sealed({"block_bytes": _BLOCK_BYTES, "files": files})
+    content = sealed({"block_bytes": BLOCK_BYTES, "files": files})
     text = json.dumps(content, sort_keys=True) + "\n"
     (directory / CHECKSUMS).write_text(text, encoding="utf-8")
 
@@ -87,7 +89,7 @@ def _read(path: Path) -> dict:
             and len(entry["crc32"]) == len(_spans(entry["bytes"]))
             for name, entry in content["files"].items()
         )
-        if content["block_bytes"] == _BLOCK_BYTES and is_ours:
+        if content["block_bytes"] == BLOCK_BYTES and is_ours:
             return content
     except ValueError as error:
         raise ValueError(f"{error}; {REMEDY}") from error
@@ -98,11 +100,11 @@ def _read(path: Path) -> dict:
 
 def _spans(size: int) -> range:
     """Return the starts of the blocks of a file; an empty one has one too."""
-    return range(0, max(size, 1), _BLOCK_BYTES)
+    return range(0, max(size, 1), BLOCK_BYTES)
 
 
 def _blocks(path: Path, size: int) -> list[tuple[Path, int, int]]:
-    return [(path, at, min(_BLOCK_BYTES, size - at)) for at in _spans(size)]
+    return [(path, at, min(BLOCK_BYTES, size - at)) for at in _spans(size)]
 
 
 def _compute(blocks: list[tuple[Path, int, int]]) -> Iterator[str]:

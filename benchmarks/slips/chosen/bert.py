@@ -78,22 +78,24 @@ SLIPS = [
     Slip(
         behaviour="A folder that has Google's configuration alone is of Google's form",
         before="""
-            is_tensorflow_checkpoint(path) or not (path / "config.json").exists()
+            is_tensorflow_checkpoint(path)
+            or not ((path / "config.json").exists() or has_weights(path))
         """,
         after="""
-            is_tensorflow_checkpoint(path) and not (path / "config.json").exists()
+            is_tensorflow_checkpoint(path)
+            and not ((path / "config.json").exists() or has_weights(path))
         """,
         tests=("tests/bert_jax/test_google.py", "tests/bert_jax/test_load.py"),
     ),
     Slip(
         behaviour="Two files of one model that hold the same tensor are refused",
         before="""
-            for name in tensors.keys() & opened.keys():
+            for name in tensors.keys() & more.keys():
                 raise ValueError(f"{index}: two of its files hold {name}")
-            tensors |= opened
+            tensors |= more
         """,
         after="""
-            tensors |= opened
+            tensors |= more
         """,
         tests=("tests/bert_jax/test_load.py", "tests/bert_jax/test_weights.py"),
     ),
@@ -133,8 +135,16 @@ SLIPS = [
     ),
     Slip(
         behaviour="Chinese characters are words of their own only where wanted",
-        before="handle_chinese_chars=split_cjk,",
-        after="handle_chinese_chars=True,",
+        before="""
+            lowercase=not cased,
+            strip_accents=strip_accents,
+            handle_chinese_chars=split_cjk,
+        """,
+        after="""
+            lowercase=not cased,
+            strip_accents=strip_accents,
+            handle_chinese_chars=True,
+        """,
         tests=("tests/bert_jax/test_tokenizer.py", "tests/bert_jax/test_load.py"),
     ),
     Slip(

@@ -189,12 +189,8 @@ SLIPS = [
     ),
     Slip(
         behaviour="A word that ends with a carriage return is no line of a vocabulary",
-        before="""
-            word == _SKIPPED or {"\\t", "\\n"} & set(word) or word[-1] == "\\r":
-        """,
-        after="""
-            word == _SKIPPED or {"\\t", "\\n"} & set(word):
-        """,
+        before='is_lost = without_blanks(word) != word or word[-1:] == "\\r"',
+        after="is_lost = without_blanks(word) != word",
         tests=("tests/elmo_jax/test_vocabulary.py",),
     ),
     Slip(

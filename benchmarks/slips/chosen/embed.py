@@ -48,8 +48,8 @@ SLIPS = [
     ),
     Slip(
         behaviour="Words that begin alike are offered only for one of four letters",
-        before="if len(folded) > 3 and other.casefold().startswith(folded[:-1])",
-        after="if len(folded) >= 3 and other.casefold().startswith(folded[:-1])",
+        before="if len(folded) > 3 and same_form(other).startswith(folded[:-1])",
+        after="if len(folded) >= 3 and same_form(other).startswith(folded[:-1])",
         tests=("tests/embed_jax/explore/contexts/test_occurrences.py", *CONTEXTS),
     ),
     Slip(
@@ -61,11 +61,11 @@ SLIPS = [
     Slip(
         behaviour="Lines of contexts are numbered from 0 where they are read",
         before="""
-            for index, line in enumerate(read_lines(corpus)):
+            for index, line in enumerate(read_sentences(corpus)):
                 if following is None:
         """,
         after="""
-            for index, line in enumerate(read_lines(corpus), start=1):
+            for index, line in enumerate(read_sentences(corpus), start=1):
                 if following is None:
         """,
         tests=("tests/embed_jax/explore/contexts/test_occurrences.py", *CONTEXTS),
@@ -168,11 +168,11 @@ SLIPS = [
     Slip(
         behaviour="A store of an older format is refused",
         before="""
-            version = _attribute(file, "format")
+            version = attribute(path, file, "format")
             if version != FORMAT:
         """,
         after="""
-            version = _attribute(file, "format")
+            version = attribute(path, file, "format")
             if version > FORMAT:
         """,
         tests=STORE,

@@ -122,7 +122,7 @@ SLIPS = [
     Slip(
         behaviour="A text of no lines is scored without a perplexity",
         before="""
-            if text.num_lines:
+            if meter.num_sentences:
                 print(describe(meter.result()))
         """,
         after="""
@@ -130,9 +130,9 @@ SLIPS = [
         """,
         tests=(
             "tests/elmo_jax/test_scoring.py",
+            "tests/end_to_end/test_elmo_command.py",
             "tests/options/test_score.py",
             "tests/end_to_end/test_defaults.py",
-            "tests/end_to_end/test_elmo_command.py",
         ),
     ),
     Slip(
@@ -221,9 +221,12 @@ SLIPS = [
         behaviour="A file of weights that was cut short is refused by name",
         before="""
             except safetensors.SafetensorError as error:
-                raise ValueError(
-                    f"{path} is damaged or cut short ({error}); fetch it again"
-                ) from error
+                cause = mistaken_file(path, text=False)
+                if cause is not None:
+                    raise ValueError(
+                        f"{path} is no safetensors file but {cause}"
+                    ) from error
+                raise _cut_short(path, error) from error
         """,
         after="",
         tests=("tests/bert_jax/test_load.py", "tests/bert_jax/test_weights.py"),
@@ -264,9 +267,13 @@ SLIPS = [
     ),
     Slip(
         behaviour="A tokeniser with a limit of its own is one of tokenizer.json",
-        before='return "BertTokenizer" if limit == MAX_CHARS_PER_WORD else FROM_JSON',
-        after='return "BertTokenizer" if limit is not None else FROM_JSON',
+        before="""
+            *("x" * length for length in (99, 100, 101, 199, 200, 201)),
+            *("É" * length for length in (100, 101)),
+        """,
+        after='*("x" * length for length in (99, 100)),',
         tests=(
+            "tests/bert_jax/test_saved_tokenizer.py",
             "tests/bert_jax/test_tokenizer.py",
             "tests/bert_jax/test_weights.py",
             "tests/bert_jax/test_load.py",

@@ -116,11 +116,11 @@ SLIPS = [
     Slip(
         behaviour="An index is opened only with the parts that it was made of",
         before="""
-            opened = OpenStore(file, arrays, contents, listed_parts(file))
+            check_sources(path, arrays, opened.parts)
             _check_parts(path, opened)
         """,
         after="""
-            opened = OpenStore(file, arrays, contents, listed_parts(file))
+            check_sources(path, arrays, opened.parts)
         """,
         tests=PARTS,
     ),

@@ -87,8 +87,10 @@ SLIPS = [
     Slip(
         behaviour="A given tokeniser may have more pieces than BERT's published one",
         before="tokenizer, _ = read_tokenizer_files(path)",
-        after="tokenizer, _ = read_tokenizer_files(path)\n"
-        "        assert tokenizer.vocab_size <= 30522",
+        after="""
+            tokenizer, _ = read_tokenizer_files(path)
+            assert tokenizer.vocab_size <= 30522
+        """,
         tests=(
             "tests/train/families/bert/test_pieces.py",
             "tests/train/data/test_config.py",
@@ -128,10 +130,10 @@ SLIPS = [
     Slip(
         behaviour="A run that has logged nothing yet has no lines",
         before="""
-            path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+            path.read_bytes().splitlines() if path.exists() else []
         """,
         after="""
-            path.read_text(encoding="utf-8").splitlines()
+            path.read_bytes().splitlines()
         """,
         tests=(
             "tests/train/loop/test_progress.py",

@@ -110,8 +110,11 @@ SLIPS = [
     ),
     Slip(
         behaviour="An array of another number of axes is no file of a store",
-        before="if not isinstance(array, np.ndarray) or array.ndim != ndim:",
-        after="if not isinstance(array, np.ndarray):",
+        before="""
+            if array.ndim != ndim:
+                raise ValueError(f"{path} holds no array of {ndim} axes; {REMEDY}")
+        """,
+        after="",
         tests=(
             "tests/train/data/test_store.py",
             "tests/train/families/elmo/test_words.py",

@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from embed_jax.files import leaf_checksum
-from embed_jax.files.leaf_checksum import check_leaves, describe_leaves
+from embed_jax.files.leaf_checksum import (
+    check_leaves,
+    checksum_on_devices,
+    checksum_on_host,
+    describe_leaves,
+)
 
 RNG = np.random.default_rng(0)
 LEAVES = {
@@ -23,12 +27,12 @@ LEAVES = {
 @pytest.mark.parametrize("name", LEAVES)
 def test_host_and_devices_whole_or_sharded_say_the_same(name: str):
     leaf = LEAVES[name]
-    expected = leaf_checksum._checksum_on_host(leaf)
+    expected = checksum_on_host(leaf)
     with jax.enable_x64(leaf.dtype == np.float64):
         mesh = jax.make_mesh((4,), ("data",), devices=jax.devices()[:4])
         for spec in (PartitionSpec(), PartitionSpec("data")):
             placed = jax.device_put(leaf, NamedSharding(mesh, spec))
-            assert int(leaf_checksum._checksum_on_devices(placed)) == expected
+            assert int(checksum_on_devices(placed)) == expected
 
 
 def test_every_bit_counts_and_every_place():
@@ -51,7 +55,7 @@ def test_what_was_not_written_so_is_refused_by_name():
     held = describe_leaves(leaves)
     check_leaves(leaves, held, "RUN/params")
     for named, damaged in (
-        (leaves | {"bias": np.float32([0, 1])}, held),
+        (leaves | {"bias": np.array([0, 1], np.float32)}, held),
         (leaves, {**held, "bias": "float32[2] 00000000"}),
         (leaves, {"kernel": held["kernel"]}),
         ({"kernel": leaves["kernel"]}, held),

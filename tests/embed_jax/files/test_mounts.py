@@ -23,7 +23,7 @@ TABLE = """\
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "mountinfo"
     path.write_text(TABLE)
-    monkeypatch.setattr(mounts, "_MOUNTS", path)
+    monkeypatch.setattr(mounts, "MOUNTS", path)
     return path
 
 

@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 def test_no_bit_of_any_file_may_change(
     path: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checksums, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(checksums, "BLOCK_BYTES", block_bytes)
     write_checksums(path)
     assert check_files(path)
     rng = np.random.default_rng(0)
