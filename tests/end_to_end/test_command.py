@@ -200,7 +200,8 @@ def test_an_existing_output_is_kept_unless_overwritten(model, corpus, tmp_path, 
     assert run(model, corpus, output, "--overwrite") == 2
     assert "is not a store of vectors" in capsys.readouterr().err
     assert output.read_text() == "precious"
-    with StoreWriter(output, dim=1, overwrite=True):
+    output.unlink()
+    with StoreWriter(output, dim=1):
         pass
     assert run(model, corpus, output, "--overwrite") == 0
     with VectorStore(output) as store:
