@@ -64,7 +64,8 @@ def load_google(
         variables = read_tensorflow_checkpoint(path)
     except FileNotFoundError as error:
         raise ValueError(str(error)) from error
-    check_depth(variables, config, str(variables.prefix))
+    described = f"the configuration ({config_path})"
+    check_depth(variables, config, str(variables.prefix), described)
     known = {tensor.name for tensor in published_tensors(config, HEADS)}
     tensors: dict[str, TensorReader] = {}
     for variable in variables:
@@ -77,7 +78,8 @@ def load_google(
         # An unknown one keeps its name, so that its refusal says what the file says.
         tensors[name if name in known else variable] = _reader(variables, variable)
     heads = heads_of(tensors, settings)
-    return assemble(tensors, config, heads, str(variables.prefix)), tokenizer
+    source = str(variables.prefix)
+    return assemble(tensors, config, heads, source, str(config_path)), tokenizer
 
 
 def _reader(variables: TensorFlowCheckpoint, name: str) -> TensorReader:

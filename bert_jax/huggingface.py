@@ -228,7 +228,8 @@ def load_directory(path: Path, *, encoder_only: bool) -> tuple[BertParams, Token
     heads = () if encoder_only else heads_of(tensors, settings)
     config = _with_labels(config, tensors, heads, str(config_path))
     _settle_decoder(tensors, config, source)
-    return assemble(tensors, config, heads, source), tokenizer
+    params = assemble(tensors, config, heads, source, str(config_path))
+    return params, tokenizer
 
 
 def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None:

@@ -134,6 +134,7 @@ def assemble(
     config: BertConfig,
     heads: Sequence[str],
     source: str,
+    settings: str = "",
 ) -> BertParams:
     """Build parameters from published tensors; each must be there, and no other.
 
@@ -142,6 +143,7 @@ def assemble(
       config: of the model, which determines the shapes.
       heads: the heads of the model.
       source: the file of the tensors, for messages.
+      settings: the file of the configuration, for messages, if there is one.
 
     Returns:
       Float32 parameters on the default device.
@@ -150,23 +152,26 @@ def assemble(
       ValueError: a tensor is missing, left over, of another shape, not a float or not
         finite; the message names it and the file.
     """
-    check_depth(tensors, config, source)
+    described = f"the configuration ({settings})" if settings else "the configuration"
+    check_depth(tensors, config, source, described)
     wanted = published_tensors(config, heads)
     missing = [tensor.name for tensor in wanted if tensor.name not in tensors]
     if missing:
-        raise ValueError(f"{source}: no tensor {list_first(missing)}")
+        raise ValueError(
+            f"{source}: no tensor {list_first(missing)}, which {described} asks for"
+        )
     unexpected = sorted(set(tensors) - {tensor.name for tensor in wanted})
     if unexpected:
         remedy = "load(…, encoder_only=True) leaves everything above the encoder out"
         if any(_IN_ENCODER.match(name) for name in unexpected):
-            remedy = "the encoder that its configuration describes has no such part"
+            remedy = f"the encoder of {described} has no such part"
         raise ValueError(
             f"{source}: unexpected tensor {list_first(unexpected)}; {remedy}"
         )
     leaves = {}
     for tensor in wanted:
         values = tensors[tensor.name]()
-        _check_shape(tensor, values.shape, source)
+        _check_shape(tensor, values.shape, source, described)
         if values.dtype.name not in FLOATS:
             raise ValueError(f"{source}: {tensor.name} is {values.dtype}, not a float")
         values = values.astype(np.float32, copy=False)
@@ -179,7 +184,12 @@ def assemble(
     )
 
 
-def check_depth(names: Collection[str], config: BertConfig, source: str) -> None:
+def check_depth(
+    names: Collection[str],
+    config: BertConfig,
+    source: str,
+    described: str = "the configuration",
+) -> None:
     """Refuse more blocks than there can be, before a list of their tensors is made.
 
     Raises:
@@ -188,8 +198,8 @@ def check_depth(names: Collection[str], config: BertConfig, source: str) -> None
     # Of fewer, the first that is missing is named.
     if config.num_blocks > len(names) + 1000:
         raise ValueError(
-            f"{source}: no tensor encoder.layer.{config.num_blocks - 1}…; the "
-            f"configuration has {config.num_blocks} blocks (num_hidden_layers), and "
+            f"{source}: no tensor encoder.layer.{config.num_blocks - 1}…; "
+            f"{described} has {config.num_blocks} blocks (num_hidden_layers), and "
             f"these are {len(names)} tensors"
         )
 
@@ -216,9 +226,14 @@ def disassemble(params: BertParams) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _check_shape(tensor: Tensor, shape: tuple[int, ...], source: str) -> None:
+def _check_shape(
+    tensor: Tensor,
+    shape: tuple[int, ...],
+    source: str,
+    described: str = "their configuration",
+) -> None:
     if shape != tensor.shape:
         raise ValueError(
-            f"{source}: {tensor.name} has shape {list(shape)}, but the configuration "
+            f"{source}: {tensor.name} has shape {list(shape)}, but {described} "
             f"makes it {list(tensor.shape)}"
         )

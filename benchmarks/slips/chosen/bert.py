@@ -150,12 +150,12 @@ SLIPS = [
     Slip(
         behaviour="A tensor of another shape: the file's is told from the model's",
         before="""
-            f"{source}: {tensor.name} has shape {list(shape)}, but the configuration "
+            f"{source}: {tensor.name} has shape {list(shape)}, but {described} "
             f"makes it {list(tensor.shape)}"
         """,
         after="""
-            f"{source}: {tensor.name} has shape {list(tensor.shape)}, but the "
-            f"configuration makes it {list(shape)}"
+            f"{source}: {tensor.name} has shape {list(tensor.shape)}, but {described} "
+            f"makes it {list(shape)}"
         """,
         tests=("tests/bert_jax/test_weights.py", "tests/bert_jax/test_load.py"),
     ),
