@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from embed_jax.files.checksum import crc32_file
 from embed_jax.files.json_file import read_json
 from embed_jax.files.output_file import open_output
 
@@ -82,7 +83,4 @@ def _read(source: Path) -> dict[str, dict[str, Any]]:
 
 
 def _state(path: Path) -> dict[str, Any]:
-    # Late: it loads jax, which processes that prepare text do without.
-    from embed_jax.files.checksum import crc32_file
-
     return {"bytes": path.stat().st_size, "crc32": crc32_file(path)}

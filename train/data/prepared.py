@@ -100,6 +100,24 @@ def digest_files(data: DataConfig) -> dict[str, str]:
     }
 
 
+def check_beside(directory: Path, name: str) -> None:
+    """Hold a file, or the files of a folder, against the record of a preparation.
+
+    Args:
+      directory: of the prepared files; without a finished record nothing is checked.
+      name: of a file or a folder in it.
+
+    Raises:
+      ValueError: one has changed since it was prepared; names it.
+    """
+    record = Prepared.read(directory)
+    for file, digest in (record.files if record else {}).items():
+        path = directory / file
+        is_asked = name in (file, file.split("/")[0]) and path.is_file()
+        if is_asked and sha256_file(path) != digest:
+            raise ValueError(f"{path} is damaged; {REMEDY}")
+
+
 def is_unfinished(path: Path) -> bool:
     """Return whether a directory is that of an interrupted preparation."""
     if Prepared.read(path):

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.train.experiments import prepare_data
 from train.data import checksums
 from train.data.checksums import CHECKSUMS, check_files, write_checksums
 from train.data.store import TokenStore, written_store
+from train.families.bert.pieces import PieceStore
+from train.families.elmo.words import WordStore
 
 
 @pytest.fixture
@@ -89,3 +92,15 @@ def test_a_store_of_an_earlier_version_is_opened_if_its_starts_rise(path: Path) 
     np.save(path / "sentence_starts.npy", starts)
     with pytest.raises(ValueError, match=r"sentence_starts\.npy is damaged: its s"):
         TokenStore.open(path)
+
+
+@pytest.mark.parametrize("name", ["words/vocab.txt", "pieces/tokenizer/vocab.txt"])
+def test_a_changed_vocabulary_is_refused_when_its_store_is_opened(tmp_path, name):
+    prepare_data(tmp_path)
+    path = tmp_path / name
+    stores = {"words": WordStore, "pieces": PieceStore}
+    store, held = stores[name.split("/")[0]], tmp_path / name.split("/")[0] / "train"
+    assert store.open(held)
+    path.write_bytes(path.read_bytes()[:-2] + b"#\n")
+    with pytest.raises(ValueError, match=r"vocab\.txt is damaged; remove the dir"):
+        store.open(held)

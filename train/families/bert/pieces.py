@@ -21,6 +21,7 @@ from bert_jax.tokenizer import (
 from bert_jax.tokenizer_files import read_tokenizer_files
 from embed_jax.files.directory import written_whole
 from train.data.checksums import REMEDY
+from train.data.prepared import check_beside
 from train.data.store import (
     TokenStore,
     open_array,
@@ -70,6 +71,7 @@ class PieceStore(TokenStore):
         """
         arrays = open_arrays(path)
         continues = open_array(path / CONTINUES, (np.bool_,))
+        check_beside(path.parent, TOKENIZER)
         tokenizer = read_tokenizer(path.parent / TOKENIZER)
         if len(continues) != tokenizer.vocab_size:
             raise ValueError(

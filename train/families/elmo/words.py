@@ -21,6 +21,7 @@ from elmo_jax.tokenizer import split_words
 from elmo_jax.vocabulary import SPECIALS, UNKNOWN_TOKEN, Vocabulary, read_vocabulary
 from embed_jax.corpus.words import split_at_spaces
 from train.data.checksums import REMEDY
+from train.data.prepared import check_beside
 from train.data.store import (
     StoreWriter,
     TokenStore,
@@ -63,6 +64,7 @@ class WordStore(TokenStore):
         arrays = open_arrays(path)
         targets = open_array(path / TARGETS, (np.int32,))
         characters = open_array(path / CHARACTERS, (np.uint16,), ndim=2)
+        check_beside(path.parent, VOCABULARY)
         vocabulary = read_vocabulary(path.parent / VOCABULARY)
         if len(targets) != len(characters):
             raise ValueError(
