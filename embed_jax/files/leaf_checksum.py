@@ -4,19 +4,22 @@
 A leaf may be sharded over the devices of many hosts, and a checkpoint may be read on
 another mesh than the one it was written on. So the checksum is a sum over the elements,
 each mixed with its place in the whole array (the finaliser of MurmurHash3, which maps
-32 bits one to one): devices add up their shards, nothing is gathered, and the mesh does
-not matter. A change of one element always changes it, any other change all but once in
-2^32.
+32 bits one to one): every device adds up its shards, the processes exchange the sums of
+all leaves at once, and the mesh does not matter. A change of one element always changes
+it, any other change all but once in 2^32.
 """
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped, UInt32
+
+from embed_jax.hosts.consensus import total_of_all
 
 # Elements that are mixed at a time on the host, few enough for its caches.
 _CHUNK = 1 << 16
@@ -38,10 +41,19 @@ def describe_leaves(named: Mapping[str, Any]) -> dict[str, str]:
       >>> describe_leaves({"bias": np.zeros((1, 2), np.float32)})
       {'bias': 'float32[1,2] 11fd02eb'}
     """
-    sums = {name: _checksum(leaf) for name, leaf in named.items()}
+    parts = {name: _parts(leaf) for name, leaf in named.items()}
+    sums = {
+        name: sum(map(int, numbers)) % (1 << 32)
+        for name, numbers in jax.device_get(parts).items()
+    }
+    # One exchange, not a sum over the mesh for each leaf: so many programs that wait
+    # for other processes may run in another order there, and all wait for ever.
+    shared = [name for name, leaf in named.items() if _lies_on_several_hosts(leaf)]
+    if shared:
+        sums |= zip(shared, total_of_all([sums[name] for name in shared]), strict=True)
     return {
-        name: f"{_form(named[name])} {int(checksum):08x}"
-        for name, checksum in jax.device_get(sums).items()
+        name: f"{_form(leaf)} {sums[name] % (1 << 32):08x}"
+        for name, leaf in named.items()
     }
 
 
@@ -70,15 +82,29 @@ def _form(leaf: Any) -> str:
     return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
 
 
-def _checksum(leaf: Any) -> Any:
-    if isinstance(leaf, jax.Array) and not _lies_on_host(leaf):
-        return checksum_on_devices(leaf)
-    return checksum_on_host(np.asarray(leaf))
+def _parts(leaf: Any) -> list[Any]:
+    """Return numbers whose sum is the checksum, or this process's part of it."""
+    if not isinstance(leaf, jax.Array) or _lies_on_this_host(leaf):
+        return [checksum_on_host(np.asarray(leaf))]
+    return [
+        checksum_of_shard(shard.data, begins_of(shard), leaf.shape)
+        for shard in leaf.addressable_shards
+        if shard.replica_id == 0
+    ]
 
 
-def _lies_on_host(leaf: jax.Array) -> bool:
+def begins_of(shard: Any) -> UInt32[np.ndarray, " rank"]:
+    """Return where in its array a shard begins, along each axis."""
+    return np.array([part.start or 0 for part in shard.index], np.uint32)
+
+
+def _lies_on_this_host(leaf: jax.Array) -> bool:
     devices = leaf.sharding.device_set
     return leaf.is_fully_addressable and all(d.platform == "cpu" for d in devices)
+
+
+def _lies_on_several_hosts(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
 
 
 def checksum_on_host(array: Shaped[np.ndarray, "..."]) -> int:
@@ -93,19 +119,32 @@ def checksum_on_host(array: Shaped[np.ndarray, "..."]) -> int:
     return total % (1 << 32)
 
 
-@jax.jit
-def checksum_on_devices(array: Shaped[jax.Array, "..."]) -> UInt32[jax.Array, ""]:
-    """Return the checksum that the host would, computed by the devices that hold it."""
-    if array.dtype == bool:
-        array = array.astype(jnp.uint8)
-    kind = jnp.dtype(_UNSIGNED[array.dtype.itemsize])
+@partial(jax.jit, static_argnames="shape")
+def checksum_of_shard(
+    shard: Shaped[jax.Array, "..."],
+    begins: UInt32[Any, " rank"],
+    shape: tuple[int, ...],
+) -> UInt32[jax.Array, ""]:
+    """Return a shard's part of an array's checksum, computed by its device.
+
+    Args:
+      shard: a part of the array.
+      begins: from `begins_of`.
+      shape: that of the whole array.
+    """
+    if shard.dtype == bool:
+        shard = shard.astype(jnp.uint8)
+    kind = jnp.dtype(_UNSIGNED[shard.dtype.itemsize])
     # Of 64 bits become two of 32 along a new last axis, as in NumPy's view.
-    words = jax.lax.bitcast_convert_type(array, kind).astype(jnp.uint32)
+    words = jax.lax.bitcast_convert_type(shard, kind).astype(jnp.uint32)
+    shape = (*shape, *words.shape[len(shape) :])
     places = jnp.zeros(words.shape, jnp.uint32)
     for axis in range(words.ndim):
-        stride = math.prod(words.shape[axis + 1 :]) % (1 << 32)
+        stride = math.prod(shape[axis + 1 :]) % (1 << 32)
         steps = jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis)
-        places = places + steps * np.uint32(stride)
+        if axis < len(begins):
+            steps += begins[axis]
+        places += steps * np.uint32(stride)
     keys = places * np.uint32(_ODD)
     return jnp.sum(_mix(words, keys), dtype=jnp.uint32)
 

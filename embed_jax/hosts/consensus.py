@@ -4,7 +4,7 @@
 Every function here is collective: all processes have to call it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import jax
@@ -40,6 +40,22 @@ def from_all(number: int) -> list[int]:
     if jax.process_count() == 1:
         return [number]
     return multihost_utils.process_allgather(np.int32(number)).ravel().tolist()
+
+
+def total_of_all(numbers: Sequence[int]) -> list[int]:
+    """Return the sums of all processes' numbers, each with that of its place.
+
+    Args:
+      numbers: of 32 bits, without sign; as many in every process.
+
+    Example:
+      >>> total_of_all([7, 0])
+      [7, 0]
+    """
+    if jax.process_count() == 1:
+        return list(numbers)
+    gathered = multihost_utils.process_allgather(np.array(numbers, np.uint32))
+    return gathered.sum(axis=0, dtype=np.uint64).tolist()
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import random
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -122,11 +124,17 @@ def test_a_stopped_run_goes_on(model, tmp_path, capsys, context):
             np.testing.assert_allclose(ours, theirs.vectors, atol=1e-5)
 
 
+def written_since(moment: float, output: Path) -> bool:
+    """Tell whether an unfinished store was opened to be appended to since."""
+    raw = output.with_name(output.name + ".partial").glob("vectors")
+    return any(path.stat().st_mtime >= moment for path in raw)
+
+
 @pytest.mark.slow
 def test_killed_at_random_moments(model, tmp_path):
     rng = random.Random(1)
     lines = [
-        " ".join(rng.choices(WORDS[5:], k=rng.randint(0, 30))) for _ in range(60_000)
+        " ".join(rng.choices(WORDS[5:], k=rng.randint(0, 30))) for _ in range(40_000)
     ]
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("\n".join(lines) + "\n")
@@ -135,9 +143,13 @@ def test_killed_at_random_moments(model, tmp_path):
     line = [sys.executable, "-m", "embed_jax", model, corpus, broken, "--resume"]
     kills = 0
     while not broken.exists():
+        began = time.time()
         process = subprocess.Popen(list(map(str, line)), stderr=subprocess.DEVNULL)
+        # However long it takes to start here, from then on: a commit every 5 seconds.
+        while process.poll() is None and not written_since(began, broken):
+            time.sleep(0.05)
         try:
-            process.wait(timeout=rng.uniform(4, 9))
+            process.wait(timeout=rng.uniform(0, 8))
         except subprocess.TimeoutExpired:
             process.send_signal(rng.choice([signal.SIGKILL, signal.SIGTERM]))
             process.wait()
