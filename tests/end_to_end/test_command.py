@@ -134,7 +134,7 @@ def written_since(moment: float, output: Path) -> bool:
 def test_killed_at_random_moments(model, tmp_path):
     rng = random.Random(1)
     lines = [
-        " ".join(rng.choices(WORDS[5:], k=rng.randint(0, 30))) for _ in range(40_000)
+        " ".join(rng.choices(WORDS[5:], k=rng.randint(0, 30))) for _ in range(25_000)
     ]
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("\n".join(lines) + "\n")
