@@ -7,8 +7,8 @@ Vectors of random sentences are computed by a BERT of the shape of MiniLM, writt
 store and read again, with the checksums and without them, in turn. What the checksums
 add is also given as a share of the whole, computing included. Then a store of encoded
 text is opened with and without, and that is held against an epoch of training on it.
-Last, the checksums of a checkpoint of that BERT, with Adam's moments: training waits for
-them, and they are a hundredth of the time that is printed.
+Last, the checksums of a checkpoint of that BERT, with Adam's moments: training waits
+for them, and they are a hundredth of the time that is printed.
 """
 
 import contextlib
@@ -147,8 +147,8 @@ def _measure_checkpoint(command: Command) -> None:
     seconds = statistics.median(rounds)
     size = sum(leaf.nbytes for leaf in leaves.values())
     print(
-        f"a checkpoint of {size / 1e6:.0f} MB: {seconds:.3f} s, 1% of {100 * seconds:.0f}"
-        " s between two"
+        f"a checkpoint of {size / 1e6:.0f} MB: {seconds:.3f} s, "
+        f"1% of {100 * seconds:.0f} s between two"
     )
 
 
