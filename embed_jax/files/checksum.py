@@ -13,8 +13,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-_BLOCK_BYTES = 1 << 24
-
 
 def crc32_of(values: Shaped[np.ndarray, "..."]) -> str:
     """Return the CRC-32 of an array's bytes in row-major order, as eight digits.
@@ -30,19 +28,6 @@ def crc32_of(values: Shaped[np.ndarray, "..."]) -> str:
     """
     flat = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
     return as_digits(zlib.crc32(flat.data))
-
-
-def crc32_file(path: Path) -> str:
-    """Return the CRC-32 of a file, as eight hexadecimal digits.
-
-    Raises:
-      OSError: it cannot be read.
-    """
-    checksum = 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            checksum = zlib.crc32(block, checksum)
-    return as_digits(checksum)
 
 
 def sha256_file(path: Path) -> str:

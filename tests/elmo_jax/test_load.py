@@ -666,4 +666,6 @@ def test_a_changed_byte_of_a_saved_model_is_refused_by_file(model, tmp_path, nam
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    refused(path, file, f"{name} is not what was written there", "delete checksums")
+    refused(
+        path, file, f"{name} is damaged: it is not what was written", "delete checksums"
+    )

@@ -161,7 +161,7 @@ def test_weights_are_held_against_the_configuration(
     run = shutil.copytree(whole[kind], tmp_path / "run")
     settings = run / MODEL / SETTINGS[kind]
     edit(settings, old, new)
-    with pytest.raises(ValueError, match=rf"{settings.name} is not what was written"):
+    with pytest.raises(ValueError, match=rf"{settings.name} is damaged: it is not"):
         PACKAGES[kind].load(run)
     (settings.parent / CHECKSUMS).unlink()
     with pytest.raises(ValueError, match=rf"{settings.name}: .*{text}"):
@@ -181,7 +181,9 @@ def test_a_damaged_configuration_is_refused_by_name(folder, whole, tmp_path, con
         lambda: settings_of(run, {}),
         lambda: go_on(experiment, run),
     ):
-        with pytest.raises(ValueError, match=r"run/experiment\.json is not what was"):
+        with pytest.raises(
+            ValueError, match=r"run/experiment\.json is damaged: it is not"
+        ):
             read()
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from embed_jax.corpus.marks import MarkCounter, describe_marked
+from embed_jax.files.checked_files import write_checksums
 from embed_jax.files.directory import written_whole
 from embed_jax.files.json_file import read_json
-from train.data.checksums import write_checksums
 from train.data.sources import Documents
 from train.data.store import TOKENS, TokenStore
 

@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from embed_jax.files.checked_files import CHECKSUMS
 from embed_jax.files.checksum import sha256_file
 from embed_jax.files.json_file import read_json
 from embed_jax.files.output_file import open_output
 from embed_jax.files.sealed import sealed, unsealed
-from train.data.checksums import CHECKSUMS, REMEDY
 from train.data.config import DataConfig, describe, fingerprint
 from train.data.sources import corpus_digest
+from train.data.store import REMEDY
 
 PREPARED, UNFINISHED = "prepared.json", "unfinished"
 

@@ -17,8 +17,16 @@ import numpy as np
 from jaxtyping import Int, Integer
 from numpy.lib import format as npy
 
+from embed_jax.files.checked_files import (
+    CHECKSUMS,
+    Remedies,
+    check_files,
+    write_checksums,
+)
 from embed_jax.files.directory import written_whole
-from train.data.checksums import CHECKSUMS, REMEDY, check_files, write_checksums
+
+REMEDY = "remove the directory and prepare the text again"
+"""What messages about a store that is damaged advise."""
 
 TOKENS, SENTENCES, DOCUMENTS = "tokens", "sentence_starts", "document_starts"
 STORE_FILES = frozenset(
@@ -63,7 +71,8 @@ class TokenStore:
         Raises:
           ValueError: a file has changed since it was written.
         """
-        if check_files(self.path):
+        remedies = Remedies(REMEDY, REMEDY)
+        if check_files(self.path, remedies=remedies, all_there=True):
             return
         # Of an earlier version, without checksums: what would be read out of bounds, or
         # make a row of gigabytes, is refused all the same.

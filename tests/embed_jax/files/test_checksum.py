@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from embed_jax.files.checksum import crc32_file, crc32_of, sha256_file
+from embed_jax.files.checksum import crc32_of, sha256_file
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint16", ml_dtypes.bfloat16, "bool"])
@@ -22,6 +22,5 @@ def test_that_of_an_array_is_the_crc_of_its_bytes_in_rows(dtype, shape):
 
 def test_those_of_files_are_of_all_their_bytes(tmp_path):
     path = tmp_path / "file"
-    path.write_bytes(content := bytes(range(256)) * 100_000)  # more than a block
-    assert crc32_file(path) == f"{zlib.crc32(content):08x}"
+    path.write_bytes(content := bytes(range(256)) * 100_000)
     assert sha256_file(path) == hashlib.sha256(content).hexdigest()

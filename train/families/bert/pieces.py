@@ -20,9 +20,9 @@ from bert_jax.tokenizer import (
 )
 from bert_jax.tokenizer_files import read_tokenizer_files
 from embed_jax.files.directory import written_whole
-from train.data.checksums import REMEDY
 from train.data.prepared import check_beside
 from train.data.store import (
+    REMEDY,
     TokenStore,
     open_array,
     open_arrays,

@@ -20,9 +20,9 @@ from elmo_jax.characters import BEGIN_TOKEN, END_TOKEN, character_rows
 from elmo_jax.tokenizer import split_words
 from elmo_jax.vocabulary import SPECIALS, UNKNOWN_TOKEN, Vocabulary, read_vocabulary
 from embed_jax.corpus.words import split_at_spaces
-from train.data.checksums import REMEDY
 from train.data.prepared import check_beside
 from train.data.store import (
+    REMEDY,
     StoreWriter,
     TokenStore,
     open_array,
