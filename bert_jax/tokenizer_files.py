@@ -20,6 +20,7 @@ from bert_jax.tokenizer_comparison import (
     rebuilt_wordpiece,
 )
 from bert_jax.tokenizer_settings import TokenizerSettings, read_settings
+from embed_jax.corpus.vocabulary_lines import vocabulary_lines, without_blanks
 
 _LOG = logging.getLogger(__name__)
 
@@ -131,10 +132,18 @@ def check_file(tokenizer: Tokenizer, config: BertConfig, path: Path) -> None:
     check_vocabulary(tokenizer, config, str(path))
     num_pieces, num_rows = tokenizer.vocab_size, config.vocab_size
     short = num_rows - num_pieces
-    if short == 0 or (short < _PADDED_TO and num_rows % _PADDED_BY == 0):
-        return
     is_lines = path.suffix == ".txt"
-    if is_lines and (2 * num_pieces < num_rows or _is_cut(path)):
+    cut_line = _cut_line(path) if is_lines else None
+    if short == 0 or (short < _PADDED_TO and num_rows % _PADDED_BY == 0):
+        if cut_line is not None:
+            _LOG.warning(
+                "%s ends within a line, %r: unless it was written so, its last piece "
+                "is cut short",
+                path,
+                cut_line,
+            )
+        return
+    if is_lines and (2 * num_pieces < num_rows or cut_line is not None):
         raise ValueError(
             f"{path} has {num_pieces} pieces, but the token table of the model "
             f"{num_rows} rows: it is cut short, or of another model; fetch it again, "
@@ -149,9 +158,10 @@ def check_file(tokenizer: Tokenizer, config: BertConfig, path: Path) -> None:
     )
 
 
-def _is_cut(path: Path) -> bool:
-    """Return whether a vocab.txt ends within a line, as none that is whole does."""
-    return not path.read_bytes().endswith(b"\n")
+def _cut_line(path: Path) -> str | None:
+    """Return what a vocab.txt holds after its last line end; None if nothing."""
+    rest = path.read_bytes().rpartition(b"\n")[2]
+    return rest.decode("utf-8", "replace") if rest else None
 
 
 def _is_sentencepiece(settings: TokenizerSettings, json_file: Path) -> bool:
@@ -182,6 +192,7 @@ def _from_json(
     _check_row(tokenizer, settings, path)
     if settings.is_wordpiece:
         _compare(tokenizer, settings, path)
+    _compare_pieces(tokenizer, path)
     return tokenizer
 
 
@@ -262,6 +273,32 @@ def _check_row(
             "of empty texts, and a row here is [CLS] a [SEP] b [SEP] with segments 0 "
             "and 1, as in BERT; name them as cls_token and sep_token, if they are those"
         )
+
+
+def _compare_pieces(tokenizer: WordPieceTokenizer, path: Path) -> None:
+    """Warn where a vocab.txt beside the file has other pieces than it.
+
+    One of the two was damaged or edited, or belongs to another model.
+    """
+    beside = path.with_name("vocab.txt")
+    if not beside.is_file():
+        return
+    lines = vocabulary_lines(beside.read_bytes(), str(beside))
+    pieces = tokenizer.backend.get_vocab(with_added_tokens=True)
+    for index, line in enumerate(lines):
+        piece = without_blanks(line)
+        # The last of two like lines counts, as everywhere.
+        if pieces.get(piece) != index and piece not in lines[index + 1 :]:
+            _LOG.warning(
+                "%s is read, and %s beside it is not: its line %d, %r, is piece %s "
+                "there; one of them is damaged or of another model",
+                path,
+                beside.name,
+                index + 1,
+                piece,
+                pieces.get(piece, "of no number"),
+            )
+            return
 
 
 def _compare(

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is saved is compared: transformers makes the same ids of it, or it is said."""
 
-import dataclasses
 import json
 import shutil
 from itertools import chain
@@ -16,8 +15,8 @@ from tokenizers import normalizers, pre_tokenizers
 from bert_jax.text_reader import Reader
 from bert_jax.tokenizer import SentencePieceTokenizer, Tokenizer, WordPieceTokenizer
 from bert_jax.tokenizer_comparison import first_difference
-from bert_jax.tokenizer_files import check_file, read_tokenizer_files
-from tests.bert_jax.words import CONFIG, WORDS, make_tokenizer
+from bert_jax.tokenizer_files import read_tokenizer_files
+from tests.bert_jax.words import WORDS, make_tokenizer
 from train.families.bert.pieces import train_sentencepiece
 
 TEXT = (
@@ -208,25 +207,3 @@ def test_of_several_sentencepiece_models_none_is_guessed(tmp_path, sentencepiece
     shutil.copy(path / "spiece.model", path / "other.model")
     with pytest.raises(ValueError, match=r"other\.model, spiece\.model, and nothing"):
         read_tokenizer_files(path)
-
-
-def test_a_vocabulary_far_smaller_than_the_table_is_refused(tmp_path, caplog):
-    path = tmp_path / "vocab.txt"
-
-    def check(num_rows: int, end: str = "\n") -> None:
-        lines = [*WORDS, *(f"w{number}" for number in range(400 - len(WORDS)))]
-        path.write_text("\n".join(lines) + end, "utf-8")
-        tokenizer = WordPieceTokenizer.from_vocab(path, cased=False)
-        check_file(tokenizer, dataclasses.replace(CONFIG, vocab_size=num_rows), path)
-
-    for num_rows in (400, 401, 527):  # as tables are padded
-        check(num_rows)
-    check(401, end="")
-    assert not caplog.messages
-    check(528)
-    assert "has 400 pieces, and the token table of the model 528 rows" in caplog.text
-    with pytest.raises(ValueError, match=r"400 pieces, but .* 801 rows: it is cut sho"):
-        check(801)
-    # The last line of a file that was cut has no end.
-    with pytest.raises(ValueError, match=r"400 pieces, but .* 528 rows: it is cut sho"):
-        check(528, end="")
