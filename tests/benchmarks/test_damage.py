@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark that damages files: what it does to them, and how it judges."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from benchmarks.damage.changes import Damage, damage
@@ -51,3 +56,25 @@ def test_one_file_is_damaged_and_the_seed_tells_how(tmp_path, kind):
 def test_what_came_of_it_is_judged(outcome, ours, verdict):
     sound = Outcome(value="s:v", warnings=["config.json is so"])
     assert judge(CHANGED, outcome, sound, ours=ours) == verdict
+
+
+@pytest.mark.slow
+def test_no_damage_to_files_of_ours_is_silent_or_obscure(tmp_path):
+    """A few of what the benchmark does hundreds of, of the kinds that are quick."""
+    kinds = ["model:elmo saved", "store:gzip", "types", "words"]
+    output = tmp_path / "faults.json"
+    line = [sys.executable, "-m", "benchmarks.damage", "--count", "12", "--jobs", "1"]
+    done = subprocess.run(
+        [*line, "--output", output, "--only", *kinds],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(output.read_text())
+    assert [result["kind"] for result in results] == kinds
+    for result in results:
+        assert result["faults"] == []
+        assert sum(result["counts"].values()) == 24
+        assert result["counts"]["refused"] >= 12
