@@ -50,7 +50,8 @@ def test_a_process_that_is_killed_is_told_of(splits, tmp_path: Path):
     with pytest.raises(OSError, match="--jobs 1 needs less"):
         train_specs(SMALL, SPECS, splits, tmp_path, jobs=2)
     killer.join()
-    assert not list(tmp_path.glob("*.json"))
+    # The other may have ended well meanwhile, and is kept.
+    assert len(list(tmp_path.glob("*.json"))) < len(SPECS)
 
 
 class Interrupting(dict):
