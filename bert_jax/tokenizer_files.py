@@ -102,7 +102,7 @@ def read_vocab_txt(
         specials=settings.specials,
         added=[piece.token for piece in settings.added if piece.index is not None],
     )
-    return _with_added(tokenizer, settings)
+    return _with_added(tokenizer, settings, path)
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: BertConfig, source: str) -> None:
@@ -188,7 +188,7 @@ def _from_json(
     is_berts = isinstance(normalizer, tokenizers.normalizers.BertNormalizer)
     if settings.is_wordpiece and is_berts:
         backend.normalizer = _with_settings(normalizer, settings)
-    tokenizer = _with_added(tokenizer, settings)
+    tokenizer = _with_added(tokenizer, settings, path)
     _check_row(tokenizer, settings, path)
     if settings.is_wordpiece:
         _compare(tokenizer, settings, path)
@@ -221,7 +221,7 @@ def _flag(settings: TokenizerSettings, key: str) -> bool | None:
 
 
 def _with_added(
-    tokenizer: WordPieceTokenizer, settings: TokenizerSettings
+    tokenizer: WordPieceTokenizer, settings: TokenizerSettings, path: Path
 ) -> WordPieceTokenizer:
     """Add the pieces that the settings name, and check their indices."""
     backend = tokenizer.backend
@@ -236,8 +236,8 @@ def _with_added(
         if piece.index not in (None, index):
             raise ValueError(
                 f"{settings.source}: the piece {token.content!r} is said to have the "
-                f"index {piece.index}, but in the vocabulary it has {index}; they do "
-                "not belong together, or pieces between are missing"
+                f"index {piece.index}, but in {path.name} it has {index}; they do not "
+                "belong together, or one is damaged"
             )
     return WordPieceTokenizer(
         backend,
