@@ -250,7 +250,7 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"strip_accents": 1}, "strip_accents is 1, not true or false"),
     (
         {"added_tokens_decoder": {"200": {"content": "[E1]"}}},
-        f"'[E1]' is said to have the index 200, but in vocab.txt it has {len(VOCAB)}",
+        "'[E1]' is said to have the index 200, but in ",
     ),
     ({"added_tokens_decoder": ["[E1]"]}, "added_tokens_decoder maps no index"),
     ({"added_tokens_decoder": {"5": {}}}, "added_tokens_decoder[5] is {}, which is no"),
