@@ -8,6 +8,7 @@ import numpy as np
 
 from bert_jax.rows import Row
 from bert_jax.tokenizer import Tokenizer
+from train.families.bert.token_examples import count_words
 from train.tasks.finetune.classification import LabelledText
 from train.tasks.finetune.classified_rows import IGNORED, ClassifiedRow
 
@@ -40,6 +41,9 @@ def sequence_rows(
         for index, text in enumerate(block):
             end = int(tokens.mask[index].sum())
             label = label_ids.get(text.label, IGNORED)
+            num_words, num_unknown = count_words(
+                tokens.ids[index, :end], tokens.word_ids[index, :end], tokenizer.unk_id
+            )
             rows.append(
                 ClassifiedRow(
                     content=Row(
@@ -52,6 +56,8 @@ def sequence_rows(
                     labels=np.array(label, np.int32),
                     example=start + index,
                     words=np.zeros(0, np.int64),
+                    num_words=num_words,
+                    num_unknown=num_unknown,
                 )
             )
     return rows

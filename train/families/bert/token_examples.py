@@ -8,6 +8,7 @@ of the loss.
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Int
 
 from bert_jax.rows import Row, cut_windows, with_context
 from bert_jax.tokenizer import Pieces, Tokenizer
@@ -45,7 +46,8 @@ def token_rows(
         else _alone(pieces, *specials, max_length)
     ):
         tags = [label_ids.get(tag, IGNORED) for tag in sentences[index].tags]
-        rows.extend(_labelled(row, np.array(tags, np.int32), index) for row in cut)
+        tag_ids, unk_id = np.array(tags, np.int32), tokenizer.unk_id
+        rows.extend(_labelled(row, tag_ids, index, unk_id) for row in cut)
     return rows
 
 
@@ -77,14 +79,37 @@ def _with_neighbours(
     return (rows for rows, kept in zip(cut, is_sentence, strict=True) if kept)
 
 
-def _labelled(row: Row, tags: np.ndarray, example: int) -> ClassifiedRow:
+def _labelled(row: Row, tags: np.ndarray, example: int, unk_id: int) -> ClassifiedRow:
     before = np.concatenate([[IGNORED], row.word_ids[:-1]])
     is_first = (row.word_ids >= 0) & (row.word_ids != before)
     words = np.where(is_first, row.word_ids + row.first_word, -1)
+    num_words, num_unknown = count_words(row.ids, row.word_ids, unk_id)
     return ClassifiedRow(
         content=row,
         length=len(row),
         labels=np.where(is_first, tags[words], IGNORED).astype(np.int32),
         example=example,
         words=words,
+        num_words=num_words,
+        num_unknown=num_unknown,
     )
+
+
+def count_words(
+    ids: Int[np.ndarray, " L"], word_ids: Int[np.ndarray, " L"], unk_id: int
+) -> tuple[int, int]:
+    """Count the words of a row, and those with an unknown piece.
+
+    Args:
+      ids: of the row's pieces.
+      word_ids: the word that each is of; negative of none.
+      unk_id: the id of the unknown piece.
+
+    Example:
+      >>> count_words(np.array([2, 7, 1, 1, 3]), np.array([-1, 0, 1, 1, -1]), 1)
+      (2, 1)
+    """
+    is_first = (word_ids >= 0) & (word_ids != np.concatenate([[-1], word_ids[:-1]]))
+    of_word = np.cumsum(is_first)
+    lacked = np.unique(of_word[(ids == unk_id) & (word_ids >= 0)])
+    return int(is_first.sum()), len(lacked)

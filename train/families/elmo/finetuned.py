@@ -114,6 +114,8 @@ class ElmoClassifier:
                     labels=np.array(labels, np.int32),
                     example=index,
                     words=positions,
+                    num_words=len(words),
+                    num_unknown=len(self._tokenizer.unknown_words(words)),
                 )
             )
         return rows

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from embed_jax.corpus.unknown import OfUnknown, judge_unknown
+
 IGNORED = -1
 """The label of positions that are not predicted: padding, specials, later pieces."""
 
@@ -31,6 +33,8 @@ class ClassifiedRow:
       example: index of its sentence or text.
       words: for each token the word of the sentence whose label it predicts, or -1;
         empty if the row has one label.
+      num_words: words that were looked up in the vocabulary.
+      num_unknown: of these, what it lacks.
     """
 
     content: Any
@@ -38,6 +42,24 @@ class ClassifiedRow:
     labels: Int[np.ndarray, "*T"]
     example: int
     words: Int[np.ndarray, " _"]
+    num_words: int = 0
+    num_unknown: int = 0
+
+
+def judge_rows(rows: Sequence[ClassifiedRow], of: str, no_known: OfUnknown) -> None:
+    """Warn of many unknown words, or refuse rows without a known one.
+
+    Args:
+      rows: of one set of examples; windows that overlap count their words twice.
+      of: what they are rows of, for the message.
+      no_known: see `embed_jax.corpus.unknown.judge_unknown`.
+
+    Raises:
+      ValueError: no word is known, and `no_known` is "error".
+    """
+    num_unknown = sum(row.num_unknown for row in rows)
+    num_words = sum(row.num_words for row in rows)
+    judge_unknown(num_unknown, num_words, of=of, no_known=no_known)
 
 
 class EpochBatches:

@@ -15,6 +15,7 @@ from train.tasks.finetune.classification import LabelledText
 from train.tasks.finetune.classified_rows import (
     ClassifiedRow,
     batches_in_order,
+    judge_rows,
     padded_length,
 )
 
@@ -104,6 +105,7 @@ def predict_labels(
         for example in examples
     ]
     rows = classifier.rows(examples)
+    judge_rows(rows, "the examples", "warn")
     batches = batches_in_order([row.length for row in rows], _ROWS)
     pending = []
     for batch in batches:

@@ -26,6 +26,7 @@ from train.tasks.finetune.classified_rows import (
     IGNORED,
     ClassifiedRow,
     EpochBatches,
+    judge_rows,
     padded_length,
     stack_labels,
 )
@@ -162,11 +163,12 @@ def finetune(
       say: takes a line after each epoch.
 
     Raises:
-      ValueError: there are no usable training examples.
+      ValueError: there are no usable training examples, or none has a known word.
     """
     rows = classifier.rows(splits["train"])
     if not rows:
         raise ValueError("there are no training examples")
+    judge_rows(rows, "the training examples", "error")
     batches = EpochBatches([row.length for row in rows], config.batch_size, config.seed)
     num_steps = config.num_epochs * batches.steps_an_epoch
     stepper = Stepper(config, classifier, num_steps)

@@ -12,7 +12,7 @@ from train.families.bert.sequence_examples import sequence_rows
 from train.families.bert.token_examples import token_rows
 from train.tasks.data.conll import TaggedSentence
 from train.tasks.finetune.classification import LabelledText
-from train.tasks.finetune.classified_rows import IGNORED
+from train.tasks.finetune.classified_rows import IGNORED, judge_rows
 
 TOKENIZER = bert_jax.WordPieceTokenizer.from_vocab(PIECES, cased=False, max_length=64)
 # "banks" is two pieces, and the control character none.
@@ -108,3 +108,23 @@ def test_texts_and_pairs_are_those_of_transformers(tmp_path):
                 segments = tokens.segment_ids[0].tolist()
                 assert segments == expected["token_type_ids"]
                 assert row.labels == 1
+
+
+@pytest.mark.parametrize("task", ["token", "sequence", "pair"])
+def test_words_that_the_vocabulary_lacks_are_counted(task):
+    words = ["the", "banks", "ŁŁ", "saw", "ß"]
+    if task == "token":
+        tagged = [sentence(words), sentence(["ŁŁ"])]
+        rows = token_rows(TOKENIZER, tagged, {}, max_length=5, context=1)
+        assert sum(row.num_words for row in rows) >= 6
+    else:
+        text = " ".join(words)
+        pair = text if task == "pair" else None
+        rows = sequence_rows(
+            TOKENIZER, [LabelledText("a", text, pair)], {"a": 0}, max_length=64
+        )
+        assert [row.num_words for row in rows] == [10 if pair else 5]
+        assert [row.num_unknown for row in rows] == [4 if pair else 2]
+    foreign = token_rows(TOKENIZER, [sentence(["ŁŁ"])], {}, max_length=9)
+    with pytest.raises(ValueError, match=r"not one of the 1 words of the examples"):
+        judge_rows(foreign, "the examples", "error")

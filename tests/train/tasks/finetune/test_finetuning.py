@@ -19,6 +19,7 @@ from tests.train.tasks.finetuning_data import (
 )
 from train.families.bert.finetuned import BertClassifier, fresh_classifier
 from train.families.elmo.finetuned import ElmoClassifier, fresh_head
+from train.tasks.finetune.classification import LabelledText
 from train.tasks.finetune.classified_rows import IGNORED, EpochBatches, padded_length
 from train.tasks.finetune.classifier import predict_labels
 from train.tasks.finetune.finetuning import (
@@ -345,3 +346,13 @@ def test_the_encoder_learns_as_fast_as_the_head_unless_told():
     slower = learning_rates(config, 4)
     np.testing.assert_allclose(slower["encoder"], [0.05, 0.0375, 0.025, 0.0125])
     np.testing.assert_array_equal(slower["head"], rates["head"])
+
+
+def test_examples_of_another_vocabulary_are_refused_or_said(bert, caplog):
+    classifier = classify_bert(bert, "sequence", ("bad", "good"))
+    foreign = [LabelledText("good", "ŁŁ ßß"), LabelledText("bad", "ßß")]
+    splits = {"train": foreign, "dev": labelled(4, 1)}
+    with pytest.raises(ValueError, match="not one of the 3 words of the training exam"):
+        finetune(QUICK, classifier, splits)
+    predict_labels(classifier, foreign)
+    assert "not one of the 3 words of the examples is known" in caplog.text
