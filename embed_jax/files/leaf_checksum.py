@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jaxtyping import Shaped, UInt32
 
 from embed_jax.hosts.consensus import total_of_all
@@ -86,16 +87,7 @@ def _parts(leaf: Any) -> list[Any]:
     """Return numbers whose sum is the checksum, or this process's part of it."""
     if not isinstance(leaf, jax.Array) or _lies_on_this_host(leaf):
         return [checksum_on_host(np.asarray(leaf))]
-    return [
-        checksum_of_shard(shard.data, begins_of(shard), leaf.shape)
-        for shard in leaf.addressable_shards
-        if shard.replica_id == 0
-    ]
-
-
-def begins_of(shard: Any) -> UInt32[np.ndarray, " rank"]:
-    """Return where in its array a shard begins, along each axis."""
-    return np.array([part.start or 0 for part in shard.index], np.uint32)
+    return checksums_on_devices(leaf)
 
 
 def _lies_on_this_host(leaf: jax.Array) -> bool:
@@ -119,8 +111,25 @@ def checksum_on_host(array: Shaped[np.ndarray, "..."]) -> int:
     return total % (1 << 32)
 
 
+def checksums_on_devices(array: Shaped[jax.Array, "..."]) -> list[UInt32[Array, ""]]:
+    """Return numbers whose sum is the checksum that the host would compute.
+
+    Each is of a shard, computed by its device; of shards that are alike, of one. Those
+    of other processes are not among them.
+    """
+    return [
+        _checksum_of_shard(
+            shard.data,
+            np.array([part.start or 0 for part in shard.index], np.uint32),
+            array.shape,
+        )
+        for shard in array.addressable_shards
+        if shard.replica_id == 0
+    ]
+
+
 @partial(jax.jit, static_argnames="shape")
-def checksum_of_shard(
+def _checksum_of_shard(
     shard: Shaped[jax.Array, "..."],
     begins: UInt32[Any, " rank"],
     shape: tuple[int, ...],
@@ -129,7 +138,7 @@ def checksum_of_shard(
 
     Args:
       shard: a part of the array.
-      begins: from `begins_of`.
+      begins: where in the array the shard begins, along each axis.
       shape: that of the whole array.
     """
     if shard.dtype == bool:

@@ -356,3 +356,13 @@ def test_examples_of_another_vocabulary_are_refused_or_said(bert, caplog):
         finetune(QUICK, classifier, splits)
     predict_labels(classifier, foreign)
     assert "not one of the 3 words of the examples is known" in caplog.text
+
+
+def test_words_that_a_bilm_of_word_ids_lacks_are_counted():
+    vocabulary = elmo_jax.Vocabulary(("<S>", "</S>", "<UNK>", "good", "bad"))
+    config = dataclasses.replace(elmo_jax.TINY, char_cnn=None, vocab_size=5)
+    params = elmo_jax.init_params(jax.random.key(0), config)
+    tokenizer = elmo_jax.ElmoTokenizer(config, vocabulary)
+    classifier = classify_elmo((params, tokenizer), "sequence", KINDS)
+    rows = classifier.rows([LabelledText("good", "good ŁŁ bad ß ß")])
+    assert [(row.num_words, row.num_unknown) for row in rows] == [(5, 3)]
