@@ -133,17 +133,9 @@ def check_file(tokenizer: Tokenizer, config: BertConfig, path: Path) -> None:
     num_pieces, num_rows = tokenizer.vocab_size, config.vocab_size
     short = num_rows - num_pieces
     is_lines = path.suffix == ".txt"
-    cut_line = _cut_line(path) if is_lines else None
     if short == 0 or (short < _PADDED_TO and num_rows % _PADDED_BY == 0):
-        if cut_line is not None:
-            _LOG.warning(
-                "%s ends within a line, %r: unless it was written so, its last piece "
-                "is cut short",
-                path,
-                cut_line,
-            )
         return
-    if is_lines and (2 * num_pieces < num_rows or cut_line is not None):
+    if is_lines and (2 * num_pieces < num_rows or _is_cut(path)):
         raise ValueError(
             f"{path} has {num_pieces} pieces, but the token table of the model "
             f"{num_rows} rows: it is cut short, or of another model; fetch it again, "
@@ -158,10 +150,9 @@ def check_file(tokenizer: Tokenizer, config: BertConfig, path: Path) -> None:
     )
 
 
-def _cut_line(path: Path) -> str | None:
-    """Return what a vocab.txt holds after its last line end; None if nothing."""
-    rest = path.read_bytes().rpartition(b"\n")[2]
-    return rest.decode("utf-8", "replace") if rest else None
+def _is_cut(path: Path) -> bool:
+    """Return whether a vocab.txt ends within a line, as none that is whole does."""
+    return not path.read_bytes().endswith(b"\n")
 
 
 def _is_sentencepiece(settings: TokenizerSettings, json_file: Path) -> bool:

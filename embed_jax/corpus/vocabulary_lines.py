@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lines of vocabulary files, read alike for words and for word pieces."""
 
+import logging
 import re
 from collections.abc import Collection, Iterable
 
 from embed_jax.files.mistaken import HEAD_BYTES, mistaken_for
+
+_LOG = logging.getLogger(__name__)
 
 _COUNT = re.compile(r"\S+[ \t]+\d+\s*")
 
@@ -42,6 +45,12 @@ def vocabulary_lines(content: bytes, source: str) -> list[str]:
                 if cause
                 else f"{source}, line {number} {fault}; fetch it again"
             )
+    if content and not content.endswith(b"\n"):
+        _LOG.warning(
+            "%s ends within a line, %.40r: unless it was written so, it is cut short",
+            source,
+            lines[-1],
+        )
     return lines
 
 

@@ -22,3 +22,12 @@ def test_line_feeds_end_lines_and_other_separators_are_words():
 def test_what_no_vocabulary_holds_is_refused_by_its_line(content, said):
     with pytest.raises(ValueError, match=said):
         vocabulary_lines(content, "vocab.txt")
+
+
+@pytest.mark.parametrize(
+    ("end", "is_said"), [(b"\n", False), (b"\r\n", False), (b"", True)]
+)
+def test_a_last_line_without_an_end_may_be_cut(end, is_said, caplog):
+    assert vocabulary_lines(b"the\nban" + end, "vocab.txt") == ["the", "ban"]
+    assert ("vocab.txt ends within a line, 'ban'" in caplog.text) == is_said
+    assert len(caplog.messages) == is_said
