@@ -8,11 +8,14 @@ Sentence = str | Sequence[str]
 """Raw text, or words that are already split."""
 
 
-def check_sentences(sentences: Sequence[Sentence]) -> Sequence[Sentence]:
+def check_sentences(sentences: Any) -> Sequence[Sentence]:
     """Refuse what is no list of sentences, and any of them that is no text.
 
     A bare str would be read as a list of one-letter sentences, and what is no text
     (an empty cell of a table is None or nan) as words that nobody wrote.
+
+    Args:
+      sentences: anything, which the types of callers may promise to be sentences.
 
     Raises:
       ValueError: names the sentence by its index.
