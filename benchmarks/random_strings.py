@@ -230,13 +230,14 @@ def checks(folder: Path, vocabulary: Path) -> dict[str, Check]:
     pieces = vocabulary.read_text("utf-8").split("\n")
     capitals = [form for c in _LETTERS.upper() for form in (c, f"##{c}")]
     cased = folder / "vocab.txt"
-    cased.write_text("\n".join(filter(None, [*pieces, *capitals])), "utf-8")
+    lines = filter(None, [*pieces, *capitals])
+    cased.write_text("\n".join(lines) + "\n", "utf-8")
     paragraphs = [*read_paragraphs(source_files()[:40]), _CJK, _CASES, _SIGNS]
     model = folder / "spiece.model"
     train_sentencepiece(paragraphs, 800, cased=True, path=model)
     words = folder / "words.txt"
     known = ["<S>", "</S>", "<UNK>", *_LETTERS, "the", "can't", "中", "é" * 250]
-    words.write_text("\n".join(known), "utf-8")
+    words.write_text("\n".join(known) + "\n", "utf-8")
     return {
         "WordPiece, uncased": wordpiece_check(cased, cased=False),
         "WordPiece, cased": wordpiece_check(cased, cased=True),
