@@ -132,9 +132,9 @@ def check_file(tokenizer: Tokenizer, config: BertConfig, path: Path) -> None:
     check_vocabulary(tokenizer, config, str(path))
     num_pieces, num_rows = tokenizer.vocab_size, config.vocab_size
     short = num_rows - num_pieces
-    is_lines = path.suffix == ".txt"
     if short == 0 or (short < _PADDED_TO and num_rows % _PADDED_BY == 0):
         return
+    is_lines = path.suffix == ".txt"
     if is_lines and (2 * num_pieces < num_rows or _is_cut(path)):
         raise ValueError(
             f"{path} has {num_pieces} pieces, but the token table of the model "

@@ -47,7 +47,7 @@ def describe_leaves(named: Mapping[str, Any]) -> dict[str, str]:
         name: sum(map(int, numbers)) % (1 << 32)
         for name, numbers in jax.device_get(parts).items()
     }
-    # One exchange, not a sum over the mesh for each leaf: so many programs that wait
+    # One exchange, not a sum over the mesh for each leaf: as many programs that wait
     # for other processes may run in another order there, and all wait for ever.
     shared = [name for name, leaf in named.items() if _lies_on_several_hosts(leaf)]
     if shared:
