@@ -583,7 +583,7 @@ def test_case_is_read_off_the_vocabulary(uncased):
 def test_googles_chinese_vocabulary_is_uncased(tmp_path, caplog):
     path = tmp_path / "vocab.txt"
     pieces = [*SPECIALS, "<S>", "<T>", *"我用和", "be", "##rt", "google", "c", "##afe"]
-    path.write_text("\n".join(pieces), "utf-8")
+    path.write_text("".join(f"{piece}\n" for piece in pieces), "utf-8")
     tokenizer = WordPieceTokenizer.from_vocab(path)
     pieces = encode_one(tokenizer, "我用BERT和Google")
     assert piece_texts(tokenizer, pieces) == ["我", "用", "be", "##rt", "和", "google"]
@@ -594,7 +594,8 @@ def test_googles_chinese_vocabulary_is_uncased(tmp_path, caplog):
 
 def test_a_guess_of_case_is_said_with_its_reason_and_a_choice_is_not(tmp_path, caplog):
     path = tmp_path / "vocab.txt"
-    path.write_text("\n".join([*SPECIALS, "a", "Bank", "<S>"]), "utf-8")
+    pieces = [*SPECIALS, "a", "Bank", "<S>"]
+    path.write_text("".join(f"{piece}\n" for piece in pieces), "utf-8")
     assert not WordPieceTokenizer.from_vocab(path, cased=False).cased
     assert not caplog.messages
     assert WordPieceTokenizer.from_vocab(path).cased
