@@ -10,7 +10,6 @@ prepared, with the same settings from the same files, is not prepared again.
 
 import dataclasses
 import functools
-import shutil
 import sys
 
 from embed_jax.exit_status import exit_status
@@ -24,6 +23,7 @@ from train.data.prepared import (
     check_own,
     digest_files,
     is_unfinished,
+    remove_unfinished,
 )
 from train.data.sources import open_documents
 from train.families.registry import all_families
@@ -85,7 +85,7 @@ def _prepare(data: DataConfig, preparation: Preparation, say: Say) -> None:
     unfinished = data.directory / UNFINISHED
     if before and wanted.is_like(before):
         if is_unfinished(unfinished):
-            shutil.rmtree(unfinished)
+            remove_unfinished(unfinished)
         say(f"{data.directory} is prepared already: {before.summary}")
         return
     check_own(data.directory, [type(data), *(each.data for each in all_families())])
@@ -93,7 +93,7 @@ def _prepare(data: DataConfig, preparation: Preparation, say: Say) -> None:
         say(f"{data.directory} is prepared anew: {before.difference(wanted)}")
     if unfinished.exists() and not wanted.is_like(Prepared.read(unfinished)):
         say(f"{unfinished} is of other settings or text, and is begun again")
-        shutil.rmtree(unfinished)
+        remove_unfinished(unfinished)
     unfinished.mkdir(parents=True, exist_ok=True)
     wanted.write(unfinished)
     source_directory = data.source_directory or data.directory / SOURCE
@@ -103,7 +103,7 @@ def _prepare(data: DataConfig, preparation: Preparation, say: Say) -> None:
     summary = preparation.run(documents, unfinished)
     files = digest_files(data)
     dataclasses.replace(wanted, summary=summary, files=files).write(data.directory)
-    shutil.rmtree(unfinished)
+    remove_unfinished(unfinished)
     say(f"{data.directory} is prepared: {summary}")
 
 

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -127,6 +128,16 @@ def is_unfinished(path: Path) -> bool:
     return path.is_dir() and all(
         entry.name.startswith(PREPARED) for entry in path.iterdir()
     )
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove the directory of a preparation; `is_unfinished` until nothing is left."""
+    for entry in path.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif not entry.name.startswith(PREPARED):
+            entry.unlink()
+    shutil.rmtree(path)
 
 
 def check_own(directory: Path, kinds: Iterable[type[DataConfig]]) -> None:
