@@ -9,6 +9,7 @@ gigabyte they need TensorFlow to sort them.
 
 import itertools
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from embed_jax.files.json_file import read_json
 FEATURE, SPLIT = "text", "train"
 
 _MARKER = "dataset_info.json"
+_REMOVED = ".removed"
 _NAME, _VERSION = "text", "1.0.0"
 SHARD_BYTES = 1 << 26
 # An example can be read without the ones around it.
@@ -39,6 +41,18 @@ def description_of(path: Path) -> str | None:
         return read_json(path / _MARKER).get("description")
     except (OSError, ValueError):
         return None
+
+
+def remove(path: Path) -> None:
+    """Remove a data set; a kill meanwhile leaves nothing that looks like one."""
+    removed = path.rename(path.with_name(path.name + _REMOVED))
+    shutil.rmtree(removed)
+
+
+def remove_left(directory: Path) -> None:
+    """Remove what killed calls of `remove` have left in a directory."""
+    for path in directory.glob(f"*{_REMOVED}"):
+        shutil.rmtree(path)
 
 
 def build(path: Path, documents: Iterable[str], description: str) -> None:

@@ -7,7 +7,6 @@ import glob
 import hashlib
 import json
 import platform
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -213,7 +212,8 @@ def open_documents(source: Source, cache_dir: Path) -> Documents:
             # Of the same text, as it was before; all else that lies there is in use.
             for other in path.parent.iterdir():
                 if other != path and builders.description_of(other) == description:
-                    shutil.rmtree(other)
+                    builders.remove(other)
+            builders.remove_left(path.parent)
     return Documents(path, builders.SPLIT, builders.FEATURE, form)
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -135,6 +136,34 @@ def test_text_is_read_again_only_when_it_changed(text: Path, tmp_path: Path) -> 
     assert read(source, tmp_path / "cache") == [["Another."]]
     # What is outdated does not fill the disk.
     assert not first.exists()
+
+
+def test_a_removal_that_was_killed_leaves_no_data_set(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, cache, before = (
+        TextSource(patterns=(str(text),)),
+        tmp_path / "cache",
+        text.stat(),
+    )
+    whole, first = read(source, cache), open_documents(source, cache).path
+    text.write_text("Another.\n")
+
+    def dying(path: Path) -> None:
+        next(path.glob("*.array_record*")).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builders, "shutil", SimpleNamespace(rmtree=dying))
+        with pytest.raises(KeyboardInterrupt):
+            open_documents(source, cache)
+    # The text is again what it was: what is left of it is not taken for all of it.
+    text.write_text(TEXT, encoding="utf-8")
+    os.utime(text, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert read(source, cache) == whole
+    assert {path.name for path in first.parent.iterdir() if path.is_dir()} == {
+        first.name
+    }
 
 
 def test_texts_that_share_a_directory_keep_each_other(tmp_path: Path) -> None:
