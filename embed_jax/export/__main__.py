@@ -5,10 +5,12 @@ python -m embed_jax.export MODEL ARTEFACT --layers "concat(last4)"
 python ARTEFACT/serve.py < sentences.txt > vectors.jsonl
 """
 
+import contextlib
 import dataclasses
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -39,6 +41,7 @@ from embed_jax.files.outputs import output_directory
 from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
 from embed_jax.tree import name_leaves
 
+_FRAMES = "jax_traceback_in_locations_limit"
 SERVE, READER = "serve.py", "text_reader.py"
 
 _is_manifest = json_with("layers", "platforms", "inputs", "weights", "text")
@@ -149,8 +152,24 @@ def lower(what: Exportable) -> bytes:
         return what.function(jax.tree.unflatten(tree, leaves), inputs)
 
     shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
-    exported = export.export(run, platforms=PLATFORMS)(shapes, inputs)
-    return bytes(exported.serialize())
+    with _without_places():
+        exported = export.export(run, platforms=PLATFORMS)(shapes, inputs)
+        return bytes(exported.serialize())
+
+
+@contextlib.contextmanager
+def _without_places() -> Iterator[None]:
+    """Leave out of programs where they were made: files, lines, callers.
+
+    Whoever gets an artefact learns nothing of the directories of who made it, and the
+    same model gives the same bytes.
+    """
+    before = jax.config.values[_FRAMES]
+    jax.config.update(_FRAMES, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(_FRAMES, before)
 
 
 if __name__ == "__main__":

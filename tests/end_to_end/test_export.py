@@ -125,6 +125,23 @@ def test_one_program_serves_all_shapes_and_platforms(tmp_path: Path):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["bert", "elmo"])
+def test_an_artefact_does_not_tell_where_it_was_made(kind: str, tmp_path: Path):
+    """Nor who called: the same model gives the same bytes."""
+    model = make(kind, tmp_path / "model")
+    assert run_export(model, tmp_path / "one", "--layers", "last") == 0
+
+    def called_otherwise() -> int:
+        return run_export(model, tmp_path / "other", "--layers", "last")
+
+    assert called_otherwise() == 0
+    programs = [
+        (tmp_path / name / "program.bin").read_bytes() for name in ("one", "other")
+    ]
+    assert programs[0] == programs[1]
+    assert b".py" not in programs[0]
+
+
 def test_padding_is_the_piece_of_the_vocabulary(tmp_path: Path):
     pieces = [*PIECES[1:4], "[PAD]", *PIECES[4:]]
     tokenizer = bert_jax.WordPieceTokenizer.from_vocab(pieces, cased=False)
