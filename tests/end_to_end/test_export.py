@@ -129,7 +129,9 @@ def test_one_program_serves_all_shapes_and_platforms(tmp_path: Path):
 def test_an_artefact_does_not_tell_where_it_was_made(kind: str, tmp_path: Path):
     """Nor who called: the same model gives the same bytes."""
     model = make(kind, tmp_path / "model")
+    before = dict(jax.config.values)
     assert run_export(model, tmp_path / "one", "--layers", "last") == 0
+    assert dict(jax.config.values) == before
 
     def called_otherwise() -> int:
         return run_export(model, tmp_path / "other", "--layers", "last")

@@ -24,6 +24,8 @@ FEATURE, SPLIT = "text", "train"
 
 _MARKER = "dataset_info.json"
 _REMOVED = ".removed"
+# The name of a data set, as a glob.
+_DIGEST = "[0-9a-f]" * 16
 _NAME, _VERSION = "text", "1.0.0"
 SHARD_BYTES = 1 << 26
 # An example can be read without the ones around it.
@@ -50,9 +52,10 @@ def remove(path: Path) -> None:
 
 
 def remove_left(directory: Path) -> None:
-    """Remove what killed calls of `remove` have left in a directory."""
-    for path in directory.glob(f"*{_REMOVED}"):
-        shutil.rmtree(path)
+    """Remove what killed calls of `remove` have left, and nothing else's."""
+    for path in directory.glob(f"{_DIGEST}{_REMOVED}"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
 
 
 def build(path: Path, documents: Iterable[str], description: str) -> None:

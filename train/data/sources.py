@@ -209,11 +209,11 @@ def open_documents(source: Source, cache_dir: Path) -> Documents:
         # Preparations of several directories may share it.
         with claim_directory(path.parent):
             builders.build(path, texts, description)
+            builders.remove_left(path.parent)
             # Of the same text, as it was before; all else that lies there is in use.
             for other in path.parent.iterdir():
                 if other != path and builders.description_of(other) == description:
                     builders.remove(other)
-            builders.remove_left(path.parent)
     return Documents(path, builders.SPLIT, builders.FEATURE, form)
 
 

@@ -147,6 +147,9 @@ def test_a_removal_that_was_killed_leaves_no_data_set(
         text.stat(),
     )
     whole, first = read(source, cache), open_documents(source, cache).path
+    # Of somebody else, whatever its name.
+    (first.parent / "mine.removed").mkdir()
+    (first.parent / f"{'0' * 16}.removed").write_text("a file")
     text.write_text("Another.\n")
 
     def dying(path: Path) -> None:
@@ -161,9 +164,8 @@ def test_a_removal_that_was_killed_leaves_no_data_set(
     text.write_text(TEXT, encoding="utf-8")
     os.utime(text, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert read(source, cache) == whole
-    assert {path.name for path in first.parent.iterdir() if path.is_dir()} == {
-        first.name
-    }
+    left = {path.name for path in first.parent.iterdir() if path.is_dir()}
+    assert left == {first.name, "mine.removed"}
 
 
 def test_texts_that_share_a_directory_keep_each_other(tmp_path: Path) -> None:
