@@ -15,7 +15,7 @@ import pytest
 
 from bert_jax.tokenizer import WordPieceTokenizer
 from train.data import encoding
-from train.data.prepared import check_prepared
+from train.data.prepared import Prepared, check_prepared
 from train.data.sources import TextSource
 from train.data.store import TokenStore
 from train.families.bert.data import PieceData
@@ -148,6 +148,18 @@ def test_preparing_again_does_nothing(data: WordData | PieceData) -> None:
     assert "is prepared already: train: 9 documents" in lines[0]
     assert before == {path: path.stat().st_mtime_ns for path in before}
     assert not (data.directory / "unfinished").exists()
+
+
+def test_what_a_kill_left_beside_whole_data_is_removed(
+    data: WordData | PieceData,
+) -> None:
+    """It came after the data were whole, while the intermediate files were removed."""
+    prepare(data, silent)
+    left = data.directory / "unfinished"
+    (left / "shards").mkdir(parents=True)
+    Prepared.of(data).write(left)
+    prepare(data, silent)
+    assert not left.exists()
 
 
 def test_another_setting_is_prepared_anew(words: WordData) -> None:

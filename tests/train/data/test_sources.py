@@ -138,8 +138,9 @@ def test_text_is_read_again_only_when_it_changed(text: Path, tmp_path: Path) -> 
     assert not first.exists()
 
 
+@pytest.mark.parametrize("deleted", ["*.array_record*", "dataset_info.json"])
 def test_a_removal_that_was_killed_leaves_no_data_set(
-    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deleted: str
 ) -> None:
     source, cache, before = (
         TextSource(patterns=(str(text),)),
@@ -153,7 +154,7 @@ def test_a_removal_that_was_killed_leaves_no_data_set(
     text.write_text("Another.\n")
 
     def dying(path: Path) -> None:
-        next(path.glob("*.array_record*")).unlink()
+        next(path.glob(deleted)).unlink()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
