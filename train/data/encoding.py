@@ -21,6 +21,7 @@ from embed_jax.files.directory import written_whole
 from embed_jax.files.json_file import read_json
 from train.data.sources import Documents
 from train.data.store import TOKENS, TokenStore
+from train.processes import end_processes, submit_each
 
 TRAIN, HELD_OUT = "train", "held_out"
 PARTS = (TRAIN, HELD_OUT)
@@ -130,10 +131,11 @@ class Shards:
             initargs=(dataclasses.replace(self, documents=self.documents.unopened()),),
         )
         try:
-            running = [workers.submit(_write_one, index) for index in missing]
+            running = submit_each(workers, _write_one, [(each,) for each in missing])
             for done in concurrent.futures.as_completed(running):
                 yield done.result()
         except concurrent.futures.process.BrokenProcessPool as error:
+            end_processes()
             raise OSError(
                 "a process that encodes text was killed, perhaps for want of memory; "
                 "lower num_workers and run this again"

@@ -24,6 +24,7 @@ from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.files.json_file import read_json
 from embed_jax.files.output_file import open_output
 from embed_jax.layers.layer_spec import parse_layer_spec
+from train.processes import end_processes, submit_each
 from train.tasks.ner.tagging import TaggedFeatures, Tagging, train_taggers
 from train.tasks.results import Outcome, format_score
 
@@ -71,15 +72,11 @@ def _train_beside(work: list[tuple], jobs: int) -> None:
         initializer=_prepare_process,
     ) as pool:
         try:
-            for done in [pool.submit(_train, *each) for each in work]:
+            for done in submit_each(pool, _train, work):
                 done.result()
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            children = multiprocessing.active_children()
-            for process in children:
-                process.terminate()
-            for process in children:
-                process.join()
+            end_processes()
             if isinstance(error, BrokenProcessPool):
                 raise OSError(
                     "a process that trained a tagger was killed, perhaps for want of "
