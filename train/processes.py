@@ -3,12 +3,12 @@
 
 import multiprocessing
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 
 
 def submit_each(
-    workers: ProcessPoolExecutor, function: Callable, calls: Iterable[tuple]
+    workers: Executor, function: Callable, calls: Iterable[tuple]
 ) -> list[Future]:
     """Submit a call of a function for each tuple of arguments.
 

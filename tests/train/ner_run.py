@@ -9,7 +9,7 @@ import contextlib
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,21 +69,15 @@ def run(arguments: Sequence[object], folder: Path, *, learns: bool = True) -> Ru
     vectors: dict[str, np.ndarray] = {}
     outcomes: dict[str, Outcome] = {}
 
-    class Pool:
+    class Pool(Executor):
         """Does the work at once, where it is."""
 
         def __init__(self, max_workers: int, **options: Any) -> None:
             processes.append(max_workers)
 
-        def __enter__(self) -> "Pool":
-            return self
-
-        def __exit__(self, *raised: object) -> None:
-            pass
-
-        def submit(self, function: Any, *given: Any) -> Future:
+        def submit(self, function: Any, /, *given: Any, **named: Any) -> Future:
             done: Future = Future()
-            done.set_result(function(*given))
+            done.set_result(function(*given, **named))
             return done
 
     train_specs, batches = ner.train_specs, TaggerTraining.batches
