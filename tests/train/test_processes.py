@@ -1,53 +1,115 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A process that is killed is told of, whenever it is."""
+"""A process that is killed is told of, whenever it is, and none stays behind."""
 
 import multiprocessing
-import multiprocessing.context
+import signal
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
 
 import pytest
 
-from train.processes import end_processes, submit_each
+from train.data.encoding import Shards
+from train.data.sources import TextSource, open_documents
+from train.families.elmo.preparing import WordEncoder
+from train.processes import Spawning, submit_each
 
 
-class KillsTheFirst(multiprocessing.context.SpawnProcess):
-    """Whose second start happens while the first dies, as the system may have it."""
+@pytest.fixture
+def bystander() -> Iterator[SpawnProcess]:
+    """A process of somebody else's, in the same program."""
+    process = multiprocessing.get_context("spawn").Process(
+        target=time.sleep, args=(60,)
+    )
+    process.start()
+    yield process
+    process.terminate()
+    process.join()
 
-    def start(self) -> None:
-        others = multiprocessing.active_children()
-        for process in others:
-            process.kill()
-            process.join()
-        # The executor closes its queues in a thread of its own.
-        time.sleep(0.5 * len(others))
-        super().start()
+
+def kill_the_first(
+    monkeypatch: pytest.MonkeyPatch, bystander: SpawnProcess, *, before: bool
+) -> list[SpawnProcess]:
+    """Have the first process die just before, or while, the second is started.
+
+    Returns:
+      The processes, which are to be.
+    """
+    start, made = SpawnProcess.start, []
+
+    def start_and_kill(process: SpawnProcess) -> None:
+        made.append(process)
+        others = [p for p in multiprocessing.active_children() if p != bystander]
+
+        def kill() -> None:
+            for other in others:
+                other.kill()
+                other.join()
+            # The executor closes its queues in a thread of its own.
+            time.sleep(0.5 * len(others))
+
+        steps: list[Callable] = [lambda: start(process)]
+        steps.insert(0 if before else 1, kill)
+        for step in steps:
+            step()
+
+    monkeypatch.setattr(SpawnProcess, "start", start_and_kill)
+    return made
 
 
-def test_a_process_that_dies_while_another_starts_is_told_of(monkeypatch):
-    context = multiprocessing.get_context("spawn")
-    monkeypatch.setattr(context, "Process", KillsTheFirst)
-    workers = ProcessPoolExecutor(2, context)
+@pytest.mark.parametrize("before", [True, False])
+def test_a_process_that_dies_while_another_starts_is_told_of(
+    monkeypatch, bystander, before
+):
+    kill_the_first(monkeypatch, bystander, before=before)
+    processes = Spawning()
+    workers = ProcessPoolExecutor(2, processes)
     try:
         with pytest.raises(BrokenProcessPool):
-            # A later Python starts the second nevertheless: the first call tells.
+            # Where the second has started nevertheless, the first call tells.
             submit_each(workers, time.sleep, [(60,), (60,)])[0].result()
     finally:
-        end_processes()
+        processes.end()
         workers.shutdown()
+    assert multiprocessing.active_children() == [bystander]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_text_whose_process_dies_says_what_to_do(
+    tmp_path: Path, monkeypatch, bystander, before
+):
+    text = tmp_path / "text.txt"
+    text.write_text("The cat sat.\n\nA dog ran.\n\n")
+    source = TextSource(patterns=(str(text),), form="documents")
+    shards = Shards(
+        path=tmp_path / "shards",
+        documents=open_documents(source, tmp_path / "cache"),
+        held_out_every=2,
+        encoder=WordEncoder("moses"),
+    )
+    with monkeypatch.context() as patch:
+        made = kill_the_first(patch, bystander, before=before)
+        with pytest.raises(OSError, match="lower num_workers and run this again"):
+            list(shards.write(num_workers=2))
+    assert multiprocessing.active_children() == [bystander]
+    # The second was ended, and not waited for, unless it could not be started.
+    assert made[1].pid is None or made[1].exitcode == -signal.SIGTERM
+    list(shards.write(num_workers=1))
+    assert sum(tally.documents for tally in shards.kept()) == 2
 
 
 def test_what_else_fails_at_a_start_is_raised_as_it_is(monkeypatch):
-    context = multiprocessing.get_context("spawn")
+    def fail(process: SpawnProcess) -> None:
+        raise OSError("no more processes")
 
-    class Fails(multiprocessing.context.SpawnProcess):
-        def start(self) -> None:
-            raise OSError("no more processes")
-
-    monkeypatch.setattr(context, "Process", Fails)
+    monkeypatch.setattr(SpawnProcess, "start", fail)
+    processes = Spawning()
     with (
-        ProcessPoolExecutor(2, context) as workers,
+        ProcessPoolExecutor(2, processes) as workers,
         pytest.raises(OSError, match="no more processes"),
     ):
         submit_each(workers, time.sleep, [(0,)])
+    processes.end()  # there is none to end

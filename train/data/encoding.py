@@ -8,7 +8,6 @@ nor on where an earlier run stopped, and so the result does not either.
 import concurrent.futures
 import dataclasses
 import json
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterable, Iterator
@@ -21,7 +20,7 @@ from embed_jax.files.directory import written_whole
 from embed_jax.files.json_file import read_json
 from train.data.sources import Documents
 from train.data.store import TOKENS, TokenStore
-from train.processes import end_processes, submit_each
+from train.processes import Spawning, submit_each
 
 TRAIN, HELD_OUT = "train", "held_out"
 PARTS = (TRAIN, HELD_OUT)
@@ -124,9 +123,10 @@ class Shards:
             for index in missing:
                 yield self.write_one(index)
             return
+        processes = Spawning()
         workers = concurrent.futures.ProcessPoolExecutor(
             num_workers,
-            multiprocessing.get_context("spawn"),
+            processes,
             initializer=_begin_worker,
             initargs=(dataclasses.replace(self, documents=self.documents.unopened()),),
         )
@@ -135,7 +135,7 @@ class Shards:
             for done in concurrent.futures.as_completed(running):
                 yield done.result()
         except concurrent.futures.process.BrokenProcessPool as error:
-            end_processes()
+            processes.end()
             raise OSError(
                 "a process that encodes text was killed, perhaps for want of memory; "
                 "lower num_workers and run this again"

@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import multiprocessing
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.files.json_file import read_json
 from embed_jax.files.output_file import open_output
 from embed_jax.layers.layer_spec import parse_layer_spec
-from train.processes import end_processes, submit_each
+from train.processes import Spawning, submit_each
 from train.tasks.ner.tagging import TaggedFeatures, Tagging, train_taggers
 from train.tasks.results import Outcome, format_score
 
@@ -65,18 +64,16 @@ def train_specs(
 
 
 def _train_beside(work: list[tuple], jobs: int) -> None:
+    processes = Spawning()
     with ProcessPoolExecutor(
-        min(jobs, len(work)),
-        # A fork would share the state of JAX's threads, but not the threads.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_prepare_process,
+        min(jobs, len(work)), mp_context=processes, initializer=_prepare_process
     ) as pool:
         try:
             for done in submit_each(pool, _train, work):
                 done.result()
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            end_processes()
+            processes.end()
             if isinstance(error, BrokenProcessPool):
                 raise OSError(
                     "a process that trained a tagger was killed, perhaps for want of "
