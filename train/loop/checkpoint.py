@@ -7,6 +7,7 @@ not yet logged, as JSON. An evaluated one also has `metrics`, its held-out metri
 sixth, `checksums`, has what all of them are held against when they are read.
 """
 
+import copy
 import math
 import shutil
 from collections.abc import Mapping
@@ -115,9 +116,10 @@ class Checkpoints:
             return
         self.wait()
         self._check_room(state)
+        # Copied, for they are written while training goes on and changes its own.
         # Given as an item too: without a `best_fn`, which would warn at every save
         # without metrics, Orbax only remembers them while the process lives.
-        objects = {_POSITION: dict(position)}
+        objects = {_POSITION: copy.deepcopy(dict(position))}
         if metrics:
             objects[METRICS_ITEM] = dict(metrics)
         trees = {name: _stored(getattr(state, name)) for name in _TREES}
