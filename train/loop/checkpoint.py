@@ -116,10 +116,10 @@ class Checkpoints:
             return
         self.wait()
         self._check_room(state)
-        # Copied, for they are written while training goes on and changes its own.
+        # Written while training goes on, and changes the sums that it holds.
+        objects = {_POSITION: copy.deepcopy(dict(position))}
         # Given as an item too: without a `best_fn`, which would warn at every save
         # without metrics, Orbax only remembers them while the process lives.
-        objects = {_POSITION: copy.deepcopy(dict(position))}
         if metrics:
             objects[METRICS_ITEM] = dict(metrics)
         trees = {name: _stored(getattr(state, name)) for name in _TREES}
