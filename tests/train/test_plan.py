@@ -85,6 +85,7 @@ def test_what_cannot_be_planned_is_one_line(
 
 
 @pytest.mark.slow
+@pytest.mark.tpu
 @pytest.mark.parametrize("name", ["elmo_tiny", "bert_tiny"])
 def test_a_small_slice_is_compiled_for(name: str, tmp_path: Path):
     """In a process of its own: libtpu changes what jax finds."""
