@@ -343,13 +343,14 @@ def _parse(file: h5py.File) -> WordTypes:
     attributes: Any = file.attrs
     words = arrays["words"].asstr()[:].tolist()
     shape = (len(words), *arrays["mean"].shape[1:2])
-    for name, expected, dtype in (
-        ("counts", shape[:1], np.int64),
-        ("mean", shape, np.float32),
-        ("sum", shape, np.float32),
+    for name, num_axes, dtype in (
+        ("counts", 1, np.int64),
+        ("mean", 2, np.float32),
+        ("sum", 2, np.float32),
     ):
         array = arrays[name]
-        if array.shape != expected or array.dtype != dtype:
+        fits = array.ndim == num_axes and array.shape == shape[:num_axes]
+        if not fits or array.dtype != dtype:
             raise ValueError(f"{name} is {array.dtype}{list(array.shape)}")
     return WordTypes(
         words=words,
