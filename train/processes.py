@@ -2,11 +2,17 @@
 """Work for processes of their own, one of which may be killed at any moment."""
 
 import multiprocessing.context
+import os
+import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import Any
+
+# A process that waits takes less than this share of a core.
+_WAITING = 0.01
 
 
 class Spawning(multiprocessing.context.SpawnContext):
@@ -28,6 +34,24 @@ class Spawning(multiprocessing.context.SpawnContext):
         process = SpawnProcess(*args, **kwargs)
         self._started.append(process)
         return process
+
+    def cpu_seconds(self) -> float | None:
+        """Return the processor time of the processes that run.
+
+        None if the system does not tell, as only Linux does in /proc.
+        """
+        ticks = 0
+        for process in self._started:
+            try:
+                line = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8")
+            except FileNotFoundError:
+                if not Path("/proc/self/stat").exists():
+                    return None
+                continue  # It has ended.
+            # The name, in parentheses, may hold anything; user and system time are
+            # the 14th and 15th field.
+            ticks += sum(map(int, line.rpartition(")")[2].split()[11:13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def end(self) -> None:
         """End the processes of this context, and nobody else's.
@@ -65,3 +89,35 @@ def submit_each(
                     raise killed from error
             raise
     return futures
+
+
+def wait_for_each(
+    futures: Iterable[Future], processes: Spawning, patience: float
+) -> None:
+    """Wait for calls that take processor time, unless their processes stand still.
+
+    Args:
+      futures: of the calls.
+      processes: those that run the calls.
+      patience: seconds without processor time after which they are said to stand still.
+
+    Raises:
+      TimeoutError: calls are missing, and no process has done anything for `patience`.
+      Exception: that of the first call to fail.
+    """
+    missing = set(futures)
+    since, before = time.monotonic(), processes.cpu_seconds()
+    while missing:
+        ended, missing = wait(missing, patience / 10, FIRST_COMPLETED)
+        for future in ended:
+            future.result()
+        now = processes.cpu_seconds()
+        if (
+            ended
+            or now is None
+            or before is None
+            or abs(now - before) > _WAITING * patience
+        ):
+            since, before = time.monotonic(), now
+        elif time.monotonic() - since > patience:
+            raise TimeoutError(f"no process has done anything for {patience:.0f} s")

@@ -15,7 +15,7 @@ import pytest
 from train.data.encoding import Shards
 from train.data.sources import TextSource, open_documents
 from train.families.elmo.preparing import WordEncoder
-from train.processes import Spawning, submit_each
+from train.processes import Spawning, submit_each, wait_for_each
 
 
 @pytest.fixture
@@ -113,3 +113,37 @@ def test_what_else_fails_at_a_start_is_raised_as_it_is(monkeypatch):
     ):
         submit_each(workers, time.sleep, [(0,)])
     processes.end()  # there is none to end
+
+
+def be_busy(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+@pytest.mark.parametrize("stands_still", [True, False])
+def test_processes_that_do_nothing_are_not_waited_for(stands_still):
+    processes = Spawning()
+    with ProcessPoolExecutor(2, processes) as workers:
+        # One that waits for work does nothing either.
+        submit_each(workers, abs, [(1,)])[0].result()
+        act = time.sleep if stands_still else be_busy
+        futures = submit_each(workers, act, [(60 if stands_still else 3,)])
+        try:
+            if stands_still:
+                with pytest.raises(TimeoutError, match="no process has done anything"):
+                    wait_for_each(futures, processes, patience=1.0)
+                assert not futures[0].done()
+            else:
+                wait_for_each(futures, processes, patience=1.0)
+                assert futures[0].done()
+        finally:
+            processes.end()
+
+
+def test_what_a_call_raises_is_raised_by_waiting_for_it():
+    processes = Spawning()
+    with ProcessPoolExecutor(1, processes) as workers:
+        futures = submit_each(workers, int, [("1",), ("one",)])
+        with pytest.raises(ValueError, match="'one'"):
+            wait_for_each(futures, processes, patience=60.0)

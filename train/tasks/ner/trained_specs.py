@@ -23,9 +23,15 @@ from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.files.json_file import read_json
 from embed_jax.files.output_file import open_output
 from embed_jax.layers.layer_spec import parse_layer_spec
-from train.processes import Spawning, submit_each
+from train.processes import Spawning, submit_each, wait_for_each
 from train.tasks.ner.tagging import TaggedFeatures, Tagging, train_taggers
 from train.tasks.results import Outcome, format_score
+
+PATIENCE = 120.0
+"""Seconds without processor time after which processes are taken to stand still for
+ever, as XLA's CPU client has done: docs/decisions/taggers.md."""
+MOST_STARTS = 3
+"""Times that what stands still is begun."""
 
 
 def train_specs(
@@ -49,7 +55,7 @@ def train_specs(
 
     Raises:
       ValueError: the features lack a layer.
-      OSError: a process was killed from outside.
+      OSError: a process was killed from outside, or processes stood still three times.
     """
     paths = {spec: _path_of(config, spec, splits, cache) for spec in specs}
     missing = [spec for spec in specs if retrain or not paths[spec].exists()]
@@ -64,13 +70,37 @@ def train_specs(
 
 
 def _train_beside(work: list[tuple], jobs: int) -> None:
+    """Train in processes; what stands still is begun anew, a few times."""
+    for _ in range(MOST_STARTS):
+        work = _start_beside(work, jobs)
+        if not work:
+            return
+        sys.stderr.write(
+            f"no process has done anything for {PATIENCE:.0f} s; {len(work)} "
+            "taggers are trained again\n"
+        )
+    raise OSError(
+        f"processes that trained taggers stood still {MOST_STARTS} times; --jobs 1 "
+        "trains in this one"
+    )
+
+
+def _start_beside(work: list[tuple], jobs: int) -> list[tuple]:
+    """Train in processes; return what is missing because they stood still."""
     processes = Spawning()
     with ProcessPoolExecutor(
         min(jobs, len(work)), mp_context=processes, initializer=_prepare_process
     ) as pool:
         try:
-            for done in submit_each(pool, _train, work):
-                done.result()
+            futures = submit_each(pool, _train, work)
+            try:
+                wait_for_each(futures, processes, PATIENCE)
+            except TimeoutError:
+                at_work = zip(work, futures, strict=True)
+                missing = [each for each, future in at_work if not future.done()]
+                pool.shutdown(wait=False, cancel_futures=True)
+                processes.end()
+                return missing
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             processes.end()
@@ -80,6 +110,7 @@ def _train_beside(work: list[tuple], jobs: int) -> None:
                     "memory; --jobs 1 needs less of it"
                 ) from error
             raise
+    return []
 
 
 def _prepare_process() -> None:

@@ -1,9 +1,11 @@
+import contextlib
 import dataclasses
 import multiprocessing
 import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,42 @@ class Interrupting(dict):
 def press_ctrl_c(splits: dict) -> dict:
     os.kill(os.getpid(), signal.SIGINT)
     return splits
+
+
+class StandingStill(dict):
+    """Does nothing for ever in the first processes that are sent it."""
+
+    def __reduce__(self):
+        return stand_still, (dict(self), *self.times)
+
+
+def stand_still(splits: dict, folder: Path, times: int) -> dict:
+    for number in range(times):
+        with contextlib.suppress(FileExistsError):
+            (folder / str(number)).touch(exist_ok=False)
+            time.sleep(600)
+    return splits
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 9])
+def test_processes_that_stand_still_are_begun_anew(
+    splits, tmp_path: Path, monkeypatch, capsys, times
+):
+    monkeypatch.setattr(trained_specs, "PATIENCE", 4.0)
+    monkeypatch.setattr(trained_specs, "MOST_STARTS", 2)
+    splits = StandingStill(splits)
+    splits.times = (tmp_path, times)
+    config = dataclasses.replace(SMALL, num_epochs=1)
+    train = partial(train_specs, config, SPECS, splits, tmp_path / "found", jobs=2)
+    if times == 1:
+        assert list(train()) == list(SPECS)
+        again = capsys.readouterr().err.splitlines()
+        assert "no process has done anything for 4 s; 1 taggers" in "".join(again)
+    else:
+        with pytest.raises(OSError, match="stood still 2 times; --jobs 1"):
+            train()
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.usefixtures("heard_ctrl_c")
