@@ -13,9 +13,9 @@ from bert_jax import fused_attention as fused
 from bert_jax.config import BertConfig
 from bert_jax.dense import Dense
 from bert_jax.dropout import Dropout, row_seeds
+from embed_jax.devices.any_mesh import mesh_of
 from embed_jax.devices.platform import target_platform
 from embed_jax.devices.precision import precision
-from embed_jax.devices.spread import mesh_of_rows
 
 ATTENDED = "attended"
 """The `jax.ad_checkpoint.checkpoint_name` of attention's output."""
@@ -98,11 +98,9 @@ class SelfAttention(nn.Module):
 
     def _has_kernel(self, states: Float[Array, "B T D"]) -> bool:
         """Return whether to use the TPU kernel; float32 uses the exact plain form."""
-        mesh = mesh_of_rows()
-        knows_devices = mesh is not None or jax.device_count() == 1
         return (
             target_platform() == "tpu"
-            and knows_devices
+            and fused.divides(mesh_of(states), len(states))
             and self.dtype == jnp.bfloat16
             and fused.fits(states.shape[1], states.shape[2], self.config.head_dim)
         )

@@ -10,7 +10,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from bert_jax.embed import compute_vectors
@@ -22,8 +21,8 @@ from embed_jax.corpus.batching import Batch
 from embed_jax.corpus.embedder import CorpusEmbedder, Pipeline, Request
 from embed_jax.corpus.sentences import Sentence
 from embed_jax.corpus.stream import Item
+from embed_jax.devices.any_mesh import on_any_mesh
 from embed_jax.devices.mesh import replicate, shard_rows
-from embed_jax.devices.spread import rows_spread_over
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.layers.pooling import combine_sentence_parts, pool_sentence, pool_words
 from embed_jax.layers.select import Mix
@@ -80,7 +79,6 @@ def open_pipeline(
             pool=request.pool,
             dtype=jnp.dtype(options.dtype),
             out_dtype=jnp.dtype(options.out_dtype),
-            mesh=mesh,
         )
 
     return Pipeline(items, run, assemble, request.shapes(length).plan)
@@ -134,7 +132,8 @@ def _sentence_assembler(
     return assemble
 
 
-@partial(jax.jit, static_argnames=("spec", "pool", "dtype", "out_dtype", "mesh"))
+@partial(jax.jit, static_argnames=("spec", "pool", "dtype", "out_dtype"))
+@on_any_mesh("B W D")
 def _word_vectors(
     params: BertParams,
     tokens: BertTokens,
@@ -144,17 +143,13 @@ def _word_vectors(
     pool: str,
     dtype: jnp.dtype,
     out_dtype: jnp.dtype,
-    mesh: Mesh | None,
 ) -> Float[Array, "B W D"]:
-    with rows_spread_over(mesh):
-        (vectors,) = compute_vectors(params, tokens, (spec,), (mix,), dtype, "row")
+    (vectors,) = compute_vectors(params, tokens, (spec,), (mix,), dtype, "row")
     return pool_words(vectors, tokens.word_ids, pool).astype(out_dtype)
 
 
-@partial(
-    jax.jit,
-    static_argnames=("spec", "pool", "specials", "dtype", "out_dtype", "mesh"),
-)
+@partial(jax.jit, static_argnames=("spec", "pool", "specials", "dtype", "out_dtype"))
+@on_any_mesh("B D")
 def _sentence_vectors(
     params: BertParams,
     tokens: BertTokens,
@@ -165,10 +160,8 @@ def _sentence_vectors(
     specials: bool,
     dtype: jnp.dtype,
     out_dtype: jnp.dtype,
-    mesh: Mesh | None,
 ) -> Float[Array, "B D"]:
-    with rows_spread_over(mesh):
-        (vectors,) = compute_vectors(params, tokens, (spec,), (mix,), dtype, "row")
+    (vectors,) = compute_vectors(params, tokens, (spec,), (mix,), dtype, "row")
     pooled = tokens.pooled if specials else tokens.word_ids >= 0
     return pool_sentence(vectors, pooled, pool).astype(out_dtype)
 

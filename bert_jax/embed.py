@@ -7,18 +7,18 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from bert_jax.encoder import Encoder
 from bert_jax.params import BertParams
 from bert_jax.tokens import BertTokens
-from embed_jax.devices.spread import mesh_of_rows, rows_spread_over
+from embed_jax.devices.any_mesh import on_any_mesh
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.layers.select import Mix, Specs, pair_mixes, select_each
 
 
+@on_any_mesh("B T D")
 def apply_encoder(
     params: BertParams,
     tokens: BertTokens,
@@ -57,11 +57,10 @@ def apply_encoder(
     return cast(tuple[Float[Array, "B T D"], ...], layers)
 
 
+@partial(jax.jit, static_argnames="dtype")
+@on_any_mesh("B L T D")
 def encode(
-    params: BertParams,
-    tokens: BertTokens,
-    *,
-    dtype: DTypeLike = jnp.float32,
+    params: BertParams, tokens: BertTokens, *, dtype: DTypeLike = jnp.float32
 ) -> Float[Array, "B L T D"]:
     """Compute every layer, the context-free one first.
 
@@ -73,15 +72,7 @@ def encode(
     Returns:
       All layers; values at padding are undefined.
     """
-    return _encode(params, tokens, jnp.dtype(dtype), mesh_of_rows())
-
-
-@partial(jax.jit, static_argnums=(2, 3))
-def _encode(
-    params: BertParams, tokens: BertTokens, dtype: jnp.dtype, mesh: Mesh | None
-) -> Float[Array, "B L T D"]:
-    with rows_spread_over(mesh):
-        return jnp.stack(apply_encoder(params, tokens, dtype=dtype), axis=1)
+    return jnp.stack(apply_encoder(params, tokens, dtype=dtype), axis=1)
 
 
 def embed(
@@ -125,22 +116,20 @@ def embed(
     """
     check_tokens(params, tokens)
     specs, mixes = pair_mixes(layer_spec, mix)
-    found = _embed(params, tokens, specs, mixes, jnp.dtype(dtype), mesh_of_rows())
+    found = _embed(params, tokens, specs, mixes, jnp.dtype(dtype))
     return found if isinstance(layer_spec, tuple) else found[0]
 
 
-# The mesh is an argument, so that what was traced for one is not run on another.
-@partial(jax.jit, static_argnums=(2, 4, 5))
+@partial(jax.jit, static_argnums=(2, 4))
+@on_any_mesh("B T D")
 def _embed(
     params: BertParams,
     tokens: BertTokens,
     specs: tuple[LayerSpec, ...],
     mixes: tuple[Mix, ...],
     dtype: jnp.dtype,
-    mesh: Mesh | None,
 ) -> tuple[Float[Array, "B T _"], ...]:
-    with rows_spread_over(mesh):
-        return compute_vectors(params, tokens, specs, mixes, dtype)
+    return compute_vectors(params, tokens, specs, mixes, dtype)
 
 
 def compute_vectors(

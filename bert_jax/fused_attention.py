@@ -19,12 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
-from jax.sharding import PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 from jaxtyping import Array, Float, Int, UInt
 
 from bert_jax.dropout import keeps
+from embed_jax.devices.any_mesh import mesh_of
 from embed_jax.devices.precision import precision
-from embed_jax.devices.spread import mesh_of_rows
 
 # Finite, so that a row of nothing but padding yields no NaN; exp() of it is zero.
 MASKED = -1e30
@@ -67,6 +67,22 @@ def fits(length: int, width: int, head_dim: int) -> bool:
     )
 
 
+def divides(mesh: AbstractMesh, num_rows: int) -> bool:
+    """Return whether the rows of a batch can be divided among the devices of a mesh.
+
+    XLA partitions the operations of JAX by itself, but not a kernel: each device runs
+    it on an equal share of the rows, whichever axes the mesh has.
+
+    Args:
+      mesh: of the computation; empty for one device, where there is but one.
+      num_rows: of the batch.
+    """
+    if mesh.empty:
+        return jax.device_count() == 1
+    is_auto = all(kind == AxisType.Auto for kind in mesh.axis_types)
+    return is_auto and num_rows % mesh.size == 0
+
+
 def fused_attention(
     query: Float[Array, "B T D"],
     key: Float[Array, "B T D"],
@@ -89,9 +105,9 @@ def fused_attention(
     Returns:
       The weighted values, as of `SelfAttention.attend`, in the values' dtype.
     """
-    mesh = mesh_of_rows()
+    mesh = mesh_of(query)
     attend = partial(_attend, form)
-    if mesh is not None and mesh.size > 1:
+    if mesh.size > 1:
         rows = PartitionSpec(mesh.axis_names)
         attend = jax.shard_map(
             attend, mesh=mesh, in_specs=rows, out_specs=rows, check_vma=False

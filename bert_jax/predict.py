@@ -11,9 +11,11 @@ from bert_jax.embed import apply_encoder
 from bert_jax.heads import HEADS
 from bert_jax.params import BertParams
 from bert_jax.tokens import BertTokens
+from embed_jax.devices.any_mesh import on_any_mesh
 
 
 @jax.jit
+@on_any_mesh("B D")
 def pooler_output(params: BertParams, tokens: BertTokens) -> Float[Array, "B D"]:
     """Return the pooler's output for each row.
 
@@ -24,6 +26,7 @@ def pooler_output(params: BertParams, tokens: BertTokens) -> Float[Array, "B D"]
 
 
 @jax.jit
+@on_any_mesh("B M V")
 def masked_lm_logits(
     params: BertParams, tokens: BertTokens, positions: Int[Array, "B M"] | None = None
 ) -> Float[Array, "B M V"]:
@@ -46,18 +49,21 @@ def masked_lm_logits(
 
 
 @jax.jit
+@on_any_mesh("B 2")
 def next_sentence_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B 2"]:
     """Return logits: 0, "the second sentence follows"; 1, "it is random"."""
     return _apply(params, "nsp", pooler_output(params, tokens))
 
 
 @jax.jit
+@on_any_mesh("B Y")
 def sequence_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B Y"]:
     """Return the logits of `config.labels` for each row."""
     return _apply(params, "sequence", pooler_output(params, tokens))
 
 
 @jax.jit
+@on_any_mesh("B T Y")
 def token_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B T Y"]:
     """Return the logits of `config.labels` for each token."""
     return _apply(params, "token", apply_encoder(params, tokens)[-1])

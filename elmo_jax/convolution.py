@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from embed_jax.devices.any_mesh import varying_alike
 from embed_jax.devices.materialise import materialise
 from embed_jax.devices.platform import target_platform
 from embed_jax.devices.precision import precision
@@ -31,7 +32,7 @@ def highest_responses(
       kernel: filters of `w` characters each; no padding is added.
     """
     if target_platform() == "cpu" and kernel.shape[-1] >= FEWEST_FILTERS:
-        return _highest_in_portions(embedded, kernel)
+        return _highest_in_portions(*varying_alike((embedded, kernel)))
     return _highest(embedded, kernel)
 
 

@@ -19,6 +19,7 @@ from elmo_jax.tokens import ElmoTokens
 from embed_jax.corpus.embedder import CorpusEmbedder, Pipeline, Request
 from embed_jax.corpus.sentences import Sentence
 from embed_jax.corpus.stream import Item
+from embed_jax.devices.any_mesh import on_any_mesh
 from embed_jax.devices.mesh import replicate
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.layers.select import Mix
@@ -146,6 +147,7 @@ def _sentence_assembler(
 
 
 @partial(jax.jit, static_argnames=("spec", "dtype", "out_dtype"))
+@on_any_mesh(("B T D", "B H"))
 def _select(
     params: ElmoParams,
     tokens: ElmoTokens,

@@ -14,11 +14,13 @@ from elmo_jax.bilm import BiLm, BiLmOutput, Carry, zero_carry
 from elmo_jax.config import NUM_CHARACTERS, ElmoConfig
 from elmo_jax.params import ElmoParams
 from elmo_jax.tokens import BEGIN, END, ElmoTokens
+from embed_jax.devices.any_mesh import on_any_mesh
 from embed_jax.devices.platform import target_platform
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.layers.select import Mix, Specs, pair_mixes, select_each
 
 
+@on_any_mesh(BiLmOutput("B T D", "B H", "D"))
 def apply_bilm(
     params: ElmoParams,
     tokens: ElmoTokens,
@@ -57,6 +59,7 @@ def apply_bilm(
 
 
 @partial(jax.jit, static_argnames="dtype")
+@on_any_mesh("B L T D")
 def encode(
     params: ElmoParams, tokens: ElmoTokens, *, dtype: DTypeLike = jnp.float32
 ) -> Float[Array, "B L T D"]:
@@ -134,6 +137,7 @@ def embed(
 
 
 @partial(jax.jit, static_argnums=(2, 4))
+@on_any_mesh("B T D")
 def _embed(
     params: ElmoParams,
     tokens: ElmoTokens,
@@ -145,6 +149,7 @@ def _embed(
 
 
 @partial(jax.jit, static_argnums=(3, 5))
+@on_any_mesh(("B T D", "B H"))
 def _embed_on(
     params: ElmoParams,
     tokens: ElmoTokens,

@@ -21,6 +21,7 @@ from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import BEGIN, END, ElmoTokens
 from elmo_jax.type_table import TypeTable
 from embed_jax.corpus.batching import BatchShapes
+from embed_jax.devices.any_mesh import on_any_mesh
 from embed_jax.devices.mesh import replicate, shard_rows
 
 # Words whose vectors are kept, at least: 134 MB of them for the published models.
@@ -202,6 +203,7 @@ def check_tokenizer(params: ElmoParams, tokenizer: ElmoTokenizer) -> None:
 
 
 @jax.jit
+@on_any_mesh("U P")
 def _take(
     table: Float[Array, "capacity P"], rows: Int[Array, " U"]
 ) -> Float[Array, "U P"]:
@@ -209,6 +211,7 @@ def _take(
 
 
 @partial(jax.jit, static_argnames=("highest_layer", "dtype"))
+@on_any_mesh("B H")
 def _states_backward(
     params: ElmoParams,
     tokens: ElmoTokens,

@@ -30,6 +30,7 @@ from embed_jax.corpus.options import TextOptions
 from embed_jax.corpus.sentences import Sentence, checked, refuse_bare_text
 from embed_jax.corpus.stream import Item, stream_vectors
 from embed_jax.corpus.unknown import OfUnknown, judged
+from embed_jax.devices.any_mesh import on_any_mesh
 from embed_jax.devices.mesh import replicate
 
 # Positions a batch on each device: their scores for a block of the vocabulary are held
@@ -237,6 +238,7 @@ def score_sentences(
 
 
 @partial(jax.jit, static_argnames="dtype")
+@on_any_mesh(("B T directions 2", "B H"))
 def _log_probs(
     params: ElmoParams,
     tokens: ElmoTokens,
@@ -272,6 +274,7 @@ def _log_probs(
 
 
 @jax.jit
+@on_any_mesh("directions")
 def _boundary_log_probs(
     params: ElmoParams, tokens: ElmoTokens, ids: Int[Array, " directions"]
 ) -> Float[Array, " directions"]:

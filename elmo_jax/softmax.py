@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from embed_jax.devices.any_mesh import varying_alike
 from embed_jax.devices.precision import precision
 
 # Words of the vocabulary at a time. With 8,192 contexts their scores take 256 MB.
@@ -39,7 +40,7 @@ def log_normaliser(
       5.0
     """
     arrays = jnp.asarray(weights), jnp.asarray(bias), jnp.asarray(contexts)
-    return _log_normaliser(*arrays, min(block, len(weights)))
+    return _log_normaliser(*varying_alike(arrays), min(block, len(weights)))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -52,7 +53,8 @@ def _log_normaliser(weights: Array, bias: Array, contexts: Array, block: int) ->
         total = total + jnp.sum(jnp.exp(scores - new_highest[None]), axis=0)
         return new_highest, total
 
-    nothing = jnp.full(len(contexts), -jnp.inf), jnp.zeros(len(contexts))
+    zeros = jnp.zeros_like(contexts[:, 0])
+    nothing = jnp.full_like(zeros, -jnp.inf), zeros
     highest, total = jax.lax.fori_loop(0, -(-len(weights) // block), add_block, nothing)
     return highest + jnp.log(total)
 

@@ -17,6 +17,8 @@ from elmo_jax.bilm import word_vectors
 from elmo_jax.characters import PADDING
 from elmo_jax.params import ElmoParams
 from elmo_jax.tokenizer import ElmoTokenizer
+from embed_jax.devices.any_mesh import on_any_mesh
+from embed_jax.devices.mesh import replicate_beside
 
 # Words at a time in the CNN: its widest intermediate, [256, 44, 1024], is 46 MB.
 PORTION = 256
@@ -56,9 +58,8 @@ class TypeTable:
         self._capacity = capacity
         self._rows: dict[str, int] = {}
         shape = capacity + 1, params.config.projection_dim
-        placed = jax.tree.leaves(params)[0].sharding
         # The last row takes the vectors of rows that only fill a portion up.
-        self.vectors = jax.device_put(jnp.zeros(shape, jnp.float32), placed)
+        self.vectors = replicate_beside(jnp.zeros(shape, jnp.float32), params)
 
     def find(self, words: Sequence[str]) -> Int[np.ndarray, " U"]:
         """Return the row of each word; compute the vectors that are missing.
@@ -98,6 +99,7 @@ class TypeTable:
 
 
 @partial(jax.jit, static_argnames="dtype", donate_argnums=1)
+@on_any_mesh("capacity P")
 def _compute(
     params: ElmoParams,
     vectors: Float[Array, "capacity P"],

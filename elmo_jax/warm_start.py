@@ -17,6 +17,7 @@ from elmo_jax.params import ElmoParams
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
 from embed_jax.corpus.sentences import Sentence, check_sentences
+from embed_jax.devices.any_mesh import on_any_mesh
 
 
 def warm_start(
@@ -71,6 +72,7 @@ def _in_one_row(text: list[list[str]]) -> list[str]:
 
 
 @jax.jit
+@on_any_mesh("B H")
 def _read(params: ElmoParams, tokens: ElmoTokens) -> Carry:
     carry = zero_carry(params.config, tokens.words.shape[0])
     return apply_bilm(params, tokens, carry=carry).carry

@@ -17,6 +17,8 @@ from elmo_jax.characters import character_rows, sufficient_length
 from elmo_jax.params import ElmoParams
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.vocabulary import Vocabulary
+from embed_jax.devices.any_mesh import on_any_mesh
+from embed_jax.devices.mesh import replicate_beside
 
 
 def word_table(
@@ -68,7 +70,7 @@ def word_table(
     encoder = {
         name: weights for name, weights in params.encoder.items() if name != "char_cnn"
     }
-    encoder["words"] = {"embedding": jnp.asarray(table)}
+    encoder["words"] = {"embedding": replicate_beside(jnp.asarray(table), params)}
     is_predicted = (
         tokenizer.vocabulary is not None
         and tokenizer.vocabulary.words == vocabulary.words
@@ -81,6 +83,7 @@ def word_table(
 
 
 @jax.jit
+@on_any_mesh("U P")
 def _compute(params: ElmoParams, characters: Int[Array, "U C"]) -> Float[Array, "U P"]:
     dtype = jnp.dtype(jnp.float32)
     return word_vectors(params.config, params.encoder, characters, dtype)

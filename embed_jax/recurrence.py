@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from embed_jax.devices.any_mesh import varying_alike
 from embed_jax.devices.materialise import materialise
 from embed_jax.devices.precision import dot, precision
 
@@ -99,7 +100,7 @@ def recur(
       The outputs, float32, and the state after the last position.
     """
     given = _Given(inputs, kernel, projection, state, restart, restart_state, real)
-    return _recur(given, _Settings(cell_clip, projection_clip, reverse))
+    return _recur(varying_alike(given), _Settings(cell_clip, projection_clip, reverse))
 
 
 class _Settings(NamedTuple):

@@ -2,7 +2,7 @@
 """Device meshes for data parallelism: rows are sharded, weights are replicated."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -49,3 +49,16 @@ def shard_rows(tree: T, mesh: Mesh) -> T:
 def replicate(tree: T, mesh: Mesh) -> T:
     """Replicate every array on all devices of the mesh."""
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def replicate_beside(tree: T, others: Any) -> T:
+    """Replicate every array on the devices that other arrays are on.
+
+    Arrays that the caller has not placed leave the choice to jax, and so does this.
+    """
+    for leaf in jax.tree.leaves(others):
+        if isinstance(leaf, jax.Array) and leaf.committed:
+            if isinstance(leaf.sharding, NamedSharding):
+                return replicate(tree, leaf.sharding.mesh)
+            return jax.device_put(tree, leaf.sharding)
+    return jax.device_put(tree)

@@ -13,7 +13,6 @@ from jax.sharding import NamedSharding, PartitionSpec
 import bert_jax
 from bert_jax.attention import SelfAttention
 from embed_jax.devices.mesh import data_mesh, replicate, shard_rows
-from embed_jax.devices.spread import rows_spread_over
 from embed_jax.layers.layer_spec import parse_layer_spec
 from embed_jax.layers.scalar_mix import ScalarMix
 from tests.compilations import counting_compilations
@@ -175,16 +174,6 @@ def test_equal_specs_share_one_compilation(params):
         bert_jax.embed(params, make_tokens(seed=1), "concat( -1,2 )")
         bert_jax.embed(params, tokens, parse_layer_spec("concat(-1,2)"))
     assert compiled == []
-
-
-def test_what_was_compiled_for_one_device_is_not_run_on_a_mesh(params):
-    tokens = make_tokens()
-    alone = bert_jax.embed(params, tokens, "concat(1,2)")
-    mesh = data_mesh(jax.devices()[:2])
-    with rows_spread_over(mesh), counting_compilations() as compiled:
-        spread = bert_jax.embed(params, tokens, "concat(1,2)")
-    assert len(compiled) == 1
-    np.testing.assert_array_equal(spread, alone)
 
 
 def test_bfloat16_is_close_and_is_asked_for(params):

@@ -18,7 +18,6 @@ from bert_jax.fused_attention import Form, fits, fused_attention
 from embed_jax.corpus.stream import stream_vectors
 from embed_jax.devices.mesh import data_mesh, shard_rows
 from embed_jax.devices.platform import tracing_for
-from embed_jax.devices.spread import rows_spread_over
 from tests.bert_jax.attention_forms import KEY, make_sequences, written_out
 from tests.bert_jax.words import WORDS, make_tokenizer
 
@@ -85,17 +84,16 @@ def test_rows_spread_over_devices_give_the_same():
     form = Form(64, True, RATE, interpret=True)
     mesh = data_mesh(jax.devices()[:4])
 
-    def attend(mesh, *operands):
+    def attend(*operands):
         def fused(query, key, value):
             return fused_attention(query, key, value, *operands[3:5], form)
 
-        with rows_spread_over(mesh):
-            value, back = jax.vjp(fused, *operands[:3])
+        value, back = jax.vjp(fused, *operands[:3])
         return value, back(operands[5])
 
     arguments = (*operands, sequences, seeds, change)
-    alone = jax.jit(lambda *a: attend(None, *a))(*arguments)
-    spread = jax.jit(lambda *a: attend(mesh, *a))(*shard_rows(arguments, mesh))
+    alone = jax.jit(attend)(*arguments)
+    spread = jax.jit(attend)(*shard_rows(arguments, mesh))
     jax.tree.map(
         lambda ours, theirs: np.testing.assert_allclose(ours, theirs, atol=1e-6),
         spread,

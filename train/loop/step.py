@@ -11,7 +11,6 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
-from embed_jax.devices.spread import rows_spread_over
 from train.loop.sharding import gather_weights
 from train.loop.sparse_rows import put_rows, take_rows
 from train.objectives.objective import Batch, Carry, Mean, Means, Objective, Params
@@ -71,8 +70,7 @@ def make_step(
     """
 
     def loss(params: Params, *operands: Any) -> Any:
-        with rows_spread_over(mesh):
-            return objective.loss(gather_weights(params, mesh), *operands)
+        return objective.loss(gather_weights(params, mesh), *operands)
 
     def gradient_of(
         state: TrainState, carry: Carry, batch: Batch, weights: Any, key: Array

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from embed_jax.devices.spread import rows_spread_over
 from embed_jax.layers.layer_spec import parse_layer_spec
 from train.config import Pretraining
 from train.families.registry import family_of
@@ -82,7 +81,7 @@ def abstract_step(experiment: Pretraining, mesh: Mesh, dtype: jnp.dtype) -> Abst
             "optimiser": state.opt_state,
             "batch": (batch, state.carry),
         },
-        kept_bytes=lambda: kept_bytes_of(objective, state, batch, mesh),
+        kept_bytes=lambda: kept_bytes_of(objective, state, batch),
         model_flops=objective.flops_per_batch,
         row_length=shapes.row_length,
     )
@@ -119,8 +118,7 @@ def abstract_embedding(
 
     def compile() -> Any:
         function = jax.jit(embedding.function, out_shardings=rows)
-        with rows_spread_over(mesh):
-            return function.lower(params, embedding.tokens).compile()
+        return function.lower(params, embedding.tokens).compile()
 
     return Abstract(
         compile=compile,
@@ -131,9 +129,7 @@ def abstract_embedding(
     )
 
 
-def kept_bytes_of(
-    objective: Objective, state: TrainState, batch: Batch, mesh: Mesh
-) -> int:
+def kept_bytes_of(objective: Objective, state: TrainState, batch: Batch) -> int:
     """Return the bytes saved for the backward pass, without the weights."""
 
     def forward(params: Any, carry: Any, batch: Batch) -> Any:
@@ -143,8 +139,7 @@ def kept_bytes_of(
             lambda params: objective.loss(params, carry, batch, weights, key)[0], params
         )[1]
 
-    with rows_spread_over(mesh):
-        kept = jax.eval_shape(forward, state.params, state.carry, batch)
+    kept = jax.eval_shape(forward, state.params, state.carry, batch)
     total = sum(map(_num_bytes, jax.tree.leaves(kept)))
     return max(total - sum(map(_num_bytes, jax.tree.leaves(state.params))), 0)
 

@@ -19,7 +19,6 @@ from bert_jax.config import BertConfig
 from bert_jax.encoder import Encoder, Remat
 from bert_jax.heads import MlmHead, NspHead, Pooler
 from bert_jax.params import BertParams
-from embed_jax.devices.spread import rows_spread_over
 from train.families.bert.batches import MaskedLmBatch, MaskedLmBatches, MaskedLmConfig
 from train.loop.placement import place_batch
 from train.loop.sharding import gather_weights
@@ -198,8 +197,7 @@ def measure_batch(
     objective: MaskedLmObjective, params: BertParams, batch: MaskedLmBatch
 ) -> Float[Array, "4 2"]:
     """Return the sums and weights of losses and accuracies, in the order of `_Sums`."""
-    with rows_spread_over(objective.mesh):
-        sums = objective._sums(gather_weights(params, objective.mesh), batch)
+    sums = objective._sums(gather_weights(params, objective.mesh), batch)
     return jnp.stack([jnp.stack(mean) for mean in sums])
 
 
