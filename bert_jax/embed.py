@@ -17,8 +17,10 @@ from bert_jax.tokens import BertTokens
 from embed_jax.devices.spread import mesh_of_rows, rows_spread_over
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.layers.select import Mix, Specs, pair_mixes, select_each
+from embed_jax.tokens import reads_tokens
 
 
+@reads_tokens(BertTokens)
 def apply_encoder(
     params: BertParams,
     tokens: BertTokens,
@@ -57,6 +59,7 @@ def apply_encoder(
     return cast(tuple[Float[Array, "B T D"], ...], layers)
 
 
+@reads_tokens(BertTokens)
 def encode(
     params: BertParams,
     tokens: BertTokens,
@@ -84,6 +87,7 @@ def _encode(
         return jnp.stack(apply_encoder(params, tokens, dtype=dtype), axis=1)
 
 
+@reads_tokens(BertTokens)
 def embed(
     params: BertParams,
     tokens: BertTokens,

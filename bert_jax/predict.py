@@ -11,8 +11,10 @@ from bert_jax.embed import apply_encoder
 from bert_jax.heads import HEADS
 from bert_jax.params import BertParams
 from bert_jax.tokens import BertTokens
+from embed_jax.tokens import reads_tokens
 
 
+@reads_tokens(BertTokens)
 @jax.jit
 def pooler_output(params: BertParams, tokens: BertTokens) -> Float[Array, "B D"]:
     """Return the pooler's output for each row.
@@ -23,6 +25,7 @@ def pooler_output(params: BertParams, tokens: BertTokens) -> Float[Array, "B D"]
     return _apply(params, "pooler", apply_encoder(params, tokens)[-1])
 
 
+@reads_tokens(BertTokens)
 @jax.jit
 def masked_lm_logits(
     params: BertParams, tokens: BertTokens, positions: Int[Array, "B M"] | None = None
@@ -45,18 +48,21 @@ def masked_lm_logits(
     return _apply(params, "mlm", last, table)
 
 
+@reads_tokens(BertTokens)
 @jax.jit
 def next_sentence_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B 2"]:
     """Return logits: 0, "the second sentence follows"; 1, "it is random"."""
     return _apply(params, "nsp", pooler_output(params, tokens))
 
 
+@reads_tokens(BertTokens)
 @jax.jit
 def sequence_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B Y"]:
     """Return the logits of `config.labels` for each row."""
     return _apply(params, "sequence", pooler_output(params, tokens))
 
 
+@reads_tokens(BertTokens)
 @jax.jit
 def token_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B T Y"]:
     """Return the logits of `config.labels` for each token."""

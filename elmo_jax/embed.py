@@ -17,8 +17,10 @@ from elmo_jax.tokens import BEGIN, END, ElmoTokens
 from embed_jax.devices.platform import target_platform
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.layers.select import Mix, Specs, pair_mixes, select_each
+from embed_jax.tokens import reads_tokens
 
 
+@reads_tokens(ElmoTokens)
 def apply_bilm(
     params: ElmoParams,
     tokens: ElmoTokens,
@@ -56,6 +58,7 @@ def apply_bilm(
     return cast(BiLmOutput, output)
 
 
+@reads_tokens(ElmoTokens)
 @partial(jax.jit, static_argnames="dtype")
 def encode(
     params: ElmoParams, tokens: ElmoTokens, *, dtype: DTypeLike = jnp.float32
@@ -74,6 +77,7 @@ def encode(
     return jnp.stack(apply_bilm(params, tokens, dtype=dtype).layers, axis=1)
 
 
+@reads_tokens(ElmoTokens)
 def embed(
     params: ElmoParams,
     tokens: ElmoTokens,
