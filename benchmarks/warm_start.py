@@ -375,7 +375,7 @@ def read(
 def padded_tokens(tokenizer: ElmoTokenizer, batch: Text) -> ElmoTokens:
     """Make tokens in few shapes."""
     longest = max(map(len, batch))
-    tokens = tokenizer(batch, pad_to=longest + -longest % 16)
+    tokens = tokenizer.collate(batch, longest + -longest % 16)
     char_cnn = tokenizer.config.char_cnn
     assert char_cnn is not None
     U, C = tokens.types.shape

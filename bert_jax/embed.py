@@ -16,8 +16,10 @@ from bert_jax.tokens import BertTokens
 from embed_jax.devices.any_mesh import on_any_mesh
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.layers.select import Mix, Specs, pair_mixes, select_each
+from embed_jax.tokens import reads_tokens
 
 
+@reads_tokens(BertTokens)
 @on_any_mesh("B T D")
 def apply_encoder(
     params: BertParams,
@@ -57,6 +59,7 @@ def apply_encoder(
     return cast(tuple[Float[Array, "B T D"], ...], layers)
 
 
+@reads_tokens(BertTokens)
 @partial(jax.jit, static_argnames="dtype")
 @on_any_mesh("B L T D")
 def encode(
@@ -75,6 +78,7 @@ def encode(
     return jnp.stack(apply_encoder(params, tokens, dtype=dtype), axis=1)
 
 
+@reads_tokens(BertTokens)
 def embed(
     params: BertParams,
     tokens: BertTokens,

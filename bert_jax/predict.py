@@ -12,8 +12,10 @@ from bert_jax.heads import HEADS
 from bert_jax.params import BertParams
 from bert_jax.tokens import BertTokens
 from embed_jax.devices.any_mesh import on_any_mesh
+from embed_jax.tokens import reads_tokens
 
 
+@reads_tokens(BertTokens)
 @jax.jit
 @on_any_mesh("B D")
 def pooler_output(params: BertParams, tokens: BertTokens) -> Float[Array, "B D"]:
@@ -25,6 +27,7 @@ def pooler_output(params: BertParams, tokens: BertTokens) -> Float[Array, "B D"]
     return _apply(params, "pooler", apply_encoder(params, tokens)[-1])
 
 
+@reads_tokens(BertTokens)
 @jax.jit
 @on_any_mesh("B M V")
 def masked_lm_logits(
@@ -48,6 +51,7 @@ def masked_lm_logits(
     return _apply(params, "mlm", last, table)
 
 
+@reads_tokens(BertTokens)
 @jax.jit
 @on_any_mesh("B 2")
 def next_sentence_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B 2"]:
@@ -55,6 +59,7 @@ def next_sentence_logits(params: BertParams, tokens: BertTokens) -> Float[Array,
     return _apply(params, "nsp", pooler_output(params, tokens))
 
 
+@reads_tokens(BertTokens)
 @jax.jit
 @on_any_mesh("B Y")
 def sequence_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B Y"]:
@@ -62,6 +67,7 @@ def sequence_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B Y
     return _apply(params, "sequence", pooler_output(params, tokens))
 
 
+@reads_tokens(BertTokens)
 @jax.jit
 @on_any_mesh("B T Y")
 def token_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B T Y"]:

@@ -10,16 +10,17 @@ import dataclasses
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import sentencepiece
 import tokenizers
 from jaxtyping import Int
 
+from bert_jax.pairs import hold_pairs, split_pairs
 from bert_jax.rows import Row, collate, cut_row
 from bert_jax.sentencepiece_json import as_tokenizer_json
 from bert_jax.tokenizer_comparison import (
@@ -29,12 +30,16 @@ from bert_jax.tokenizer_comparison import (
 )
 from bert_jax.tokens import BertTokens
 from bert_jax.vocabulary_file import guess_cased, read_pieces
+from embed_jax.corpus.row_length import OfLong, PadTo, RowLength
 from embed_jax.corpus.sentences import Sentence, check_sentences
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SPECIALS_BY_ROLE = {f"{piece[1:-1].lower()}_token": piece for piece in SPECIALS}
 FROM_JSON = "PreTrainedTokenizerFast"
 SENTENCEPIECE = "sentencepiece"
+# With room for one piece between the specials.
+SHORTEST_ROW = 3
+WITH_SPECIALS = "tokens with specials"
 SPACE = re.compile(r"\s")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -74,7 +79,7 @@ class Tokenizer:
     unk_id: int
     mask_id: int | None
 
-    def encode(self, sentences: Sequence[Sentence]) -> list[Pieces]:
+    def encode(self, sentences: Iterable[Sentence]) -> list[Pieces]:
         """Split sentences into pieces. No length limit, no specials.
 
         Raises:
@@ -88,60 +93,81 @@ class Tokenizer:
 
     def __call__(
         self,
-        sentences: Sequence[Sentence],
-        pairs: Sequence[Sentence] | None = None,
+        sentences: Iterable[Sentence | tuple[Sentence, Sentence]],
+        pairs: Iterable[Sentence] | None = None,
         *,
-        long: Literal["error", "truncate"] = "error",
-        pad_to: int | None = None,
+        max_length: int | None = None,
+        long: OfLong = "error",
+        pad_to: PadTo = None,
     ) -> BertTokens:
         """Turn sentences into one batch of padded rows.
 
         Args:
-          sentences: each a str, or a list of words. Words are tokenised one by one.
-          pairs: for each sentence a second one, as in `[CLS] a [SEP] b [SEP]`.
-          long: whether a row over `max_length` is an error or is truncated; of a pair
-            the longer half is cut. `embed_words` can split long input instead.
-          pad_to: length of the rows; by default that of the longest.
+          sentences: each a str, or a list of words; or a pair of texts, a tuple of two
+            of these, as in `[CLS] a [SEP] b [SEP]`. Words are tokenised one by one.
+          pairs: for each sentence the second of its pair, in place of tuples.
+          max_length: longest row in tokens, specials included; by default the
+            tokeniser's.
+          long: whether a row over `max_length` or `pad_to` is an error or is truncated;
+            of a pair the longer half is cut. `embed_words` can split long input
+            instead.
+          pad_to: length of all rows, for the same shape whatever the texts; "bucket"
+            for one of few lengths, the power of two above the longest; by default that
+            of the longest.
 
         Returns:
           NumPy tokens `[sentences, T]`. In a pair `word_ids` continue in the second
           sentence.
 
         Raises:
-          ValueError: a single str instead of a list, a sentence that is no text,
-            different numbers of pairs and sentences, or a row that is too long.
+          ValueError: a single str instead of a list, a sentence that is no text, a
+            tuple that is no pair, different numbers of pairs and sentences, or a row
+            that is too long.
         """
-        if long not in ("error", "truncate"):
-            raise ValueError(f'long is "error" or "truncate" here, not {long!r}')
-        firsts = self.encode(sentences)
-        if pairs is None:
-            rows = [
-                self._row(index, pieces, long) for index, pieces in enumerate(firsts)
-            ]
-            return collate(rows, self.pad_id, length=pad_to)
-        seconds = self.encode(pairs)
-        if len(firsts) != len(seconds):
-            raise ValueError(f"{len(firsts)} sentences but {len(seconds)} pairs")
+        longest = self.max_length if max_length is None else max_length
+        length = RowLength.asked(longest, long, pad_to, least=SHORTEST_ROW)
+        firsts, seconds = self._halves(sentences, pairs)
         rows = [
-            self._pair_row(index, *both, long)
-            for index, both in enumerate(zip(firsts, seconds, strict=True))
+            self._row(index, first, length)
+            if second is None
+            else self._pair_row(index, first, second, length)
+            for index, (first, second) in enumerate(zip(firsts, seconds, strict=True))
         ]
-        return collate(rows, self.pad_id, length=pad_to)
+        padded = length.padded(max(map(len, rows), default=0))
+        return collate(rows, self.pad_id, length=padded)
 
-    def _row(self, index: int, pieces: Pieces, long: str) -> Row:
-        room = self.max_length - 2
-        if len(pieces.ids) > room and long == "error":
-            raise self._too_long(index, len(pieces.ids) + 2)
+    def _halves(
+        self, sentences: Any, pairs: Any
+    ) -> tuple[Sequence[Pieces], Sequence[Pieces | None]]:
+        """Return the pieces of each sentence, and of its second text if it has one."""
+        sentences = list(sentences) if isinstance(sentences, Iterator) else sentences
+        if pairs is not None:
+            firsts, seconds = self.encode(sentences), self.encode(pairs)
+            if len(firsts) != len(seconds):
+                raise ValueError(f"{len(firsts)} sentences but {len(seconds)} pairs")
+            return firsts, seconds
+        if not hold_pairs(sentences):
+            firsts = self.encode(sentences)
+            return firsts, [None] * len(firsts)
+        texts, others = split_pairs(sentences)
+        encoded = iter(self.encode([text for text in others if text is not None]))
+        return self.encode(texts), [
+            None if text is None else next(encoded) for text in others
+        ]
+
+    def _row(self, index: int, pieces: Pieces, length: RowLength) -> Row:
+        room = length.cut(index, len(pieces.ids) + 2, WITH_SPECIALS) - 2
         return cut_row(
             pieces.ids[:room], pieces.word_ids[:room], self.cls_id, self.sep_id
         )
 
-    def _pair_row(self, index: int, first: Pieces, second: Pieces, long: str) -> Row:
+    def _pair_row(
+        self, index: int, first: Pieces, second: Pieces, length: RowLength
+    ) -> Row:
         num_first, num_second = len(first.ids), len(second.ids)
-        excess = num_first + num_second + 3 - self.max_length
+        whole = num_first + num_second + 3
+        excess = whole - length.cut(index, whole, WITH_SPECIALS)
         if excess > 0:
-            if long == "error":
-                raise self._too_long(index, num_first + num_second + 3)
             num_first, num_second = _shorten_pair(num_first, num_second, excess)
         row = cut_row(
             first.ids[:num_first], first.word_ids[:num_first], self.cls_id, self.sep_id
@@ -153,13 +179,6 @@ class Tokenizer:
             word_ids=np.concatenate([row.word_ids, word_ids, [-1]]).astype(np.int32),
             pooled=np.ones(len(row.ids) + len(tail) + 1, bool),
             num_first_segment=len(row.ids),
-        )
-
-    def _too_long(self, index: int, length: int) -> ValueError:
-        return ValueError(
-            f"sentence {index} has {length} tokens with specials, more than "
-            f'{self.max_length}; pass long="truncate", or use embed_words or '
-            'embed_sentences, whose long="window" keeps everything'
         )
 
 
@@ -296,13 +315,13 @@ class WordPieceTokenizer(Tokenizer):
         normalizer = self.backend.normalizer
         return normalizer is None or "A" in normalizer.normalize_str("A")
 
-    def encode(self, sentences: Sequence[Sentence]) -> list[Pieces]:
+    def encode(self, sentences: Iterable[Sentence]) -> list[Pieces]:
         """Split sentences into pieces. No length limit, no specials.
 
         NULs and control characters are dropped, as published, and so are lone
         surrogates, which UTF-8 cannot represent.
         """
-        check_sentences(sentences)
+        sentences = check_sentences(sentences)
         texts = [s for s in sentences if isinstance(s, str)]
         lists = [list(s) for s in sentences if not isinstance(s, str)]
         from_text = iter(self._encode_batch(texts, pretokenized=False))
@@ -431,7 +450,7 @@ class SentencePieceTokenizer(Tokenizer):
         self.pad_id = max(pad, 0)
         self.unk_id = self.model.unk_id()
 
-    def encode(self, sentences: Sequence[Sentence]) -> list[Pieces]:
+    def encode(self, sentences: Iterable[Sentence]) -> list[Pieces]:
         """Split sentences into pieces. No length limit, no specials."""
         split = [_split_words(sentence) for sentence in check_sentences(sentences)]
         # Words recur: each is encoded once a call, which is several times faster.
@@ -505,7 +524,7 @@ def _find_special(backend: tokenizers.Tokenizer, piece: str, source: str) -> int
 
 
 def _check_max_length(max_length: int) -> int:
-    if max_length < 3:
+    if max_length < SHORTEST_ROW:
         raise ValueError(f"max_length {max_length} leaves no room for a piece")
     return max_length
 

@@ -18,8 +18,10 @@ from embed_jax.devices.any_mesh import on_any_mesh
 from embed_jax.devices.platform import target_platform
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.layers.select import Mix, Specs, pair_mixes, select_each
+from embed_jax.tokens import reads_tokens
 
 
+@reads_tokens(ElmoTokens)
 @on_any_mesh(BiLmOutput("B T D", "B H", "D"))
 def apply_bilm(
     params: ElmoParams,
@@ -58,6 +60,7 @@ def apply_bilm(
     return cast(BiLmOutput, output)
 
 
+@reads_tokens(ElmoTokens)
 @partial(jax.jit, static_argnames="dtype")
 @on_any_mesh("B L T D")
 def encode(
@@ -77,6 +80,7 @@ def encode(
     return jnp.stack(apply_bilm(params, tokens, dtype=dtype).layers, axis=1)
 
 
+@reads_tokens(ElmoTokens)
 def embed(
     params: ElmoParams,
     tokens: ElmoTokens,

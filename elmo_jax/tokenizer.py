@@ -4,7 +4,7 @@
 import functools
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Int
@@ -13,14 +13,15 @@ from sacremoses import MosesTokenizer
 from elmo_jax.characters import (
     BEGIN_TOKEN,
     END_TOKEN,
+    PADDING,
     character_rows,
     sufficient_length,
 )
 from elmo_jax.config import ElmoConfig
 from elmo_jax.tokens import BEGIN, END, ElmoTokens
 from elmo_jax.vocabulary import Vocabulary
-from embed_jax.checks import at_least
 from embed_jax.corpus.combining import MARK
+from embed_jax.corpus.row_length import OfLong, PadTo, RowLength
 from embed_jax.corpus.sentences import Sentence, check_sentences
 
 _MARK = re.compile(MARK)
@@ -97,32 +98,55 @@ class ElmoTokenizer:
         self.split = split
 
     def __call__(
-        self, sentences: Sequence[Sentence], *, pad_to: int | None = None
+        self,
+        sentences: Iterable[Sentence],
+        *,
+        max_length: int | None = None,
+        long: OfLong = "error",
+        pad_to: PadTo = None,
+        pad_types_to: int | None = None,
     ) -> ElmoTokens:
         """Turn sentences into one batch, a sentence a row.
 
         Args:
           sentences: each a str, which is split into words, or a list of words.
-          pad_to: T; by default the words of the longest sentence, and at least 1 where
-            there is a sentence.
+          max_length: longest row in words; by default any.
+          long: whether a row over `max_length` or `pad_to` is an error or is truncated.
+            `embed_words` reads a sentence of any length.
+          pad_to: T, for the same shapes whatever the texts: characters and types too
+            are then as many as a batch `[B T]` may have at most. "bucket" for one of
+            few T, the power of two above the longest. By default the words of the
+            longest sentence, and at least 1 where there is a sentence.
+          pad_types_to: U, the distinct words with the two boundaries, where you know
+            that `[B T]` never has more: the character CNN computes all of them.
 
         Returns:
           NumPy tokens. Boundaries take no positions: position t is word t.
 
         Raises:
-          ValueError: a single str instead of a list, a sentence that is no text, or one
-            over `pad_to`.
+          ValueError: a single str instead of a list, a sentence that is no text, one
+            that is too long, or more distinct words than `pad_types_to`.
         """
+        length = RowLength.asked(max_length, long, pad_to, least=1)
         rows = [self.words(sentence) for sentence in check_sentences(sentences)]
-        at_least("pad_to", pad_to, 1)
-        longest = max(map(len, rows), default=0)
+        rows = [
+            words[: length.cut(index, len(words), "words")]
+            for index, words in enumerate(rows)
+        ]
         # Without a sentence there is no position either, as of a BERT.
-        shortest = 1 if rows else 0
-        length = max(longest, shortest) if pad_to is None else pad_to
-        if longest > length:
-            raise ValueError(
-                f"a sentence of {longest} words does not fit into {length}"
-            )
+        longest = max((1, *map(len, rows))) if rows else 0
+        tokens = self.collate(rows, length.padded(longest))
+        if pad_to is None and pad_types_to is None:
+            return tokens
+        return tokens._replace(types=self._pad_types(tokens, pad_types_to))
+
+    def collate(self, rows: Sequence[Sequence[str]], length: int) -> ElmoTokens:
+        """Make a batch of rows of words, and no more types than they have.
+
+        Args:
+          rows: the words of each.
+          length: T, at least that of the longest row.
+        """
         types = {BEGIN_TOKEN: BEGIN, END_TOKEN: END}
         words = np.zeros((len(rows), length), np.int32)
         for row, sentence in zip(words, rows, strict=True):
@@ -137,6 +161,24 @@ class ElmoTokenizer:
             mask=positions < lengths,
             starts=(positions == 0) & (lengths > 0),
             ends=positions == lengths - 1,
+        )
+
+    def _pad_types(
+        self, tokens: ElmoTokens, num_types: int | None
+    ) -> Int[np.ndarray, "U ..."]:
+        B, T = tokens.words.shape
+        found = len(tokens.types)
+        # A multiple of B, so that whatever divides the rows divides the types too.
+        most = B * (T + -(-2 // B)) if B else 2
+        wanted = most if num_types is None else num_types
+        if found > wanted:
+            raise ValueError(
+                f"the batch has {found} distinct words, boundaries included, more than "
+                f"pad_types_to {wanted}; {B} rows of {T} have at most {most}"
+            )
+        char_cnn = self.config.char_cnn
+        return pad_types(
+            tokens.types, wanted, char_cnn.max_characters if char_cnn else 0
         )
 
     def words(self, sentence: Sentence) -> list[str]:
@@ -165,3 +207,21 @@ class ElmoTokenizer:
             return self.vocabulary.encode(words)
         length = sufficient_length(words, char_cnn.max_characters, char_cnn.max_width)
         return character_rows(words, char_cnn.max_characters, length)
+
+
+def pad_types(
+    types: Int[np.ndarray, "_ ..."], num_types: int, num_characters: int = 0
+) -> Int[np.ndarray, "U ..."]:
+    """Fill types up to a shape, which changes no vector.
+
+    Args:
+      types: characters of words `[_ C]`, or their rows in a word table `[_]`.
+      num_types: U of the result.
+      num_characters: C of the result; only of rows of characters.
+    """
+    if types.ndim == 1:
+        return np.pad(types, (0, num_types - len(types)))
+    # The same windows of padding once more; and rows of zeros, which are no words.
+    wider = (0, 0), (0, num_characters - types.shape[1])
+    types = np.pad(types, wider, constant_values=PADDING)
+    return np.pad(types, ((0, num_types - len(types)), (0, 0)))

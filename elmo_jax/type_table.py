@@ -14,9 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from elmo_jax.bilm import word_vectors
-from elmo_jax.characters import PADDING
 from elmo_jax.params import ElmoParams
-from elmo_jax.tokenizer import ElmoTokenizer
+from elmo_jax.tokenizer import ElmoTokenizer, pad_types
 from embed_jax.devices.any_mesh import on_any_mesh
 from embed_jax.devices.mesh import replicate_beside
 
@@ -114,12 +113,7 @@ def _compute(
 
 def _fill_up(types: Int[np.ndarray, "U ..."], longest: int) -> np.ndarray:
     """Pad words and their characters to one of few shapes."""
-    widths = [(0, PORTION - len(types))]
+    length = 0
     if types.ndim == 2:
         length = min(-(-types.shape[1] // _LENGTH_STEP) * _LENGTH_STEP, longest)
-        # Characters of padding: the same windows once more.
-        types = np.pad(
-            types, ((0, 0), (0, length - types.shape[1])), constant_values=PADDING
-        )
-        widths.append((0, 0))
-    return np.pad(types, widths)
+    return pad_types(types, PORTION, length)

@@ -20,7 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embed_jax.corpus.batching import BatchShapes
+    from embed_jax.corpus.batching import BatchShapes, bucket_length
     from embed_jax.corpus.options import Options
     from embed_jax.corpus.stream import Embedded
     from embed_jax.devices.mesh import data_mesh
@@ -37,6 +37,7 @@ __all__ = [
     "Options",
     "ScalarMix",
     "VectorStore",
+    "bucket_length",
     "data_mesh",
     "find_encoder",
     "load",
@@ -51,6 +52,7 @@ _HOMES = {
     "Options": "corpus.options",
     "ScalarMix": "layers.scalar_mix",
     "VectorStore": "store",
+    "bucket_length": "corpus.batching",
     "data_mesh": "devices.mesh",
     "find_encoder": "encoder",
     "load": "encoder",

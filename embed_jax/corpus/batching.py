@@ -14,6 +14,41 @@ import numpy as np
 
 from embed_jax.checks import check_at_least
 
+SHORTEST_BUCKET = 8
+
+
+def bucket_length(length: int, longest: int | None = None) -> int:
+    """Return the length to pad a row of `length` tokens to: the next power of two.
+
+    For a loop of one's own, in which every length costs a compilation: there are 7 of
+    them up to 512, and 8 up to 1,024. Where lengths are spread evenly, a quarter of the
+    positions is padding. `BatchShapes`, by which `embed_words` batches rows that it has
+    sorted, has more lengths and less padding.
+
+    Args:
+      length: of the longest row of a batch, in tokens.
+      longest: that a row may have, which need not be a power of two.
+
+    Raises:
+      ValueError: `length` is above `longest`.
+
+    Example:
+      >>> [bucket_length(length) for length in (1, 9, 16, 17, 200)]
+      [8, 16, 16, 32, 256]
+      >>> bucket_length(300, longest=500)
+      500
+    """
+    bucket = max(SHORTEST_BUCKET, 1 << max(length - 1, 0).bit_length())
+    if longest is None:
+        return bucket
+    if length > longest:
+        raise _too_long(length, longest)
+    return min(bucket, longest)
+
+
+def _too_long(length: int, longest: int) -> ValueError:
+    return ValueError(f"{length} tokens, but rows have at most {longest}")
+
 
 class Batch(NamedTuple):
     """Rows that are computed together.
@@ -76,7 +111,7 @@ class BatchShapes:
         for candidate in self.lengths:
             if candidate >= length:
                 return candidate
-        raise ValueError(f"{length} tokens, but rows have at most {self.max_length}")
+        raise _too_long(length, self.max_length)
 
     def full(self, length: int) -> int:
         """Return how many rows of a length the budget allows."""

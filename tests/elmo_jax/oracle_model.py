@@ -173,7 +173,8 @@ def join(
 ) -> ElmoTokens:
     """Put the sentences of each row end to end, by hand."""
     joined = [[word for sentence in row for word in sentence] for row in rows]
-    tokens = tokenizer(joined, pad_to=pad_to)
+    length = max(map(len, joined)) if pad_to is None else pad_to
+    tokens = tokenizer.collate(joined, length)
     starts, ends = np.zeros_like(tokens.mask), np.zeros_like(tokens.mask)
     for index, row in enumerate(rows):
         place = 0

@@ -77,7 +77,7 @@ def alone() -> list[np.ndarray]:
     encode = jit(elmo_jax.encode.__wrapped__)
     vectors = []
     for words in POOL:
-        tokens = widen(TOKENIZER([words], pad_to=LENGTH), CONFIG, 1, 12)
+        tokens = widen(TOKENIZER.collate([words], LENGTH), CONFIG, 1, 12)
         layers = np.asarray(encode(PARAMS, tokens))[0, :, : len(words)]
         vectors.append(np.concatenate(list(layers), axis=-1))
     return vectors

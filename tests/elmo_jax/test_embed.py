@@ -41,8 +41,8 @@ SMALL = dataclasses.replace(TABLE, num_blocks=1, bidirectional=False)
 SENTENCES = [list("abcd"), list("ea"), [], list("bbfgi"), ["h"], list("ihg"), ["a"], []]
 
 
-def table_tokens(sentences=SENTENCES, pad_to: int | None = 6) -> ElmoTokens:
-    return ElmoTokenizer(TABLE, VOCABULARY)(sentences, pad_to=pad_to)
+def table_tokens(sentences=SENTENCES, length: int = 6) -> ElmoTokens:
+    return ElmoTokenizer(TABLE, VOCABULARY).collate(sentences, length)
 
 
 @pytest.fixture
@@ -280,7 +280,7 @@ def test_dropout_is_before_every_layer_and_goes_with_the_skip():
     params = draw_params(config)
     for side in ("forward_1", "backward_1"):
         params.encoder[side]["projection"] *= 0
-    tokens = table_tokens([list("aaaaabcabc")] * 8, pad_to=10)
+    tokens = table_tokens([list("aaaaabcabc")] * 8, 10)
     exact = run_model(params, tokens).layers
     run = jit(lambda key: elmo_jax.apply_bilm(params, tokens, dropout_key=key).layers)
     first, second = run(jax.random.key(0)), run(jax.random.key(1))
@@ -332,7 +332,7 @@ WORDS = ["", "a", "bank", "é", "€" * 17, "x" * 47, "y" * 48, "z" * 60, "<S>",
 
 def character_vectors(sentences, num_rows: int, length: int) -> np.ndarray:
     """Compute all layers, in one of a few shapes: [B, T, (L+1)*D]."""
-    tokens = ElmoTokenizer(CHARACTERS)(sentences, pad_to=length)
+    tokens = ElmoTokenizer(CHARACTERS).collate(sentences, length)
     tokens = widen(tokens, CHARACTERS, num_rows, 12)
     layers = run_model(draw_params(CHARACTERS), tokens).layers
     return np.concatenate(layers, axis=-1)
@@ -366,14 +366,14 @@ def spell_out(sentences: list[list[str]], length: int) -> ElmoTokens:
     for row, sentence in zip(rows, sentences, strict=True):
         row[: len(sentence)] = place + np.arange(len(sentence))
         place += len(sentence)
-    short = ElmoTokenizer(CHARACTERS)(sentences, pad_to=length)
+    short = ElmoTokenizer(CHARACTERS).collate(sentences, length)
     return short._replace(types=character_rows(words), words=rows)
 
 
 def test_shortening_and_each_word_once_change_nothing():
     params = draw_params(CHARACTERS)
     sentences = [["a", "bank", "a", "é", ""], ["bank", "€€€", "<S>", "a"], []]
-    short = ElmoTokenizer(CHARACTERS)(sentences, pad_to=5)
+    short = ElmoTokenizer(CHARACTERS).collate(sentences, 5)
     plain = spell_out(sentences, 5)
     assert short.types.shape == (7, 9 + 2 + 3)
     assert plain.types.shape == (11, 50)
@@ -445,7 +445,7 @@ def test_nan_at_padding_reaches_nothing():
     )
     vectors = np.asarray(embed(params, widen(tokens, TABLE, 8, 12), "concat(all)"))
     assert np.isfinite(vectors).all()
-    apart = widen(table_tokens(sentences, pad_to=9), TABLE, 8, 12)
+    apart = widen(table_tokens(sentences, 9), TABLE, 8, 12)
     apart = np.asarray(embed(params, apart, "concat(all)"))
     np.testing.assert_allclose(vectors[0, :3], apart[0, :3], atol=1e-6)
     np.testing.assert_allclose(vectors[0, 5:7], apart[1, :2], atol=1e-6)

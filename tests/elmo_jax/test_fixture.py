@@ -73,7 +73,7 @@ def run(params, tokenizer, batches, layer_spec, mix=None):
 def tokenize(tokenizer, batches):
     """Give all batches one shape, so that one compilation serves."""
     length = max(len(sentence) for batch in batches for sentence in batch)
-    all_tokens = [tokenizer(list(batch), pad_to=length) for batch in batches]
+    all_tokens = [tokenizer.collate(list(batch), length) for batch in batches]
     most = np.max([tokens.types.shape for tokens in all_tokens], axis=0)
     for tokens in all_tokens:
         types = tokens.types

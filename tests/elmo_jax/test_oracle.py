@@ -165,7 +165,7 @@ def test_every_layer_is_the_oracles(name):
     config = CONFIGS[name]
     params = draw_params(config)
     tokenizer, vocabulary, sentences = inputs(config)
-    output = run(params, tokenizer(sentences, pad_to=LENGTH))
+    output = run(params, tokenizer.collate(sentences, LENGTH))
     theirs, states = zip(
         *(run_oracle(params, sentence, vocabulary) for sentence in sentences),
         strict=True,
@@ -252,7 +252,7 @@ def test_a_carry_goes_through_both_boundaries(name):
     carry = elmo_jax.zero_carry(config, 3)
     states = [bilm.zero_state(oracle_options(config))] * 3
     for batch in batches:
-        tokens = widen(tokenizer(batch, pad_to=5), config, 3, 16)
+        tokens = widen(tokenizer.collate(batch, 5), config, 3, 16)
         vectors, carry = elmo_jax.embed(params, tokens, "concat(all)", carry=carry)
         for row, sentence in enumerate(batch):
             expected, states[row] = run_oracle(

@@ -228,7 +228,7 @@ def test_no_array_has_a_score_for_every_position_and_word():
     params = jax.eval_shape(
         lambda key: elmo_jax.init_params(key, ONE_BLOCK, num_words), jax.random.key(0)
     )
-    tokens = make_tokenizer(ONE_BLOCK)([["the", "bank"]] * shape[0], pad_to=shape[1])
+    tokens = make_tokenizer(ONE_BLOCK).collate([["the", "bank"]] * shape[0], shape[1])
     log_probs, _ = program_and_plan(scoring, lambda: score([]))
     jaxpr = jax.make_jaxpr(
         lambda *arrays: log_probs(*arrays, None, dtype=jnp.dtype("float32"))

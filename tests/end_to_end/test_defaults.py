@@ -30,6 +30,7 @@ STREAM = {
     "unknown": "warn",
 }
 EMBED = {"layer_spec": "last", "mix": None, "dtype": "float32"}
+TOKENIZER = {"max_length": None, "long": "error", "pad_to": None}
 DEFAULTS = [
     (bert_jax.stream_words, STREAM),
     (elmo_jax.stream_words, STREAM),
@@ -52,7 +53,8 @@ DEFAULTS = [
             "unknown": "warn",
         },
     ),
-    (bert_jax.Tokenizer.__call__, {"pairs": None, "long": "error", "pad_to": None}),
+    (bert_jax.Tokenizer.__call__, {"pairs": None} | TOKENIZER),
+    (elmo_jax.ElmoTokenizer.__call__, TOKENIZER | {"pad_types_to": None}),
     (
         bert_jax.WordPieceTokenizer.from_vocab,
         {

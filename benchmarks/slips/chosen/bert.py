@@ -107,30 +107,14 @@ SLIPS = [
     ),
     Slip(
         behaviour="Rows of pairs are padded to the length that is asked for",
-        before="""
-            for index, both in enumerate(zip(firsts, seconds, strict=True))
-        ]
-        return collate(rows, self.pad_id, length=pad_to)
-        """,
-        after="""
-            for index, both in enumerate(zip(firsts, seconds, strict=True))
-        ]
-        return collate(rows, self.pad_id)
-        """,
+        before="return collate(rows, self.pad_id, length=padded)",
+        after="return collate(rows, self.pad_id)",
         tests=("tests/bert_jax/test_tokenizer.py", "tests/bert_jax/test_rows.py"),
     ),
     Slip(
         behaviour="A pair that just fits its row is not too long",
-        before="""
-            if excess > 0:
-                if long == "error":
-                    raise self._too_long(index, num_first + num_second + 3)
-        """,
-        after="""
-            if excess >= 0:
-                if long == "error":
-                    raise self._too_long(index, num_first + num_second + 3)
-        """,
+        before="if self.longest is None or length <= self.longest:",
+        after="if self.longest is None or length < self.longest:",
         tests=("tests/bert_jax/test_tokenizer.py", "tests/bert_jax/test_rows.py"),
     ),
     Slip(

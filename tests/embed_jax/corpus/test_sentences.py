@@ -3,6 +3,7 @@
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from jaxtyping import config
 
@@ -87,6 +88,71 @@ def test_sequences_of_words_are_sentences():
     np.testing.assert_array_equal(words[0], words[2])
 
 
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("door", DOORS)
+def test_a_column_of_a_table_is_sentences_whatever_its_labels(door):
+    rows = ["a cat", "the bank"]
+    column = pd.Series(rows, index=[7, 0], name="text")
+    assert str(DOORS[door](column)) == str(DOORS[door](rows))
+    assert str(DOORS[door](column[::-1])) == str(DOORS[door](rows[::-1]))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("labels", [["x", "y"], [3, 0], None])
+def test_a_bad_row_of_a_table_is_named_by_place_and_label(door, labels):
+    with pytest.raises(ValueError, match="sentence 1 is nan, not text") as caught:
+        DOORS[door](pd.Series(["a cat", None], index=labels, dtype=str))
+    label = f" (its label is {labels[1]!r})" if labels else ""
+    assert str(caught.value).endswith(f"not text{label}")
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (pd.DataFrame({"text": ["a cat"]}), r'not a DataFrame: .*table\["text"\]'),
+        ({"text": ["a cat"]}, r'not a dict: .*table\["text"\]'),
+        (None, "pass a list of sentences, not None"),
+        (np.array("a cat"), r"pass a list of sentences, not array\('a cat'"),
+    ],
+    ids=["table", "mapping", "None", "array"],
+)
+def test_what_is_no_list_of_sentences_is_refused(door, rows, message):
+    with pytest.raises(ValueError, match=message):
+        DOORS[door](rows)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("door", DOORS)
+def test_a_pair_is_a_pair_or_refused(door):
+    pair = ("the bank", "a cat sat")
+    if door == "bert tokeniser":
+        both = BERT[1]([pair, "a cat", ("the bank", ["a", "cat"])])
+        assert both.segment_ids.any(axis=1).tolist() == [True, False, True]
+        one = BERT[1]([pair[0]], [pair[1]])
+        assert jax.tree.all(jax.tree.map(np.array_equal, BERT[1]([pair]), one))
+        with pytest.raises(
+            ValueError, match=r"\[\(a, b\)\] is a pair, and \[a, b\] are"
+        ):
+            BERT[1](pair)
+        # The type says it, not the text: two words of one text are a list.
+        assert BERT[1]([("a", "cat")]).segment_ids.any()
+        with pytest.raises(ValueError, match="sentence 1 is a tuple of 3; a pair is a"):
+            BERT[1](["a", ("a", "b", "c")])
+        with pytest.raises(ValueError, match="sentence 1: word 1 is nan, not text"):
+            BERT[1](["a", ("a", float("nan"))])
+    else:
+        with pytest.raises(ValueError, match="sentence 1 is a tuple of 2 texts, "):
+            DOORS[door](["a cat", pair])
+    with pytest.raises(ValueError, match="sentence 0 is a tuple of 3 texts, "):
+        DOORS[door]([(*pair, "the bank")])
+    # A word may hold a blank; then its neighbours do not.
+    if door != "bert tokeniser":
+        DOORS[door]([("a", "10 000", "cat"), ("a", "cat")])
+
+
 @pytest.mark.parametrize("family", [(bert_jax, BERT), (elmo_jax, ELMO)])
 def test_no_sentence_has_no_vector(family):
     module, (params, tokenizer) = family
@@ -95,6 +161,8 @@ def test_no_sentence_has_no_vector(family):
     assert module.embed(params, tokens).shape == (0, 0, D)
     several = module.embed(params, tokens, ("last", "concat(last,embeddings)"))
     assert [vectors.shape for vectors in several] == [(0, 0, D), (0, 0, 2 * D)]
+    padded = tokenizer([], pad_to=8)
+    assert module.embed(params, padded).shape == (0, 8, D)
     num_layers = params.config.num_blocks + 1
     assert module.encode(params, tokens).shape == (0, num_layers, 0, D)
     assert module.embed_words(params, tokenizer, []) == []

@@ -22,8 +22,8 @@ from jaxtyping import Array, Float
 
 import elmo_jax
 from elmo_jax import ElmoParams, ElmoTokenizer, ElmoTokens
-from elmo_jax.characters import PADDING
 from elmo_jax.embed import compute_vectors
+from elmo_jax.tokenizer import pad_types
 from embed_jax.files.checked_files import check_files, write_checksums
 from embed_jax.files.directory import written_whole
 from embed_jax.files.json_file import read_json
@@ -133,17 +133,12 @@ class ElmoClassifier:
     ) -> ElmoTokens:
         """Pad rows into a batch, and its types to one of a few sizes."""
         sentences = [row.content for row in rows] + [[]] * (size - len(rows))
-        tokens = self._tokenizer(sentences, pad_to=max(length, 1))
-        types = tokens.types
-        missing = round_up(len(types)) - len(types)
-        char_cnn = self._params.config.char_cnn
-        if char_cnn:
+        tokens = self._tokenizer.collate(sentences, max(length, 1))
+        types, characters = tokens.types, 0
+        if char_cnn := self._params.config.char_cnn:
             wanted = -(-types.shape[1] // _CHARACTER_STEP) * _CHARACTER_STEP
-            wider = min(wanted, char_cnn.max_characters) - types.shape[1]
-            types = np.pad(types, ((0, 0), (0, wider)), constant_values=PADDING)
-            types = np.pad(types, ((0, missing), (0, 0)))
-        else:
-            types = np.pad(types, (0, missing))
+            characters = min(wanted, char_cnn.max_characters)
+        types = pad_types(types, round_up(len(types)), characters)
         return tokens._replace(types=types)
 
     def logits(
