@@ -86,7 +86,11 @@ def open_pipeline(
 
 # Positions a batch: on CPU the arrays between two products then stay in the cache; an
 # accelerator wants more work at once.
-CORPUS = CorpusEmbedder(open_pipeline, token_budgets={"cpu": 1024, "default": 16384})
+CORPUS = CorpusEmbedder(
+    open_pipeline,
+    token_budgets={"cpu": 1024, "default": 16384},
+    kinds=(BertParams, Tokenizer),
+)
 
 embed_words = CORPUS.embed_words
 embed_sentences = CORPUS.embed_sentences

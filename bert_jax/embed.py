@@ -13,13 +13,14 @@ from jaxtyping import Array, Float, Int
 from bert_jax.encoder import Encoder
 from bert_jax.params import BertParams
 from bert_jax.tokens import BertTokens
+from embed_jax.arguments import check_kind, names_errors, needs
 from embed_jax.devices.any_mesh import on_any_mesh
+from embed_jax.devices.precision import float_dtype
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.layers.select import Mix, Specs, pair_mixes, select_each
-from embed_jax.tokens import reads_tokens
+from embed_jax.tokens import check_batch
 
 
-@reads_tokens(BertTokens)
 @on_any_mesh("B T D")
 def apply_encoder(
     params: BertParams,
@@ -43,6 +44,7 @@ def apply_encoder(
     Returns:
       Layers 0 to `highest_layer`, one array each. Values at padding are undefined.
     """
+    check_kinds(params, tokens)
     if tokens.ids.shape[-1] == 0:
         # Attention takes the largest score of a row, and there is none.
         nothing = jnp.zeros((*tokens.ids.shape, params.config.layer_dim), dtype)
@@ -59,9 +61,8 @@ def apply_encoder(
     return cast(tuple[Float[Array, "B T D"], ...], layers)
 
 
-@reads_tokens(BertTokens)
-@partial(jax.jit, static_argnames="dtype")
-@on_any_mesh("B L T D")
+@names_errors
+@needs("params", "tokens")
 def encode(
     params: BertParams, tokens: BertTokens, *, dtype: DTypeLike = jnp.float32
 ) -> Float[Array, "B L T D"]:
@@ -74,11 +75,25 @@ def encode(
 
     Returns:
       All layers; values at padding are undefined.
+
+    Raises:
+      ValueError: a row longer than the position table or (for NumPy tokens) an id
+        outside the vocabulary.
     """
+    check_tokens(params, tokens)
+    return _encode(params, tokens, float_dtype("dtype", dtype))
+
+
+@partial(jax.jit, static_argnums=2)
+@on_any_mesh("B L T D")
+def _encode(
+    params: BertParams, tokens: BertTokens, dtype: jnp.dtype
+) -> Float[Array, "B L T D"]:
     return jnp.stack(apply_encoder(params, tokens, dtype=dtype), axis=1)
 
 
-@reads_tokens(BertTokens)
+@names_errors
+@needs("params", "tokens")
 def embed(
     params: BertParams,
     tokens: BertTokens,
@@ -120,7 +135,8 @@ def embed(
     """
     check_tokens(params, tokens)
     specs, mixes = pair_mixes(layer_spec, mix)
-    found = _embed(params, tokens, specs, mixes, jnp.dtype(dtype))
+    dtype = float_dtype("dtype", dtype)
+    found = _embed(params, tokens, specs, mixes, dtype)
     return found if isinstance(layer_spec, tuple) else found[0]
 
 
@@ -151,14 +167,26 @@ def compute_vectors(
     return select_each(layers, specs, mixes, num_blocks, tokens.mask, norm_over)
 
 
+def check_kinds(params: BertParams, tokens: BertTokens) -> None:
+    """Refuse arguments that changed places, or are another family's.
+
+    Raises:
+      ValueError: names what was passed.
+    """
+    check_kind("params", params, BertParams, "pass params, tokens, in this order")
+    check_batch(tokens, BertTokens)
+
+
 def check_tokens(params: BertParams, tokens: BertTokens) -> None:
     """Check that token ids are within the model's embedding tables.
 
     XLA would silently clamp an index out of range and return a wrong vector.
 
     Raises:
-      ValueError: the row is too long or, for NumPy tokens, an id is out of range.
+      ValueError: the row is too long or, for NumPy tokens, an id is out of range; or
+        the arguments are of other kinds.
     """
+    check_kinds(params, tokens)
     config = params.config
     length = tokens.ids.shape[-1]
     if length > config.max_positions:

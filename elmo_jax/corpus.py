@@ -89,6 +89,7 @@ def open_pipeline(
 CORPUS = CorpusEmbedder(
     open_pipeline,
     token_budgets={"cpu": 8192, "default": 65536},
+    kinds=(ElmoParams, ElmoTokenizer),
     # There is no first token that stands for the sentence.
     sentence_pools=("mean", "max", "mean_sqrt_len"),
     chunk_batches=8,

@@ -14,14 +14,15 @@ from elmo_jax.bilm import BiLm, BiLmOutput, Carry, zero_carry
 from elmo_jax.config import NUM_CHARACTERS, ElmoConfig
 from elmo_jax.params import ElmoParams
 from elmo_jax.tokens import BEGIN, END, ElmoTokens
+from embed_jax.arguments import check_kind, names_errors, needs
 from embed_jax.devices.any_mesh import on_any_mesh
 from embed_jax.devices.platform import target_platform
+from embed_jax.devices.precision import float_dtype
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.layers.select import Mix, Specs, pair_mixes, select_each
-from embed_jax.tokens import reads_tokens
+from embed_jax.tokens import check_batch
 
 
-@reads_tokens(ElmoTokens)
 @on_any_mesh(BiLmOutput("B T D", "B H", "D"))
 def apply_bilm(
     params: ElmoParams,
@@ -47,6 +48,7 @@ def apply_bilm(
       Layers 0 to `highest_layer`, the states after the rows, and each layer's output at
       the boundary before a sentence.
     """
+    check_kinds(params, tokens)
     hoist = target_platform() != "cpu"
     output = BiLm(params.config, jnp.dtype(dtype), hoist=hoist).apply(
         {"params": params.encoder},
@@ -60,9 +62,8 @@ def apply_bilm(
     return cast(BiLmOutput, output)
 
 
-@reads_tokens(ElmoTokens)
-@partial(jax.jit, static_argnames="dtype")
-@on_any_mesh("B L T D")
+@names_errors
+@needs("params", "tokens")
 def encode(
     params: ElmoParams, tokens: ElmoTokens, *, dtype: DTypeLike = jnp.float32
 ) -> Float[Array, "B L T D"]:
@@ -76,11 +77,24 @@ def encode(
     Returns:
       All layers, float32, forward and backward concatenated; values at padding are
       undefined.
+
+    Raises:
+      ValueError: (for NumPy tokens) types that the model cannot read.
     """
+    check_tokens(params, tokens)
+    return _encode(params, tokens, float_dtype("dtype", dtype))
+
+
+@partial(jax.jit, static_argnums=2)
+@on_any_mesh("B L T D")
+def _encode(
+    params: ElmoParams, tokens: ElmoTokens, dtype: jnp.dtype
+) -> Float[Array, "B L T D"]:
     return jnp.stack(apply_bilm(params, tokens, dtype=dtype).layers, axis=1)
 
 
-@reads_tokens(ElmoTokens)
+@names_errors
+@needs("params", "tokens")
 def embed(
     params: ElmoParams,
     tokens: ElmoTokens,
@@ -132,11 +146,12 @@ def embed(
     check_tokens(params, tokens)
     several = isinstance(layer_spec, tuple)
     specs, mixes = pair_mixes(layer_spec, mix)
+    dtype = float_dtype("dtype", dtype)
     if carry is None:
-        vectors = _embed(params, tokens, specs, mixes, jnp.dtype(dtype))
+        vectors = _embed(params, tokens, specs, mixes, dtype)
         return vectors if several else vectors[0]
     _check_carry(params.config, tokens, carry)
-    vectors, carry = _embed_on(params, tokens, carry, specs, mixes, jnp.dtype(dtype))
+    vectors, carry = _embed_on(params, tokens, carry, specs, mixes, dtype)
     return (vectors if several else vectors[0]), carry
 
 
@@ -217,6 +232,16 @@ def insert_boundaries(tokens: ElmoTokens) -> ElmoTokens:
     )
 
 
+def check_kinds(params: ElmoParams, tokens: ElmoTokens) -> None:
+    """Refuse arguments that changed places, or are another family's.
+
+    Raises:
+      ValueError: names what was passed.
+    """
+    check_kind("params", params, ElmoParams, "pass params, tokens, in this order")
+    check_batch(tokens, ElmoTokens)
+
+
 def check_tokens(params: ElmoParams, tokens: ElmoTokens) -> None:
     """Check that the types are valid for the model.
 
@@ -224,8 +249,9 @@ def check_tokens(params: ElmoParams, tokens: ElmoTokens) -> None:
 
     Raises:
       ValueError: characters for a word table or the reverse or, for NumPy tokens, a
-        number out of range.
+        number out of range; or the arguments are of other kinds.
     """
+    check_kinds(params, tokens)
     config = params.config
     reads_characters = config.char_cnn is not None
     if (np.ndim(tokens.types) == 2) != reads_characters:

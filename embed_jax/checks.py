@@ -3,6 +3,8 @@
 
 import math
 
+import numpy as np
+
 
 def at_least(name: str, value: int | float | None, least: int, why: str = "") -> None:
     """Refuse a value below a number, NaN and infinity.
@@ -19,6 +21,26 @@ def at_least(name: str, value: int | float | None, least: int, why: str = "") ->
     if value is not None and not least <= value < math.inf:
         reason = f", {why}" if why else ""
         raise ValueError(f"{name} must be at least {least}{reason}, not {value}")
+
+
+def check_whole(name: str, value: object) -> None:
+    """Refuse what is no whole number, such as the text of one.
+
+    Args:
+      name: of the option, for the message.
+      value: an int of Python or NumPy; None is allowed.
+
+    Raises:
+      ValueError: it is of another type; names the option.
+
+    Example:
+      >>> check_whole("max_length", "64")
+      Traceback (most recent call last):
+      ValueError: max_length must be a whole number, not '64'
+    """
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if value is not None and not is_whole:
+        raise ValueError(f"{name} must be a whole number, not {value!r}")
 
 
 def check_at_least(config: object, least: int, *names: str, why: str = "") -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from embed_jax.corpus.embedder import CorpusEmbedder
-from embed_jax.corpus.options import Options
+from embed_jax.corpus.options import Options, make_options
 from embed_jax.corpus.stream import Embedded
 from embed_jax.export.spec import Exportable
 from embed_jax.files.hub import HUB_ID, fetch_snapshot
@@ -23,6 +23,7 @@ from embed_jax.files.json_file import parse_json
 from embed_jax.files.local_path import local_path
 from embed_jax.files.run_directory import is_run, kind_of
 from embed_jax.layers.layer_spec import LayerSpec
+from embed_jax.layers.select import Specs
 from embed_jax.suggest import suggest
 
 GROUP = "embed_jax.encoders"
@@ -76,13 +77,14 @@ class Encoder:
         params: Any,
         tokenizer: Any,
         sentences: Any,
-        layer_spec: str | LayerSpec = "last",
+        layer_spec: Specs = "last",
         options: Options | None = None,
         **changes: Any,
     ) -> Iterator[Embedded]:
         """Embed words; see `CorpusEmbedder.stream_words`."""
-        return self.corpus.stream_words(
-            params, tokenizer, sentences, layer_spec, options, **changes
+        chosen = make_options(options, changes)
+        return self.corpus.stream(
+            "words", params, tokenizer, sentences, layer_spec, chosen
         )
 
     def stream_sentences(
@@ -90,13 +92,14 @@ class Encoder:
         params: Any,
         tokenizer: Any,
         sentences: Any,
-        layer_spec: str | LayerSpec = "last",
+        layer_spec: Specs = "last",
         options: Options | None = None,
         **changes: Any,
     ) -> Iterator[Embedded]:
         """Embed sentences; see `CorpusEmbedder.stream_sentences`."""
-        return self.corpus.stream_sentences(
-            params, tokenizer, sentences, layer_spec, options, **changes
+        chosen = make_options(options, changes)
+        return self.corpus.stream(
+            "sentences", params, tokenizer, sentences, layer_spec, chosen
         )
 
 

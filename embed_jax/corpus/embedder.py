@@ -14,20 +14,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float
 
+from embed_jax.arguments import check_kind, errors_of, needs
 from embed_jax.corpus.batching import BatchShapes
 from embed_jax.corpus.options import Options, make_options, shows_options
 from embed_jax.corpus.sentences import Sentence, checked, refuse_bare_text
 from embed_jax.corpus.stream import Embedded, Item, PlannedBatch, RowT, stream_vectors
 from embed_jax.corpus.unknown import judged
+from embed_jax.layers.joined_specs import JoinedSpecs, join_specs
 from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
 from embed_jax.layers.pooling import SENTENCE_POOLS, WORD_POOLS, pooled_width
+from embed_jax.layers.select import Specs
+from embed_jax.layers.unit_vectors import unit_vectors
 from embed_jax.suggest import suggest
 
 ParamsT = TypeVar("ParamsT")
 TokenizerT = TypeVar("TokenizerT")
 Level = Literal["words", "sentences"]
+
+_needs_text = needs("self", "params", "tokenizer", "sentences")
+_ORDER = "pass params, tokenizer, sentences, in this order"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +42,10 @@ class Request:
 
     Attributes:
       level: whether words or sentences get a vector each.
-      spec: the layers and their combination.
+      spec: the layers and their combination; of several specs, all terms of all.
       pool: the pooling of pieces.
       width: of a pooled vector.
-      options: the remaining options.
+      options: the remaining options; its `mix` is that of `spec`.
       token_budget: positions a batch, of all devices together.
       num_devices: the number of rows is a multiple of it.
     """
@@ -82,6 +88,8 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
     Attributes:
       open: does the checks of the family and returns its pipeline.
       token_budgets: positions a batch on each device, by platform; "default" elsewhere.
+      kinds: the classes of params and of tokenisers, so that arguments which changed
+        places are told apart.
       sentence_pools: the sentence pools of the family.
       chunk_batches: batches whose rows are sorted together, which reduces padding.
       chunk_bytes: maximal bytes of a chunk's results; a chunk has fewer batches then.
@@ -90,21 +98,25 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
 
     open: Callable[[ParamsT, TokenizerT, Iterable[Sentence], Request], Pipeline]
     token_budgets: Mapping[str, int]
+    kinds: tuple[type, ...] = ()
     sentence_pools: Sequence[str] = SENTENCE_POOLS
     chunk_batches: int = 64
     chunk_bytes: int = 128 * 2**20
     least_batches: int = 4
 
     @shows_options
+    @_needs_text
     def embed_words(
         self,
         params: ParamsT,
         tokenizer: TokenizerT,
         sentences: Iterable[Sentence],
-        layer_spec: str | LayerSpec = "last",
+        layer_spec: Specs = "last",
         options: Options | None = None,
+        *,
+        return_words: bool = False,
         **changes: Any,
-    ) -> list[Float[np.ndarray, "W D"]]:
+    ) -> Any:
         """Embed every word of every sentence.
 
         Args:
@@ -112,65 +124,92 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
           tokenizer: what `load` gave.
           sentences: each a str, which the tokeniser splits into words, or a list of
             words.
-          layer_spec: the layers and their combination.
+          layer_spec: the layers and their combination, or a tuple of several, which one
+            run of the encoder computes.
           options: see `embed_jax.corpus.options.Options`.
+          return_words: whether to return the words too, as the tokeniser split them.
           **changes: single options, such as `pool="mean"`.
 
         Returns:
-          For each sentence an array `[words, width]`. A word that the model did not
-          read (one of control characters only, say) has a zero vector; a logged warning
-          counts these words.
+          For each sentence an array `[words, width]`, in a list; for a tuple of specs a
+          tuple of such lists, in their order. With `return_words` a pair of that and a
+          list of each sentence's words. A word that the model did not read (one of
+          control characters only, say) has a zero vector; a logged warning counts these
+          words.
 
         Raises:
           ValueError: see `stream_words`.
         """
-        stream = self.stream_words(
-            params, tokenizer, sentences, layer_spec, options, **changes
-        )
-        return _vectors_of(stream)
+        with errors_of("embed_words"):
+            chosen = make_options(options, changes)
+            stream = self.stream(
+                "words", params, tokenizer, sentences, layer_spec, chosen
+            )
+        words, vectors = _collect(stream, keep_words=return_words)
+        lists = _by_spec(vectors, layer_spec)
+        found = tuple(lists) if isinstance(layer_spec, tuple) else lists[0]
+        return (found, words) if return_words else found
 
     @shows_options
+    @_needs_text
     def embed_sentences(
         self,
         params: ParamsT,
         tokenizer: TokenizerT,
         sentences: Iterable[Sentence],
-        layer_spec: str | LayerSpec = "last",
+        layer_spec: Specs = "last",
         options: Options | None = None,
+        *,
+        return_words: bool = False,
         **changes: Any,
-    ) -> Float[np.ndarray, "B D"]:
+    ) -> Any:
         """Embed every sentence.
 
         Args:
           params: what `load` gave.
           tokenizer: what `load` gave.
           sentences: each a str, or a list of words.
-          layer_spec: the layers and their combination.
+          layer_spec: the layers and their combination, or a tuple of several, which one
+            run of the encoder computes.
           options: see `embed_jax.corpus.options.Options`.
+          return_words: whether to return the words too, as the tokeniser split them.
           **changes: single options, such as `pool="max"`.
 
         Returns:
-          An array `[sentences, width]`. A logged warning counts the words that were not
-          read.
+          An array `[sentences, width]`; for a tuple of specs a tuple of arrays, in
+          their order. With `return_words` a pair of that and a list of each sentence's
+          words. A logged warning counts the words that were not read.
 
         Raises:
           ValueError: see `stream_sentences`.
         """
-        chosen = make_options(options, changes)
-        stream = self.stream_sentences(params, tokenizer, sentences, layer_spec, chosen)
-        rows = _vectors_of(stream)
-        if not rows:
-            width = self.vector_width(params, layer_spec, "mean")
-            return np.zeros((0, width), jnp.dtype(chosen.out_dtype))
-        return np.concatenate(rows)
+        with errors_of("embed_sentences"):
+            chosen = make_options(options, changes)
+            stream = self.stream(
+                "sentences", params, tokenizer, sentences, layer_spec, chosen
+            )
+        words, vectors = _collect(stream, keep_words=return_words)
+        specs = layer_spec if isinstance(layer_spec, tuple) else (layer_spec,)
+        arrays = tuple(
+            np.concatenate(rows)
+            if rows
+            else np.zeros(
+                (0, self.vector_width(params, spec, "mean")),
+                jnp.dtype(chosen.out_dtype),
+            )
+            for spec, rows in zip(specs, _by_spec(vectors, layer_spec), strict=True)
+        )
+        found = arrays if isinstance(layer_spec, tuple) else arrays[0]
+        return (found, words) if return_words else found
 
     @shows_options
+    @_needs_text
     def stream_words(
         self,
         params: ParamsT,
         tokenizer: TokenizerT,
         sentences: Iterable[Sentence],
-        layer_spec: str | LayerSpec = "last",
+        layer_spec: Specs = "last",
         options: Options | None = None,
         **changes: Any,
     ) -> Iterator[Embedded]:
@@ -183,28 +222,34 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
           params: what `load` gave.
           tokenizer: what `load` gave.
           sentences: read lazily, in a thread of their own.
-          layer_spec: the layers and their combination.
+          layer_spec: the layers and their combination, or a tuple of several, which one
+            run of the encoder computes.
           options: see `embed_jax.corpus.options.Options`.
           **changes: single options, such as `pool="mean"`.
 
         Returns:
-          An iterator of `Embedded(words, vectors, unread)`.
+          An iterator of `Embedded(words, vectors, unread)`; for a tuple of specs,
+          `vectors` is a tuple of arrays.
 
         Raises:
-          ValueError: a malformed option or spec, at once; a sentence that is too long
-            with `long="error"`, when it is reached.
+          ValueError: a malformed option or spec, or arguments that changed places, at
+            once; a sentence that is too long with `long="error"`, when it is reached.
           TypeError: there is no such option.
         """
-        chosen = make_options(options, changes)
-        return self._stream("words", params, tokenizer, sentences, layer_spec, chosen)
+        with errors_of("stream_words"):
+            chosen = make_options(options, changes)
+            return self.stream(
+                "words", params, tokenizer, sentences, layer_spec, chosen
+            )
 
     @shows_options
+    @_needs_text
     def stream_sentences(
         self,
         params: ParamsT,
         tokenizer: TokenizerT,
         sentences: Iterable[Sentence],
-        layer_spec: str | LayerSpec = "last",
+        layer_spec: Specs = "last",
         options: Options | None = None,
         **changes: Any,
     ) -> Iterator[Embedded]:
@@ -214,21 +259,24 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
           params: what `load` gave.
           tokenizer: what `load` gave.
           sentences: read lazily, in a thread of their own.
-          layer_spec: the layers and their combination.
+          layer_spec: the layers and their combination, or a tuple of several, which one
+            run of the encoder computes.
           options: see `embed_jax.corpus.options.Options`.
           **changes: single options, such as `pool="max"`.
 
         Returns:
-          An iterator of `Embedded(words, vectors, unread)`, vectors being `[1, width]`.
+          An iterator of `Embedded(words, vectors, unread)`, vectors being `[1, width]`;
+          for a tuple of specs, a tuple of arrays.
 
         Raises:
           ValueError: as `stream_words`.
           TypeError: there is no such option.
         """
-        chosen = make_options(options, changes)
-        return self._stream(
-            "sentences", params, tokenizer, sentences, layer_spec, chosen
-        )
+        with errors_of("stream_sentences"):
+            chosen = make_options(options, changes)
+            return self.stream(
+                "sentences", params, tokenizer, sentences, layer_spec, chosen
+            )
 
     def vector_width(
         self, params: ParamsT, layer_spec: str | LayerSpec, pool: str
@@ -242,29 +290,45 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
         spec = parse_layer_spec(layer_spec)
         return pooled_width(spec.width(config.num_blocks, config.layer_dim), pool)
 
-    def _stream(
+    def stream(
         self,
         level: Level,
         params: ParamsT,
         tokenizer: TokenizerT,
         sentences: Iterable[Sentence],
-        layer_spec: str | LayerSpec,
+        layer_spec: Specs,
         options: Options,
     ) -> Iterator[Embedded]:
-        """Check all arguments at once; return the generator of vectors."""
+        """Check all arguments at once; return the generator of vectors.
+
+        What the other functions are made of, and what commands use, whose errors name
+        no function.
+
+        Raises:
+          ValueError: see `stream_words`.
+        """
         refuse_bare_text(sentences)
         pools = WORD_POOLS if level == "words" else self.sentence_pools
         pool = options.pool or ("first" if level == "words" else "mean")
         if pool not in pools:
             raise ValueError(f"pool {pool!r}: {suggest(pool, pools, 'pool')}")
         options.check()
-        spec = parse_layer_spec(layer_spec)
+        for name, value, kind in zip(
+            ("params", "tokenizer"), (params, tokenizer), self.kinds, strict=False
+        ):
+            check_kind(name, value, kind, _ORDER)
+        config: Any = params.config  # pyright: ignore[reportAttributeAccessIssue]
+        joined = join_specs(
+            layer_spec, options.mix, config.num_blocks, config.layer_dim
+        )
+        # What is to be normalised is rounded after that.
+        out_dtype = jnp.float32 if options.normalize else options.out_dtype
         request = Request(
             level=level,
-            spec=spec,
+            spec=joined.spec,
             pool=pool,
-            width=self.vector_width(params, spec, pool),
-            options=options,
+            width=pooled_width(sum(joined.widths), pool),
+            options=dataclasses.replace(options, mix=joined.mix, out_dtype=out_dtype),
             token_budget=batch_budget(
                 options.token_budget, self.token_budgets, options.mesh
             ),
@@ -273,7 +337,7 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
         pipeline = self.open(params, tokenizer, checked(sentences), request)
         budget = request.token_budget
         by_memory = self.chunk_bytes // (4 * request.width)
-        return stream_vectors(
+        found = stream_vectors(
             judged(pipeline.items, options.unknown),
             pipeline.run,
             pipeline.assemble,
@@ -284,6 +348,26 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
             ),
             on_batch=options.on_batch,
         )
+        is_as_computed = not (options.normalize or isinstance(layer_spec, tuple))
+        return (
+            found if is_as_computed else _finished(found, joined, layer_spec, options)
+        )
+
+
+def _finished(
+    stream: Iterator[Embedded],
+    joined: JoinedSpecs,
+    layer_spec: Specs,
+    options: Options,
+) -> Iterator[Embedded]:
+    """Divide the vectors by specs, and normalise them if that was asked for."""
+    dtype = jnp.dtype(options.out_dtype)
+    for embedded in stream:
+        parts = joined.divide(embedded.vectors)
+        if options.normalize:
+            parts = [unit_vectors(part).astype(dtype, copy=False) for part in parts]
+        vectors: Any = tuple(parts) if isinstance(layer_spec, tuple) else parts[0]
+        yield embedded._replace(vectors=vectors)
 
 
 def batch_budget(
@@ -306,11 +390,22 @@ def batch_budget(
     return token_budget * (mesh.size if mesh else 1)
 
 
-def _vectors_of(stream: Iterator[Embedded]) -> list[np.ndarray]:
-    """Collect the vectors; warn of the words that were not read."""
-    vectors = []
+def _by_spec(vectors: list[Any], layer_spec: Specs) -> list[list[np.ndarray]]:
+    """Return a list of the sentences' vectors for each spec."""
+    if not isinstance(layer_spec, tuple):
+        return [vectors]
+    return [[each[number] for each in vectors] for number in range(len(layer_spec))]
+
+
+def _collect(
+    stream: Iterator[Embedded], *, keep_words: bool
+) -> tuple[list[list[str]], list[Any]]:
+    """Collect vectors, and words if asked; warn of the words that were not read."""
+    words, vectors = [], []
     num_unread, example = 0, ""
     for index, embedded in enumerate(stream):
+        if keep_words:
+            words.append(embedded.words)
         vectors.append(embedded.vectors)
         if embedded.unread and not num_unread:
             word = embedded.words[embedded.unread[0]]
@@ -323,4 +418,4 @@ def _vectors_of(stream: Iterator[Embedded]) -> list[np.ndarray]:
             num_unread,
             example,
         )
-    return vectors
+    return words, vectors

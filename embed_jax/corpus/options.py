@@ -7,11 +7,14 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_args
 
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
-from embed_jax.checks import at_least
+from embed_jax.arguments import kind_of
+from embed_jax.checks import at_least, check_whole
 from embed_jax.corpus.unknown import OfUnknown
+from embed_jax.devices.precision import float_dtype
 from embed_jax.layers.select import Mix
 from embed_jax.suggest import suggest
 
@@ -42,7 +45,7 @@ class TextOptions:
         Raises:
           ValueError: names the option and its valid values.
         """
-        for field in dataclasses.fields(TextOptions):
+        for field in dataclasses.fields(self):
             _check(field.name, getattr(self, field.name))
 
 
@@ -61,7 +64,10 @@ class Options(TextOptions):
         first) or sentences (cls, mean, max, mean_sqrt_len; by default mean).
       specials: whether the special tokens at the ends of a row count for the vector of
         a sentence, in families that have them.
-      mix: the `ScalarMix` of the spec's mix term, or a tuple, one a term.
+      normalize: whether to scale each vector to length 1 (L2), after pooling; a zero
+        vector stays zero.
+      mix: the `ScalarMix` of the spec's mix term, or a tuple, one a term. For a tuple
+        of specs, a tuple with one entry a spec.
       dtype: of the computation; float32 or bfloat16.
       out_dtype: of the vectors; float32, float16 or bfloat16.
       mesh: the devices to shard batches over (`embed_jax.devices.mesh.data_mesh`); by
@@ -73,7 +79,8 @@ class Options(TextOptions):
 
     pool: str | None = None
     specials: bool = True
-    mix: Mix = None
+    normalize: bool = False
+    mix: Mix | tuple[Mix, ...] = None
     dtype: DTypeLike = jnp.float32
     out_dtype: DTypeLike = jnp.float32
     mesh: Mesh | None = None
@@ -86,8 +93,13 @@ def make_options(options: Options | None, changes: dict[str, Any]) -> Options:
 
     Raises:
       TypeError: an unknown option; names the closest one.
-      ValueError: an invalid value of an option.
+      ValueError: an invalid value of an option, or something else than `Options`.
     """
+    if options is not None and not isinstance(options, Options):
+        raise ValueError(
+            f"options is {kind_of(options)}, not Options; pass single options by name, "
+            'such as pool="mean"'
+        )
     names = [field.name for field in dataclasses.fields(Options)]
     for name in changes:
         if name not in names:
@@ -122,16 +134,22 @@ def shows_options(function: Function) -> Function:
 def _check(name: str, value: Any) -> None:
     match name:
         case "max_length" | "token_budget":
+            check_whole(name, value)
             at_least(name, value, 1)
         case "unknown" if value not in UNKNOWN:
-            raise ValueError(f"unknown {value!r}: {suggest(value, UNKNOWN, 'choices')}")
+            hint = suggest(str(value), UNKNOWN, "choices")
+            raise ValueError(f"unknown {value!r}: {hint}")
         case "long" if value not in LONG:
-            raise ValueError(f"long {value!r}: {suggest(value, LONG, 'long')}")
+            raise ValueError(f"long {value!r}: {suggest(str(value), LONG, 'long')}")
         case "context" if value != "document" and not _is_number(value):
             raise ValueError(
                 'context is a number of pieces, 0 or more, or "document", '
                 f"not {value!r}"
             )
+        case "specials" | "normalize" if not isinstance(value, bool | np.bool_):
+            raise ValueError(f"{name} is True or False, not {value!r}")
+        case "dtype" | "out_dtype":
+            float_dtype(name, value)
 
 
 def _is_number(value: Any) -> bool:

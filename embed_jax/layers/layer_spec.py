@@ -228,7 +228,8 @@ def parse_layer_spec(spec: object) -> LayerSpec:
     if not isinstance(spec, str):
         raise ValueError(
             f"layer_spec {spec!r} is of type {type(spec).__name__}; "
-            'write a string, such as "last", "-2" or "concat(last4)"'
+            'write a string, such as "last", "-2" or "concat(last4)"; several specs '
+            "are a tuple of them"
         )
     return _Parser(spec).parse_spec()
 

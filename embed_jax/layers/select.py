@@ -22,7 +22,7 @@ def pair_mixes(
     """Return the parsed specs and the mix of each, for one spec or several.
 
     Raises:
-      ValueError: a malformed spec, or not one mix for each spec.
+      ValueError: a malformed spec, no spec at all, or not one mix for each.
 
     Example:
       >>> pair_mixes("last", None)[1], pair_mixes(("last", "first"), None)[1]
@@ -30,6 +30,8 @@ def pair_mixes(
     """
     if not isinstance(layer_spec, tuple):
         return (parse_layer_spec(layer_spec),), (mix,)  # pyright: ignore
+    if not layer_spec:
+        raise ValueError('a tuple of layer specs needs one or more, such as ("last",)')
     specs = tuple(map(parse_layer_spec, layer_spec))
     mixes = (None,) * len(specs) if mix is None else mix
     if not isinstance(mixes, tuple) or len(mixes) != len(specs):
@@ -96,7 +98,7 @@ def select_layers(
             f'layer_spec "{spec}" needs layers {list(needed)}, '
             f"but {absent} are not among those given, {sorted(layers)}"
         )
-    mixes = iter(_mix_of_each_term(spec, num_blocks, mix))
+    mixes = iter(mix_of_each_term(spec, num_blocks, mix))
     # Zeroed before anything is computed: a NaN at padding times a zero gradient is NaN.
     real = {layer: jnp.where(mask[..., None], layers[layer], 0) for layer in needed}
     parts = []
@@ -125,9 +127,14 @@ def _sum(layers: Sequence[Float[Array, "B T D"]]) -> Float[Array, "B T D"]:
     return functools.reduce(jnp.add, [layer.astype(jnp.float32) for layer in layers])
 
 
-def _mix_of_each_term(
+def mix_of_each_term(
     spec: LayerSpec, num_blocks: int, mix: ScalarMix | Sequence[ScalarMix] | None
 ) -> tuple[ScalarMix, ...]:
+    """Return a `ScalarMix` for each mix term of a spec: those given, or new ones.
+
+    Raises:
+      ValueError: their number, or that of their weights, does not fit the spec.
+    """
     sizes = spec.mix_sizes(num_blocks)
     if mix is None:
         return tuple(map(ScalarMix.init, sizes))

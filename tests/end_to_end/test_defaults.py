@@ -18,6 +18,7 @@ STREAM = {
     "options": None,
     "pool": None,
     "specials": True,
+    "normalize": False,
     "mix": None,
     "long": "window",
     "context": 0,
@@ -29,6 +30,7 @@ STREAM = {
     "on_batch": None,
     "unknown": "warn",
 }
+TEXT = STREAM | {"return_words": False}
 EMBED = {"layer_spec": "last", "mix": None, "dtype": "float32"}
 TOKENIZER = {"max_length": None, "long": "error", "pad_to": None}
 DEFAULTS = [
@@ -36,10 +38,10 @@ DEFAULTS = [
     (elmo_jax.stream_words, STREAM),
     (bert_jax.stream_sentences, STREAM),
     (elmo_jax.stream_sentences, STREAM),
-    (bert_jax.embed_words, STREAM),
-    (elmo_jax.embed_words, STREAM),
-    (bert_jax.embed_sentences, STREAM),
-    (elmo_jax.embed_sentences, STREAM),
+    (bert_jax.embed_words, TEXT),
+    (elmo_jax.embed_words, TEXT),
+    (bert_jax.embed_sentences, TEXT),
+    (elmo_jax.embed_sentences, TEXT),
     (bert_jax.embed, EMBED),
     (elmo_jax.embed, EMBED | {"carry": None}),
     (

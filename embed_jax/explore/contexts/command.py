@@ -28,7 +28,7 @@ from embed_jax.explore.contexts.embedding import (
 )
 from embed_jax.explore.contexts.keywords import distinctive_words
 from embed_jax.explore.contexts.layout import lay_out
-from embed_jax.explore.contexts.neighbours import find_neighbours, unit_vectors
+from embed_jax.explore.contexts.neighbours import find_neighbours
 from embed_jax.explore.contexts.occurrences import (
     Context,
     WordForms,
@@ -41,6 +41,7 @@ from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.output_file import open_output
 from embed_jax.files.outputs import output_file
 from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
+from embed_jax.layers.unit_vectors import unit_vectors
 
 # Neighbours that the page knows of each context.
 NEAREST = 6

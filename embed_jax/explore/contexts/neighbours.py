@@ -22,17 +22,6 @@ class Neighbours(NamedTuple):
     cosines: Float[np.ndarray, "N K"]
 
 
-def unit_vectors(vectors: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:
-    """Scale vectors to length 1; zeros stay zeros.
-
-    Example:
-      >>> unit_vectors(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
-      [[0.6, 0.8], [0.0, 0.0]]
-    """
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(lengths == 0, 1, lengths)
-
-
 def find_neighbours(
     unit: Float[np.ndarray, "N D"], num_contexts: int, count: int
 ) -> Neighbours:

@@ -12,9 +12,10 @@ import pytest
 from embed_jax.explore.contexts.clustering import Clusters
 from embed_jax.explore.contexts.embedding import EmbeddedContexts, View
 from embed_jax.explore.contexts.layout import lay_out
-from embed_jax.explore.contexts.neighbours import find_neighbours, unit_vectors
+from embed_jax.explore.contexts.neighbours import find_neighbours
 from embed_jax.explore.contexts.occurrences import Context
 from embed_jax.explore.contexts.page import Caption, write_page
+from embed_jax.layers.unit_vectors import unit_vectors
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="the page is driven by playwright: pip install it"

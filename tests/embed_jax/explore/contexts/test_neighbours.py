@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from embed_jax.explore.contexts import neighbours
-from embed_jax.explore.contexts.neighbours import find_neighbours, unit_vectors
+from embed_jax.explore.contexts.neighbours import find_neighbours
+from embed_jax.layers.unit_vectors import unit_vectors
 
 
 @pytest.mark.parametrize("block", [4, 1024])

@@ -13,9 +13,10 @@ import pytest
 from embed_jax.explore.contexts.clustering import find_clusters
 from embed_jax.explore.contexts.embedding import EmbeddedContexts, View
 from embed_jax.explore.contexts.layout import lay_out
-from embed_jax.explore.contexts.neighbours import find_neighbours, unit_vectors
+from embed_jax.explore.contexts.neighbours import find_neighbours
 from embed_jax.explore.contexts.occurrences import Context
 from embed_jax.explore.contexts.page import Caption, write_page
+from embed_jax.layers.unit_vectors import unit_vectors
 
 HOSTILE = [
     "</script><script>document.title='broken'</script>",

@@ -111,13 +111,13 @@ def test_all_specs_from_one_run(
     monkeypatch: pytest.MonkeyPatch,
 ):
     params, tokenizer = package.load(save(tmp_path / "model"))
-    stream, runs = CorpusEmbedder.stream_sentences, []
+    stream, runs = CorpusEmbedder.stream, []
 
     def counted(*given, **options):
         runs.append(options)
         return stream(*given, **options)
 
-    monkeypatch.setattr(CorpusEmbedder, "stream_sentences", counted)
+    monkeypatch.setattr(CorpusEmbedder, "stream", counted)
     tokens = tokenizer(TEXTS)
     encoded = np.asarray(package.encode(params, tokens), np.float64)
     specs = {"0": [0], "1": [1], "2": [2], "concat(1,2)": [1, 2]}
