@@ -20,6 +20,8 @@ from embed_jax.suggest import suggest
 from train.data.config import DataConfig
 from train.former_names import with_current_names
 from train.loop.optimizer import Optimizer
+from train.own_config import is_file_name, load_file
+from train.own_text import OwnText, read_own_text, with_own_text
 from train.plain import to_plain
 
 DType = Literal["auto", "float32", "bfloat16"]
@@ -157,15 +159,24 @@ def experiment_named(name: str, kind: type[Kind]) -> Kind: ...
 
 
 def experiment_named(name: str, kind: type = Pretraining) -> Any:
-    """Return an experiment of `configs/`.
+    """Return an experiment of `configs/`, or of a file of the user's own.
 
     Args:
-      name: of its module.
+      name: of its module; or the path of a file with a function `config()`.
       kind: its class.
 
     Raises:
       ValueError: there is none of that name and kind; names the closest.
     """
+    if is_file_name(name):
+        found = load_file(name).config()
+        if not isinstance(found, kind):
+            wanted = _class_names(kind)
+            raise ValueError(
+                f"{name}: config() returns a {type(found).__name__}, and this command "
+                f"takes a {wanted}"
+            )
+        return found
     names = config_names(kind)
     if name in names:
         return importlib.import_module(f"configs.{name}").config()
@@ -173,6 +184,18 @@ def experiment_named(name: str, kind: type = Pretraining) -> Any:
     if name in config_names(object):
         raise ValueError(f"configs/{name}.py is for another command; {hint}")
     raise ValueError(f"no experiment {name!r} in configs/; {hint}")
+
+
+def _class_names(kind: type | tuple[type, ...]) -> str:
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    return " or ".join(each.__name__ for each in kinds)
+
+
+def _record_of(name: str) -> str:
+    """Return the docstring of a configuration's file."""
+    if is_file_name(name):
+        return load_file(name).__doc__ or ""
+    return importlib.import_module(f"configs.{name}").__doc__ or ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,17 +246,23 @@ def read_command(
         sys.stdout.write(
             f"usage: {prog} CONFIG [--help] [options]\n\n{description.strip()}\n\n"
             f"CONFIG is one of {', '.join(names)}.\n"
+            "Or it is the path of a file of your own with a function config().\n"
             f"{prog} CONFIG --help lists every field that can be changed.\n"
         )
         raise SystemExit(0 if arguments else 2)
     name = arguments[0]
     default = experiment_named(name, kind)
-    module = importlib.import_module(f"configs.{name}")
+    fields: list[Any] = []
+    if isinstance(default, Pretraining):
+        data = with_own_text(default.data, name, read_own_text(arguments[1:]))
+        default = dataclasses.replace(default, data=data)
+        fields = [("own_text", Annotated[OwnText, tyro.conf.arg(name="")])]
     no_prefix = tyro.conf.arg(name="")
     both = dataclasses.make_dataclass(
         "Command",
         [
             ("options", Annotated[options, no_prefix]),
+            *fields,
             (
                 "experiment",
                 Annotated[type(default), no_prefix],
@@ -246,7 +275,7 @@ def read_command(
         both,
         args=arguments[1:],
         prog=f"{prog} {name}",
-        description=f"{description.strip()}\n\n{name}: {module.__doc__}",
+        description=f"{description.strip()}\n\n{name}: {_record_of(name)}",
         config=(tyro.conf.AvoidSubcommands,),
     )
     return with_local_paths(command.options), with_local_paths(command.experiment)

@@ -21,6 +21,7 @@ from tyro.conf import arg
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.local_path import with_local_paths
+from train.called import called
 from train.families.evaluation import Evaluation
 from train.families.registry import family_of_model
 
@@ -44,7 +45,7 @@ def evaluate(command: Command) -> dict[str, float]:
     command = with_local_paths(command)
     path = command.data / command.part
     if not path.is_dir():
-        raise ValueError(f"{path}: no such data; python -m train.prepare makes it")
+        raise ValueError(f"{path}: no such data; {called('prepare')} makes it")
     family = family_of_model(str(command.model))
     return dict(family.evaluate(command.model, command.data, command))
 
@@ -52,7 +53,7 @@ def evaluate(command: Command) -> dict[str, float]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     command = tyro.cli(
-        Command, args=arguments, prog="python -m train.evaluate", description=__doc__
+        Command, args=arguments, prog=called("evaluate"), description=__doc__
     )
     keep_compilations()
 

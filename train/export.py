@@ -21,6 +21,7 @@ from embed_jax.files.claim import claim
 from embed_jax.files.local_path import local_path
 from embed_jax.files.output_file import check_absent, check_not_read
 from embed_jax.files.run_directory import best_step, is_run, saved_steps
+from train.called import called
 from train.families.registry import family_of_run
 
 
@@ -82,7 +83,7 @@ def _export(run: Path, model: Path, step: int | None, *, overwrite: bool) -> int
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(Command, args=arguments, prog="python -m train.export")
+    command = tyro.cli(Command, args=arguments, prog=called("export"))
 
     def action() -> None:
         step = export(

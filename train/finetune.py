@@ -31,6 +31,7 @@ from embed_jax.files.kinds import DirectoryKind, json_with
 from embed_jax.files.local_path import local_path, with_local_paths
 from embed_jax.files.outputs import output_directory
 from embed_jax.suggest import suggest
+from train.called import called
 from train.config import read_command
 from train.families.registry import family_of_model
 from train.tasks.data.conll import TaggedSentence, read_splits, write_conll
@@ -78,7 +79,7 @@ class Options:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    prog = "python -m train.finetune"
+    prog = called("finetune")
 
     def action() -> None:
         options, config = read_command(

@@ -21,6 +21,7 @@ from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.local_path import with_local_paths
 from embed_jax.layers.layer_spec import parse_layer_spec
+from train.called import called
 from train.config import read_command
 from train.tasks.data.conll import TaggedSentence, read_splits, write_conll
 from train.tasks.features import cached_features
@@ -75,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def run() -> None:
         options, config = read_command(
-            given, "python -m train.ner", Options, __doc__ or "", kind=Tagging
+            given, called("ner"), Options, __doc__ or "", kind=Tagging
         )
         keep_compilations()
         compare_specs(config, options, shown(given))
@@ -87,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def shown(arguments: Sequence[str]) -> str:
     """Format the command so that it can be repeated."""
-    return f"python -m train.ner {shlex.join(arguments)}"
+    return f"{called('ner')} {shlex.join(arguments)}"
 
 
 def compare_specs(config: Tagging, options: Options, command: str) -> list[Row]:

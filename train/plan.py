@@ -27,6 +27,7 @@ from embed_jax.files.kinds import FileKind, json_with
 from embed_jax.files.output_file import open_output
 from embed_jax.files.outputs import output_file
 from embed_jax.layers.layer_spec import parse_layer_spec
+from train.called import called
 from train.config import Phase, Pretraining, read_command
 from train.loop.log import duration
 from train.loop.sharding import training_mesh
@@ -74,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def action() -> None:
         options, experiment = read_command(
-            given, "python -m train.plan", Options, __doc__ or ""
+            given, called("plan"), Options, __doc__ or ""
         )
         # Nothing runs; a TPU that is here is left alone, and none is looked for.
         jax.config.update("jax_platforms", "cpu")

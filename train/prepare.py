@@ -10,11 +10,13 @@ prepared, with the same settings from the same files, is not prepared again.
 
 import dataclasses
 import functools
+import shlex
 import sys
 
 from embed_jax.exit_status import exit_status
 from embed_jax.files.claim import claim_directory
 from embed_jax.files.local_path import with_local_paths
+from train.called import called
 from train.data.config import DataConfig, Preparation, Say
 from train.data.prepared import (
     PREPARED,
@@ -37,11 +39,14 @@ def main(arguments: list[str] | None = None) -> int:
     from train.config import NoOptions, read_command
 
     given = sys.argv[1:] if arguments is None else arguments
-    prog = "python -m train.prepare"
+    prog = called("prepare")
+
+    say = functools.partial(print, flush=True)
 
     def action() -> None:
         _, experiment = read_command(given, prog, NoOptions, __doc__ or "")
-        prepare(experiment.data, functools.partial(print, flush=True))
+        prepare(experiment.data, say)
+        say(f"now: {called('pretrain')} {shlex.join(given)} --workdir RUN")
 
     return exit_status(
         "train.prepare", action, "what is finished is kept; run it again to go on"

@@ -45,6 +45,7 @@ from embed_jax.hosts.failure import (
     noticing_lost_processes,
 )
 from embed_jax.hosts.processes import Processes, is_first
+from train.called import called
 from train.config import (
     FIRST_WEIGHTS,
     PREPARED_TEXT,
@@ -314,7 +315,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     name = "train.pretrain"
-    prog = f"python -m {name}"
+    prog = called("pretrain")
     to_the_end = ExitStack()
 
     def action() -> None:

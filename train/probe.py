@@ -25,6 +25,7 @@ from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.local_path import local_path, with_local_paths
 from embed_jax.suggest import suggest
+from train.called import called
 from train.tasks.probes.layer_curves import draw_layers
 from train.tasks.probes.linear_probe import ProbeConfig
 from train.tasks.probes.part_of_speech import PosTask
@@ -73,13 +74,11 @@ class Command:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    command = tyro.cli(
-        Command, args=given, prog="python -m train.probe", description=__doc__
-    )
+    command = tyro.cli(Command, args=given, prog=called("probe"), description=__doc__)
     keep_compilations()
     return exit_status(
         "train.probe",
-        lambda: measure_layers(command, f"python -m train.probe {shlex.join(given)}"),
+        lambda: measure_layers(command, f"{called('probe')} {shlex.join(given)}"),
         "tables that are finished and vectors that were computed are kept",
     )
 

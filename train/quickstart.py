@@ -27,6 +27,7 @@ from embed_jax.exit_status import exit_status
 from embed_jax.files.claim import claim_directory
 from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.output_file import check_output
+from train.called import called
 from train.config import Pretraining, experiment_named
 from train.export import export
 from train.loop.log import duration
@@ -165,7 +166,7 @@ def _nearest(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     command = tyro.cli(
-        Command, args=arguments, prog="python -m train.quickstart", description=__doc__
+        Command, args=arguments, prog=called("quickstart"), description=__doc__
     )
     keep_compilations()
 

@@ -74,6 +74,7 @@ _OF_SOURCES = {
     "elmo_original": "--data.source.name text --data.source.data-dir sets",
     "bert_large_lamb": "--data.source.name text --data.source.data-dir sets",
     "elmo_tiny": "--data.source.packages one",
+    "elmo_small": "--text text.text --form documents",
 }
 
 
@@ -124,6 +125,8 @@ class Preparing(Directories):
             (root / f"{name}.text").write_text("\n\n".join(documents) + "\n")
             path = root / "sets" / name / "1.0.0"
             builders.build(path, list(documents), "for the tests")
+        lines = (json.dumps({"text": d, "body": d.lower()}) for d in DOCUMENTS)
+        (root / "records.jsonl").write_text("\n".join(lines))
         builders.build(root / "more" / "text" / "1.0.0", ["No more."], "for the tests")
         pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "bread"]
         (root / "pieces").mkdir()
@@ -147,7 +150,8 @@ class Preparing(Directories):
 
     def _look(self, config: str, given: list[str]) -> Seen:
         path = self.new()
-        for entry in ("text.text", "other.text", "sets", "more", "words.txt", "pieces"):
+        files = "text.text", "other.text", "records.jsonl", "words.txt"
+        for entry in (*files, "sets", "more", "pieces"):
             (path / entry).symlink_to(self.root / entry)
 
         def executor(number: int, *_: Any, **__: Any) -> Any:

@@ -264,6 +264,18 @@ TFDS = of_source(
     *("name imdb", "split test", "feature title", "form documents", "data-dir x")
 )
 
+# Of every configuration: other text than its own, which was not prepared.
+OWN_TEXT = {
+    name: Option(given, "refused", to=["source"])
+    for name, given in {
+        "--text": "--text other.txt",
+        "--tfds": "--tfds lm1b",
+        "--docstrings": "--docstrings",
+        "--field": "--text corpus.txt --field body",
+        "--form": "--text corpus.txt --form documents",
+    }.items()
+}
+
 # What else the others are made of, besides what every run of their kind has.
 OF_CONFIGS = {
     "bert_base": TFDS | of_adam(0.01) | LONGER_ROWS,

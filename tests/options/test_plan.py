@@ -11,6 +11,7 @@ from tests.options.pretraining_fields import (
     OF_CONFIGS,
     OF_ELMO,
     OF_KINDS,
+    OWN_TEXT,
 )
 from tests.options.table import (
     Ignored,
@@ -123,12 +124,21 @@ def planning(tmp_path_factory) -> Planning:
 
 @pytest.mark.parametrize("config", config_names())
 def test_every_option_has_an_entry(config: str) -> None:
-    check_entries({**planned(config), **ignored(config)}, listed_options(main, config))
+    table = {**planned(config), **ignored(config), **OWN_TEXT}
+    check_entries(table, listed_options(main, config))
 
 
 @pytest.mark.parametrize(("config", "name"), CASES)
 def test_an_option_changes_what_it_says(planning, config: str, name: str) -> None:
     check_option(TRIED[config][name], functools.partial(planning.observe, config))
+
+
+@pytest.mark.parametrize("name", OWN_TEXT)
+def test_whose_text_it_is_changes_no_plan(planning, name: str) -> None:
+    option = Ignored(OWN_TEXT[name].given, "a plan needs no text")
+    observe = functools.partial(planning.observe, "elmo_tiny")
+    assert not observe(option.given.split())["error"]
+    check_ignored(option, observe, ["text", "shapes"])
 
 
 @pytest.mark.usefixtures("sigterm_as_before")

@@ -62,11 +62,27 @@ TFDS = {
 DOCSTRINGS = {
     "--data.source.packages": Option("--data.source.packages two", "files"),
 }
+OWN_TEXT = {
+    "--text": Option("--text other.text", "files"),
+    "--tfds": Option(
+        "--tfds text",
+        "error",
+        to="train.prepare: --text and --tfds: give one of them\n",
+    ),
+    "--docstrings": Option(
+        "--docstrings",
+        "error",
+        to="train.prepare: --text and --docstrings: give one of them\n",
+    ),
+    "--field": Option("--field body", "files", "--text records.jsonl"),
+    "--form": Option("--form sentences", "files"),
+}
 TRIED = {
     "elmo_novels": EVERY | OF_KIND["elmo"] | TEXT,
     "bert_novels": OF_KIND["bert"],
     "elmo_original": TFDS,
     "elmo_tiny": DOCSTRINGS,
+    "elmo_small": OWN_TEXT,
 }
 CASES = [(config, name) for config, table in TRIED.items() for name in table]
 NOT_OF_PREPARE = {
@@ -100,7 +116,7 @@ def preparing(tmp_path_factory) -> Preparing:
 @pytest.mark.parametrize("config", config_names())
 def test_every_option_has_an_entry(config: str) -> None:
     kind, _, _ = config.partition("_")
-    table = {**EVERY, **OF_KIND[kind], **sources(config), **ignored(config)}
+    table = {**EVERY, **OF_KIND[kind], **sources(config), **ignored(config), **OWN_TEXT}
     check_entries(table, listed_options(main, config))
 
 

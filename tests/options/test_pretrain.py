@@ -18,6 +18,7 @@ from tests.options.pretraining_fields import (
     OF_CONFIGS,
     OF_ELMO,
     OF_KINDS,
+    OWN_TEXT,
     TEXT,
     TFDS,
     of_adam,
@@ -35,7 +36,7 @@ from train.pretrain import main
 TRIED = {
     "elmo_tiny": LOOP | EVERY | OF_ELMO | DOCSTRINGS,
     "bert_tiny": EVERY | OF_BERT | DOCSTRINGS | of_adam(0.01),
-    "elmo_novels": TEXT,
+    "elmo_novels": TEXT | OWN_TEXT,
     "elmo_original": TFDS | ADAGRAD,
     "bert_large_lamb": LAMB | LONGER_ROWS,
 }
@@ -56,7 +57,7 @@ def test_every_configuration_is_told_of() -> None:
 @pytest.mark.parametrize("config", OF_CONFIGS)
 def test_every_option_has_an_entry(config: str) -> None:
     kind, _, _ = config.partition("_")
-    table = OF_KINDS[kind] | OF_CONFIGS[config]
+    table = OF_KINDS[kind] | OF_CONFIGS[config] | OWN_TEXT
     check_entries(table, listed_options(main, config))
 
 

@@ -54,6 +54,7 @@ class DataConfig:
       written: the entries of `directory` that a preparation replaces: names of files,
         and of directories with the names of their files.
       own_tokens: tokens that the model adds itself; sentences with them are counted.
+      of_source: fields whose values are chosen for a text, not for a model.
       source: the text.
       directory: the directory of the prepared files.
       source_directory: the directory of local text as a TFDS data set, which several
@@ -65,6 +66,7 @@ class DataConfig:
 
     written: ClassVar[Mapping[str, Set[str]]] = {}
     own_tokens: ClassVar[tuple[str, ...]] = ()
+    of_source: ClassVar[Set[str]] = frozenset({"source_directory", "held_out_every"})
 
     source: Source
     directory: Path
@@ -87,6 +89,15 @@ class DataConfig:
             raise ValueError(
                 f"num_workers must be 0 (all cores) or more, not {self.num_workers}"
             )
+
+    def with_source(self, source: Source, directory: Path) -> "DataConfig":
+        """Return settings for another text, with defaults for what is of the text."""
+        defaults = {
+            field.name: field.default
+            for field in dataclasses.fields(self)
+            if field.name in self.of_source
+        }
+        return dataclasses.replace(self, source=source, directory=directory, **defaults)
 
     def preparation(self, say: Say) -> Preparation:
         """Return the preparation of this kind of data.

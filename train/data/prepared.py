@@ -14,6 +14,7 @@ from embed_jax.files.checksum import sha256_file
 from embed_jax.files.json_file import read_json
 from embed_jax.files.output_file import open_output
 from embed_jax.files.sealed import sealed, unsealed
+from train.called import called
 from train.data.config import DataConfig, describe, fingerprint
 from train.data.sources import corpus_digest
 from train.data.store import REMEDY
@@ -186,7 +187,7 @@ def check_prepared(data: DataConfig) -> None:
     Raises:
       ValueError: names the difference and the remedy.
     """
-    remedy = "run python -m train.prepare with the same configuration first"
+    remedy = f"run {called('prepare')} with the same configuration and text first"
     before = Prepared.read(data.directory)
     if before is None and (data.directory / PREPARED).is_file():
         raise ValueError(

@@ -62,6 +62,12 @@ def encode_documents(
         encoder=encoder,
         own_tokens=data.own_tokens,
     )
+    if len(documents) < data.held_out_every:
+        say(
+            f"no text is held out: of {len(documents):,} documents none is the "
+            f"{data.held_out_every}th; give --data.held-out-every less (2: every other "
+            "document), or train with --eval-every 0"
+        )
     kept = shards.kept()
     done = functools.reduce(Tally.plus, kept, Tally())
     if kept:

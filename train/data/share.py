@@ -23,6 +23,7 @@ def rows_of_host(store: TokenStore, batch_size: int, share: tuple[int, int]) -> 
     if not store.num_tokens:
         raise ValueError(
             f"{store.path} holds no text; is the corpus large enough to hold documents "
-            "out?"
+            "out? Prepare it with a smaller --data.held-out-every, or train with "
+            "--eval-every 0"
         )
     return slice(index * batch_size // count, (index + 1) * batch_size // count)

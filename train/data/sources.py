@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sources of text: a TFDS data set, local files, or docstrings."""
+"""Sources of text: a TFDS data set, local files of text or records, or docstrings."""
 
 import dataclasses
 import functools
@@ -15,7 +15,9 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from embed_jax.corpus.docstrings import read_modules, source_files
-from embed_jax.corpus.text import LONGEST_LINE, check_rereadable, read_sentences
+from embed_jax.corpus.lines import LONGEST_LINE
+from embed_jax.corpus.records import holds_records, read_texts
+from embed_jax.corpus.text import check_rereadable, read_sentences
 from embed_jax.corpus.words import text_of
 from embed_jax.files.claim import claim_directory
 from embed_jax.files.local_path import local_path
@@ -23,6 +25,9 @@ from embed_jax.suggest import suggest
 from train.data import builders, damage, forms
 from train.data.forms import Form
 from train.data.prepared_tfds import open_prepared
+
+FIELD = "text"
+"""The field of records, and the feature of a TFDS data set, that has the text."""
 
 # Documents that are read at a time; some are whole books.
 _READ_AHEAD = 32
@@ -43,14 +48,14 @@ class TfdsSource:
 
     name: str
     split: str = "train"
-    feature: str = "text"
+    feature: str = FIELD
     form: Form = "prose"
     data_dir: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextSource:
-    """Local text files in UTF-8; those that end in .gz are decompressed.
+    """Local text files in UTF-8; those that end in .gz or .zst are decompressed.
 
     Attributes:
       patterns: file names, with * ? [] and ** as in a shell; files are read in the
@@ -60,6 +65,24 @@ class TextSource:
 
     patterns: tuple[str, ...]
     form: Form = "sentences"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecordSource:
+    """Local files of records: JSON lines or Parquet, also with .gz or .zst after that.
+
+    Attributes:
+      patterns: file names, as in `TextSource`.
+      field: the field with the text.
+      form: of its text; each record is a document of its own.
+    """
+
+    patterns: tuple[str, ...]
+    field: str = FIELD
+    form: Form = "prose"
+
+
+FileSource = TextSource | RecordSource
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,7 +96,7 @@ class DocstringSource:
     packages: tuple[str, ...] = ("jax", "flax", "numpy", "scipy")
 
 
-Source = TfdsSource | TextSource | DocstringSource
+Source = TfdsSource | TextSource | RecordSource | DocstringSource
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +219,7 @@ def open_documents(source: Source, cache_dir: Path) -> Documents:
     """
     if isinstance(source, TfdsSource):
         return _open_tfds(source)
-    if isinstance(source, TextSource):
+    if isinstance(source, FileSource):
         texts = _read_files(source)
         form, kind = source.form, "text"
     else:
@@ -217,9 +240,9 @@ def open_documents(source: Source, cache_dir: Path) -> Documents:
     return Documents(path, builders.SPLIT, builders.FEATURE, form)
 
 
-def _describe(source: TextSource | DocstringSource) -> str:
+def _describe(source: FileSource | DocstringSource) -> str:
     """Describe the source of a data set, independent of the working directory."""
-    if isinstance(source, TextSource):
+    if isinstance(source, FileSource):
         patterns = tuple(str(local_path(name).absolute()) for name in source.patterns)
         return f"Prepared from {dataclasses.replace(source, patterns=patterns)}"
     return f"Prepared from {source} with Python {platform.python_version()}"
@@ -233,7 +256,7 @@ def corpus_digest(source: Source) -> str:
     """
     if isinstance(source, TfdsSource):
         files = sorted(_open_tfds(source).path.iterdir())
-    elif isinstance(source, TextSource):
+    elif isinstance(source, FileSource):
         files = matching_files(source)
     else:
         files = source_files(source.packages)
@@ -246,7 +269,7 @@ def corpus_digest(source: Source) -> str:
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
 
-def matching_files(source: TextSource) -> list[Path]:
+def matching_files(source: FileSource) -> list[Path]:
     """List the files of a source, in the order of their names.
 
     Raises:
@@ -272,15 +295,27 @@ def matching_files(source: TextSource) -> list[Path]:
     return sorted(files)
 
 
-def _read_files(source: TextSource) -> Iterator[str]:
+def _read_files(source: FileSource) -> Iterator[str]:
     for path in matching_files(source):
         num_documents = 0
-        lines = map(text_of, read_sentences(path))
-        for document in forms.cut_documents(lines, source.form):
+        for document in _documents_of(path, source):
             num_documents += 1
             yield document
         if not num_documents:
-            raise ValueError(f"{path} holds nothing but blank lines; remove it")
+            what = "texts" if isinstance(source, RecordSource) else "lines"
+            raise ValueError(f"{path} holds nothing but blank {what}; remove it")
+
+
+def _documents_of(path: Path, source: FileSource) -> Iterator[str]:
+    """Yield the documents of a file, without those that are blank."""
+    if isinstance(source, RecordSource):
+        return (text for text in read_texts(path, source.field) if text.strip())
+    if holds_records(path):
+        raise ValueError(
+            f"{path} holds records, not lines of text; name their field: --text "
+            f"{path} --field {FIELD}, or a RecordSource in a configuration"
+        )
+    return forms.cut_documents(map(text_of, read_sentences(path)), source.form)
 
 
 def _open_tfds(source: TfdsSource) -> Documents:

@@ -24,6 +24,7 @@ from embed_jax.files.checked_files import (
     write_checksums,
 )
 from embed_jax.files.directory import written_whole
+from train.called import called
 
 REMEDY = "remove the directory and prepare the text again"
 """What messages about a store that is damaged advise."""
@@ -142,7 +143,7 @@ def open_arrays(
       ValueError: no store, one of another kind, or a damaged one.
     """
     if not path.is_dir():
-        raise ValueError(f"{path}: no such store; run python -m train.prepare first")
+        raise ValueError(f"{path}: no such store; run {called('prepare')} first")
     tokens = open_array(path / f"{TOKENS}.npy", (np.uint16, np.uint32))
     sentences = open_array(path / f"{SENTENCES}.npy", (np.int64,))
     documents = open_array(path / f"{DOCUMENTS}.npy", (np.int64,))

@@ -38,6 +38,7 @@ class WordData(DataConfig):
     }
 
     own_tokens: ClassVar[tuple[str, ...]] = (BEGIN_TOKEN, END_TOKEN)
+    of_source: ClassVar[Set[str]] = DataConfig.of_source | {"split"}
 
     vocab_size: int = 30000
     min_count: int = 1

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the commands of `train` are called, for their help and their messages."""
+
+_AS_MODULES = "python -m train."
+_beginning = _AS_MODULES
+
+
+def called(name: str) -> str:
+    """Return how a command is called in this process.
+
+    Args:
+      name: of its module.
+
+    Example:
+      >>> called("prepare")
+      'python -m train.prepare'
+    """
+    return f"{_beginning}{name}"
+
+
+def call_by(launcher: str) -> None:
+    """Have all commands called by a launcher that takes their names."""
+    global _beginning
+    _beginning = f"{launcher} "
