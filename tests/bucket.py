@@ -4,6 +4,7 @@ The emulator of the package index passes over `ifGenerationMatch`, does not say 
 generation a read object is, and takes no empty ones. What it lacks is added here.
 """
 
+import logging
 import os
 import sys
 import threading
@@ -29,6 +30,8 @@ def serve_bucket() -> Iterator[str]:
 
     Processes that the block starts find it too, by variables of the environment.
     """
+    # It tells of every object that is asked for and not there.
+    logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)
     storage = Storage(use_memory_fs=True)
     create_bucket(BUCKET, storage)
     # One request at a time, so that a condition holds until what it allows is done.

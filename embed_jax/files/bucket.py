@@ -142,15 +142,30 @@ class BucketPath(PosixPath):
                 yield path
 
     def glob(self, pattern: str, **options: Any) -> "Generator[BucketPath, None, None]":
-        """Yield what matches a pattern without `**`."""
+        """Yield what matches a pattern; `**` only at its beginning."""
         del options
         first, _, rest = pattern.partition("/")
+        if first == "**":
+            yield from self.rglob(rest)
+            return
         for entry in self.iterdir() if self.is_dir() else ():
             if fnmatchcase(entry.name, first):
                 if rest:
                     yield from entry.glob(rest)
                 else:
                     yield entry
+
+    def rglob(
+        self, pattern: str, **options: Any
+    ) -> "Generator[BucketPath, None, None]":
+        """Yield the objects below, at any depth, whose name matches a pattern."""
+        del options
+        with _reached(self):
+            found = _file_system().find(str(self))
+        for name in found:
+            path = type(self)(f"{SCHEME}{name}")
+            if fnmatchcase(path.name, pattern):
+                yield path
 
     def open(
         self,
@@ -221,7 +236,6 @@ class BucketPath(PosixPath):
     rename = replace = _refuse("rename")
     touch = _refuse("touch a file")
     chmod = _refuse("change permissions")
-    rglob = _refuse("search all that is below")
 
     def _information(self) -> Mapping[str, Any] | None:
         if not self.bucket:
@@ -349,12 +363,11 @@ def _place_of_copies() -> str:
     return place
 
 
-@functools.cache
 def _file_system() -> Any:
     # Late: it takes half a second, and few need it.
     import fsspec
 
-    # Listings are not kept: other processes write here as well.
+    # It is kept there, for a fork anew. Listings are not: other processes write too.
     return fsspec.filesystem("gcs", use_listings_cache=False)
 
 
