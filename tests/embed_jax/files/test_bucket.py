@@ -133,7 +133,7 @@ def test_what_buckets_cannot_do_is_said(in_bucket: Path):
         lambda: in_bucket.touch(),
         lambda: (in_bucket / "a").open("a"),
     ):
-        with pytest.raises(OSError, match="gs://.*: a bucket cannot"):
+        with pytest.raises(OSError, match=r"gs://.*: a bucket cannot"):
             act()
 
 
