@@ -34,6 +34,8 @@ class Command:
     """Of the moments."""
     only: tuple[str, ...] = ()
     """Beginnings of the names of commands; by default all."""
+    bucket: bool = False
+    """Have them write to an emulated bucket, those that can."""
 
 
 @dataclasses.dataclass
@@ -106,7 +108,7 @@ def main() -> int:
     print("| command | s | kills | after its end | runs | equal |")
     print("|---|---|---|---|---|---|", flush=True)
     failed = False
-    for place in places(command.only, killed=True):
+    for place in places(command.only, killed=True, bucket=command.bucket):
         counts = kill(place, command.kills, command.seed)
         print(
             f"| {place.small.name} | {counts.seconds:.1f} | {counts.kills} | "

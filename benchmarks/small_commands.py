@@ -44,6 +44,7 @@ class Small:
       outcome: what it wrote into a folder.
       resume: what to add to the arguments when it goes on.
       is_killed: whether `benchmarks.kills` runs it: it takes long on large inputs.
+      in_bucket: whether it can write to a bucket.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Small:
     outcome: Callable[[Path], Outcome]
     resume: tuple[str, ...] = ()
     is_killed: bool = True
+    in_bucket: bool = False
 
 
 def differences(found: Outcome, expected: Outcome) -> list[str]:
@@ -116,7 +118,7 @@ def make_inputs(inputs: Path) -> None:
     _save_words(inputs / "scorer")
 
 
-def go_small(inputs: Path) -> None:
+def go_small(inputs: Path, save_every: int = 2) -> None:
     """Make what commands do small, in a fork: models, and stretches between commits."""
     import jax
 
@@ -129,7 +131,7 @@ def go_small(inputs: Path) -> None:
 
     def experiment_named(name: str, kind: Any = train.config.Pretraining) -> Any:
         if name in kinds:
-            changes = {"num_steps": 24, "save_every": 2, "eval_every": 6}
+            changes = {"num_steps": 24, "save_every": save_every, "eval_every": 6}
             return make_experiment(kinds[name], inputs, **changes)
         found = find(name, kind)
         small = {
@@ -265,6 +267,7 @@ COMMANDS = (
             "train.pretrain",
             partial(_pretrain, kind),
             _of_run,
+            in_bucket=True,
         )
         for kind in KINDS
     ),

@@ -4,6 +4,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -16,19 +17,28 @@ from benchmarks.small_commands import (
     import_all,
     make_inputs,
 )
+from embed_jax.files.bucket import run_path
+from tests.bucket import serve_bucket
 
 
 class Place:
     """Where a command runs: what it reads, and a folder for what it writes and says."""
 
-    def __init__(self, small: Small, inputs: Path, work: Path) -> None:
-        """Take a command, its inputs and a folder to write to."""
+    def __init__(
+        self, small: Small, inputs: Path, work: Path, bucket: str | None = None
+    ) -> None:
+        """Take a command, its inputs, and a folder or a bucket to write to."""
         self.small = small
         self._inputs, self._work = inputs, work
+        self._bucket, self._number = bucket, 0
         self.out = work / "out"
 
     def empty(self) -> None:
         """Begin anew, with nothing written."""
+        if self._bucket:
+            self._number += 1
+            self.out = run_path(f"{self._bucket}/{self._work.name}/{self._number}")
+            return
         shutil.rmtree(self.out, ignore_errors=True)
         self.out.mkdir(parents=True)
 
@@ -40,7 +50,8 @@ class Place:
         run = main_of(self.small.module, arguments)
 
         def small() -> int:
-            go_small(self._inputs)
+            # In a bucket a checkpoint takes many times as long.
+            go_small(self._inputs, save_every=8 if self._bucket else 2)
             return run()
 
         return Child(small, self._work / f"{name}.txt")
@@ -67,22 +78,30 @@ class Place:
         return self.outcome(), child.seconds
 
 
-def places(only: Sequence[str], *, killed: bool = False) -> Iterator[Place]:
+def places(
+    only: Sequence[str], *, killed: bool = False, bucket: bool = False
+) -> Iterator[Place]:
     """Yield a place for each command, removed after its use.
 
     Args:
       only: beginnings of the names of commands; all if there are none.
       killed: whether only those that take long on large inputs are meant.
+      bucket: whether they write to a bucket, an emulated one; of those that can.
     """
     import_all()
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serve_bucket() if bucket else nullcontext() as address,
+    ):
         inputs = Path(folder, "inputs")
         Child(partial(make_inputs, inputs), Path(folder, "said.txt")).result()
         for small in COMMANDS:
-            if (killed and not small.is_killed) or not small.name.startswith(
-                tuple(only) or ("",)
-            ):
+            is_meant = small.name.startswith(tuple(only) or ("",))
+            if (killed and not small.is_killed) or (bucket and not small.in_bucket):
+                is_meant = False
+            if not is_meant:
                 continue
             work = Path(folder, small.name.replace(", ", "_"))
-            yield Place(small, inputs, work)
+            work.mkdir()
+            yield Place(small, inputs, work, address)
             shutil.rmtree(work)

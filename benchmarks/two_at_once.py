@@ -36,6 +36,8 @@ class Command:
     """Pairs of each command, and kills."""
     only: tuple[str, ...] = ()
     """Beginnings of the names of commands; by default all."""
+    bucket: bool = False
+    """Have them write to an emulated bucket, those that can."""
 
 
 @dataclasses.dataclass
@@ -132,7 +134,7 @@ def main() -> int:
     print("| command | pairs | told | too late | kills taken over | equal |")
     print("|---|---|---|---|---|---|", flush=True)
     failed = False
-    for place in places(command.only):
+    for place in places(command.only, bucket=command.bucket):
         counts = run_pairs(place, command.times)
         print(
             f"| {place.small.name} | {command.times} | {counts.told} | {counts.late} | "

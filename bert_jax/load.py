@@ -17,6 +17,7 @@ from bert_jax.params import BertParams
 from bert_jax.run import load_run
 from bert_jax.sentence_modules import warn_of_modules
 from bert_jax.tokenizer import Tokenizer
+from embed_jax.files.bucket import local_copy, run_path
 from embed_jax.files.claim import claim
 from embed_jax.files.directory import written_whole
 from embed_jax.files.hub import fetch_snapshot
@@ -81,9 +82,10 @@ def load(
       Traceback (most recent call last):
       ValueError: no/such/model/here: no such directory
     """
-    directory = local_path(path)
+    directory = run_path(path)
     if is_run(directory):
         return load_run(directory, encoder_only=encoder_only)
+    directory = local_copy(directory)
     if is_google(directory):
         return load_google(directory, encoder_only=encoder_only, cased=cased)
     if not directory.is_dir():

@@ -15,6 +15,7 @@ from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer
 from bert_jax.tokenizer_files import load_tokenizer
 from bert_jax.weights import encoder_tensors, head_tensors
+from embed_jax.files.bucket import local_copy
 from embed_jax.files.checked_files import check_files
 from embed_jax.files.json_file import read_json
 from embed_jax.files.restoring import check_fits
@@ -36,10 +37,11 @@ def load_run(
       ValueError: there is no checkpoint yet, a file is damaged, or the weights do not
         fit the configuration.
     """
-    check_files(path / MODEL)
-    settings = path / MODEL / "config.json"
+    model = local_copy(path / MODEL)
+    check_files(model)
+    settings = model / "config.json"
     config = read_config(read_json(settings), str(settings))
-    tokenizer = load_tokenizer(path / MODEL, config)
+    tokenizer = load_tokenizer(model, config)
     weights, step = read_weights(path, step)
     shapes = _shapes(config, weights.get("heads", {}))
     check_fits(name_leaves(weights), shapes, params_of(path, step), settings)

@@ -42,6 +42,7 @@ from elmo_jax.weights import (
     disassemble_start,
     find_stored,
 )
+from embed_jax.files.bucket import local_copy, run_path
 from embed_jax.files.checked_files import check_files, write_checksums
 from embed_jax.files.claim import claim
 from embed_jax.files.directory import written_whole
@@ -94,9 +95,10 @@ def load(
       Traceback (most recent call last):
       ValueError: no/such/model/here: no such directory
     """
-    directory = local_path(path)
+    directory = run_path(path)
     if is_run(directory):
         return load_run(directory, encoder_only=encoder_only)
+    directory = local_copy(directory)
     if not is_local(directory):
         directory = fetch_snapshot(os.fspath(path), HUB_FILES)
     files = find_files(

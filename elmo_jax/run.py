@@ -14,6 +14,7 @@ from elmo_jax.params import ElmoParams
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.vocabulary import read_vocabulary
 from elmo_jax.weights import encoder_tensors, softmax_tensors
+from embed_jax.files.bucket import local_copy
 from embed_jax.files.checked_files import check_files
 from embed_jax.files.restoring import check_fits
 from embed_jax.files.run_directory import MODEL, params_of, read_weights
@@ -34,9 +35,10 @@ def load_run(
       ValueError: there is no checkpoint yet, a file is damaged, or the weights do not
         fit the configuration.
     """
-    check_files(path / MODEL)
-    options = path / MODEL / "options.json"
-    words = read_vocabulary(path / MODEL / "vocab.txt")
+    model = local_copy(path / MODEL)
+    check_files(model)
+    options = model / "options.json"
+    words = read_vocabulary(model / "vocab.txt")
     config = parse_options(
         read_options(options), str(options), vocab_size=len(words), bidirectional=True
     )

@@ -18,9 +18,9 @@ from embed_jax.corpus.embedder import CorpusEmbedder
 from embed_jax.corpus.options import Options, make_options
 from embed_jax.corpus.stream import Embedded
 from embed_jax.export.spec import Exportable
+from embed_jax.files.bucket import local_copy, run_path
 from embed_jax.files.hub import HUB_ID, fetch_snapshot
 from embed_jax.files.json_file import parse_json
-from embed_jax.files.local_path import local_path
 from embed_jax.files.run_directory import is_run, kind_of
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.layers.select import Specs
@@ -110,7 +110,8 @@ def find_encoder(path: str | os.PathLike[str]) -> Encoder:
     fetched.
 
     Args:
-      path: a directory, a file in one, or an id on the Hugging Face hub.
+      path: a directory, a file in one, here or in a bucket (gs://…), or an id on the
+        Hugging Face hub.
 
     Raises:
       ValueError: the model is of no installed family, is broken, or does not exist.
@@ -120,9 +121,10 @@ def find_encoder(path: str | os.PathLike[str]) -> Encoder:
       Traceback (most recent call last):
       ValueError: no/such/model/here: no such directory
     """
-    local = local_path(path)
+    local = run_path(path)
     if is_run(local):
         return encoder_named(kind_of(local), str(local))
+    local = local_copy(local)
     if claimed := _claimed(local, os.fspath(path)):
         return claimed
     if local.exists() or HUB_ID.fullmatch(os.fspath(path)) is None:
@@ -140,8 +142,9 @@ def load(path: str | os.PathLike[str]) -> Loaded:
     """Load a model of any family: `(params, tokenizer)`.
 
     Args:
-      path: a directory of a published model or of a training run, or an id on the
-        Hugging Face hub; for the formats see the `load` of each family.
+      path: a directory of a published model or of a training run, here or in a bucket
+        (gs://…), or an id on the Hugging Face hub; for the formats see the `load` of
+        each family.
 
     Raises:
       ValueError: see `find_encoder` and the family's `load`.

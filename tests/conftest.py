@@ -14,6 +14,7 @@ import hypothesis
 import jax
 import pytest
 
+from embed_jax.files.bucket import run_path
 from tests import pretrained
 from tests.compilations import share_compilations
 
@@ -51,6 +52,22 @@ def toy_registered(monkeypatch: pytest.MonkeyPatch) -> None:
         return type(found)([*found, toy]) if wanted == {"group": group} else found
 
     monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
+
+
+@pytest.fixture(scope="session")
+def served_bucket() -> Iterator[str]:
+    """An emulated bucket, which every process that a test starts finds too."""
+    # Late: few tests need it.
+    from tests.bucket import serve_bucket
+
+    with serve_bucket() as address:
+        yield address
+
+
+@pytest.fixture
+def in_bucket(served_bucket: str, tmp_path: Path) -> Path:
+    """A folder of a test's own in the bucket."""
+    return run_path(f"{served_bucket}/{tmp_path.name}")
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, overl
 import tyro
 
 from embed_jax.checks import check_at_least, check_below
+from embed_jax.files.bucket import RUN_PATH
 from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.run_directory import read_experiment
 from embed_jax.suggest import suggest
@@ -42,7 +43,7 @@ class Pretraining:
         are float32.
       remat: values to recompute in the backward pass, to save memory: none, those
         between the matrix products (BERT only), or whole blocks.
-      init_from: a model or a run to take the initial weights from.
+      init_from: a model or a run to take the initial weights from, here or in a bucket.
       log_every: steps between two lines of metrics.
       eval_every: steps between two evaluations on held-out text; 0 for none.
       eval_batches: held-out batches of an evaluation; None for all.
@@ -63,7 +64,7 @@ class Pretraining:
     grad_accum_steps: int = 1
     dtype: DType = "auto"
     remat: Remat = "none"
-    init_from: Path | None = None
+    init_from: Path | None = dataclasses.field(default=None, metadata=RUN_PATH)
     log_every: int = 10
     eval_every: int = 1000
     eval_batches: int | None = None

@@ -20,6 +20,7 @@ from tyro.conf import arg
 
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
+from embed_jax.files.bucket import RUN_PATH
 from embed_jax.files.local_path import with_local_paths
 from train.called import called
 from train.families.evaluation import Evaluation
@@ -30,8 +31,11 @@ from train.families.registry import family_of_model
 class Command(Evaluation):
     """Evaluate a model or a run on held-out text."""
 
-    model: Annotated[Path, tyro.conf.Positional, arg(metavar="RUN_OR_MODEL")]
-    """Directory of a run, or a model in any form that load reads."""
+    model: Annotated[Path, tyro.conf.Positional, arg(metavar="RUN_OR_MODEL")] = (
+        dataclasses.field(metadata=RUN_PATH)
+    )
+    """Directory of a run, or a model in any form that load reads; it may be in a
+    bucket."""
     data: Annotated[Path, arg(metavar="DIRECTORY")]
     """Text prepared by train.prepare, with the vocabulary of the model."""
 

@@ -17,6 +17,7 @@ import tyro
 from tyro.conf import arg
 
 from embed_jax.exit_status import exit_status
+from embed_jax.files.bucket import run_path
 from embed_jax.files.claim import claim
 from embed_jax.files.local_path import local_path
 from embed_jax.files.output_file import check_absent, check_not_read
@@ -30,7 +31,7 @@ class Command:
     """Write the weights of a run as a Hugging Face directory (BERT) or HDF5 (ELMo)."""
 
     run: Annotated[Path, tyro.conf.Positional, arg(metavar="RUN")]
-    """The directory of the run, finished or running."""
+    """The directory of the run, finished or running; it may be in a bucket."""
     model: Annotated[Path, tyro.conf.Positional, arg(metavar="MODEL")]
     """The directory to make."""
     step: int | None = None
@@ -58,7 +59,7 @@ def export(
       FileExistsError: `model` exists, and may not be replaced or was not saved here.
       BlockingIOError: another process is writing it.
     """
-    run, model = local_path(run), local_path(model)
+    run, model = run_path(run), local_path(model)
     if not is_run(run):
         raise ValueError(
             f"{run} is no run of train.pretrain; it lacks experiment.json and model/"

@@ -31,9 +31,10 @@ from jax.sharding import Mesh
 
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
+from embed_jax.files.bucket import RUN_PATH, run_path
 from embed_jax.files.checked_files import write_checksums
 from embed_jax.files.claim import claim_directory, is_claim
-from embed_jax.files.local_path import local_path, with_local_paths
+from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.output_file import open_output
 from embed_jax.files.run_directory import EXPERIMENT, MODEL, saved_steps
 from embed_jax.files.weights_checksum import checksum_weights
@@ -98,7 +99,8 @@ def pretrain(
 
     Args:
       experiment: the configuration.
-      run: the directory of the run; if it has a checkpoint, training resumes from it.
+      run: the directory of the run, here or in a bucket (gs://…); if it has a
+        checkpoint, training resumes from it.
       mesh: the devices; by default all.
       stop: called after every step; True saves and returns. If one of several processes
         is asked to stop, all stop after the next step.
@@ -113,7 +115,7 @@ def pretrain(
       OSError: a file cannot be written, or another process is lost; the last checkpoint
         is complete.
     """
-    experiment, run = with_local_paths(experiment), local_path(run)
+    experiment, run = with_local_paths(experiment), run_path(run)
     with noticing_lost_processes(), ExitStack() as held:
         with all_or_none():
             # The other processes of this run write nothing.
@@ -229,6 +231,7 @@ class _Loop:
                     metrics = objective.measure(state.params)
                     if metrics:  # none where no text is held out
                         self._progress.measured(step, metrics)
+                self._log.keep()
                 self._checkpoints.save(state, self._progress.position(step), metrics)
                 self._progress.pause()
             if stopping and not is_last:
@@ -304,8 +307,11 @@ def _wait_for(path: Path) -> None:
 class Options:
     """The options of the command besides the configuration."""
 
-    workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")]
-    """The directory of the run: checkpoints, metrics, curves."""
+    workdir: Annotated[Path, tyro.conf.arg(metavar="RUN")] = dataclasses.field(
+        metadata=RUN_PATH
+    )
+    """The directory of the run: checkpoints, metrics, curves; it may be in a bucket,
+    gs://BUCKET/RUN."""
     processes: Annotated[Processes, tyro.conf.arg(name="")]
     fsdp: int = 1
     """Devices that share one copy of the weights; may change when a run resumes."""

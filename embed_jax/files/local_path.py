@@ -4,6 +4,7 @@
 import dataclasses
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +13,13 @@ _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.*)")
 _REMEDIES = {
     "hf": "give the model's id on the hub, such as owner/name",
     "file": "give the path alone",
+    "gs": "copy it to this machine or mount it, and give the path (a run and a model "
+    "may be in a bucket)",
 }
+
+CONVERTED_BY = "converted_by"
+"""In the metadata of a dataclass's field: the function to convert its paths with, for
+one that may name more than files of this machine."""
 
 Given = TypeVar("Given")
 
@@ -31,7 +38,8 @@ def local_path(path: str | os.PathLike[str]) -> Path:
       >>> local_path("gs://bucket/vectors.h5")
       Traceback (most recent call last):
       ValueError: gs://bucket/vectors.h5: no local path, and gs:// is not read or \
-written here; copy it to this machine or mount it, and give the path
+written here; copy it to this machine or mount it, and give the path (a run and a \
+model may be in a bucket)
     """
     text = os.fspath(path)
     if match := _ADDRESS.match(text):
@@ -52,6 +60,7 @@ def with_local_paths(given: Given) -> Given:
 
     Args:
       given: a dataclass; those that it holds, in tuples too, are gone through as well.
+        A field with `CONVERTED_BY` in its metadata is converted by that.
 
     Raises:
       ValueError: see `local_path`.
@@ -64,13 +73,13 @@ def with_local_paths(given: Given) -> Given:
     return _converted(given)
 
 
-def _converted(value: Any) -> Any:
+def _converted(value: Any, convert: Callable[[Path], Path] = local_path) -> Any:
     """Return the value itself where nothing in it is another path."""
     if isinstance(value, Path):
-        path = local_path(value)
+        path = convert(value)
         return value if path == value else path
     if type(value) is tuple:
-        items = tuple(map(_converted, value))
+        items = tuple(_converted(item, convert) for item in value)
         same = all(new is old for new, old in zip(items, value, strict=True))
         return value if same else items
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
@@ -78,7 +87,7 @@ def _converted(value: Any) -> Any:
     changes = {}
     for field in dataclasses.fields(value):
         before = getattr(value, field.name)
-        after = _converted(before)
+        after = _converted(before, field.metadata.get(CONVERTED_BY, local_path))
         if after is not before:
             changes[field.name] = after
     # Most have none, and what is derived in `__post_init__` need not be made again.

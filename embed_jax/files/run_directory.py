@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from embed_jax.files.bucket import in_bucket
 from embed_jax.files.checked_files import check_files
 from embed_jax.files.finite import check_finite
 from embed_jax.files.json_file import read_json
@@ -34,6 +35,8 @@ EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, METRICS_ITEM, CHECKSUMS_ITEM = (
     "checksums",
 )
 
+# What Orbax writes last into a checkpoint in a bucket.
+_COMMITTED = "commit_success.txt"
 # How often to look again where a checkpoint was removed while it was read.
 _TRIES = 5
 _REMEDY = "load another step, or remove it and let the run write it again"
@@ -75,8 +78,16 @@ def saved_steps(path: Path) -> list[int]:
     return sorted(
         int(entry.name)
         for entry in folder.iterdir()
-        if entry.name.isdecimal() and (entry / PARAMS).is_dir()
+        if entry.name.isdecimal() and is_complete(entry)
     )
+
+
+def is_complete(checkpoint: Path) -> bool:
+    """Return whether a checkpoint is there that Orbax has finished."""
+    # In a bucket nothing can be renamed, and a mark says that all has come.
+    if in_bucket(checkpoint) and not (checkpoint / _COMMITTED).is_file():
+        return False
+    return (checkpoint / PARAMS).is_dir()
 
 
 def best_step(path: Path) -> int | None:
@@ -192,7 +203,7 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
                 check_leaves(named, held, str(source))
         except Exception as error:
             # Removed in the meantime, as old checkpoints are, or else damaged.
-            if source.is_dir() or attempt == _TRIES - 1:
+            if is_complete(source.parent) or attempt == _TRIES - 1:
                 if str(error).startswith(str(source.parent)):
                     raise ValueError(f"{error}; {_REMEDY}") from error
                 raise why_not_read(source, error, _REMEDY) from error
@@ -208,7 +219,7 @@ def _restore(source: Path) -> dict[str, np.ndarray]:
     from etils import epath
 
     handler = ocp.PyTreeCheckpointHandler()
-    path = epath.Path(source.absolute())
+    path = epath.Path(str(source.absolute()))
     names = handler.metadata(path).tree
     arguments = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
     return handler.restore(path, args=ocp.args.PyTreeRestore(restore_args=arguments))

@@ -263,7 +263,7 @@ def test_the_second_of_two_is_told_who_the_first_is(name, inputs, tmp_path, caps
     assert re.search(told, said)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [name for name in ALL if name != "pretrain"])
 def test_an_address_of_elsewhere_is_refused(
     name, inputs, tmp_path, capsys, monkeypatch
 ):

@@ -4,6 +4,7 @@
 In processes of their own, for they fork: no backend of jax may have begun there.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,3 +51,19 @@ def test_what_was_killed_ends_like_what_was_not():
     for _, _, kills, _, runs, equal in rows:
         assert int(kills) >= 3
         assert runs == equal
+
+
+@pytest.mark.slow
+def test_a_run_in_a_bucket_is_one_process_s_and_ends_as_if_it_was_not_killed():
+    times = os.environ.get("KILLS_IN_BUCKET", "1")
+    options = ("--bucket", "--only", "pretrain")
+    killed = run("benchmarks.kills", "--kills", times, *options)
+    assert len(killed) == 2
+    for _, _, kills, _, runs, equal in killed:
+        assert int(kills) >= int(times)
+        assert runs == equal
+    ((_, pairs, told, late, taken, equal),) = run(
+        "benchmarks.two_at_once", "--times", "1", "--bucket", "--only", "pretrain, bert"
+    )
+    assert int(told) + int(late) == int(pairs)
+    assert (taken, equal) == ("1 of 1", "2 of 2")

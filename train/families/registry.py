@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import train.families
-from embed_jax.files.local_path import local_path
+from embed_jax.files.bucket import run_path
 from embed_jax.files.run_directory import is_run, kind_of
 from embed_jax.suggest import suggest
 
@@ -80,7 +80,7 @@ def family_of_model(path: str) -> "Family[Any]":
     """
     from embed_jax.encoder import find_encoder
 
-    local = local_path(path)
+    local = run_path(path)
     if is_run(local):
         return family_of_run(local)
     return family_named(find_encoder(path).name)

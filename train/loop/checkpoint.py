@@ -21,6 +21,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers as managers
 
+from embed_jax.files.bucket import in_bucket
 from embed_jax.files.leaf_checksum import check_leaves, describe_leaves
 from embed_jax.files.restoring import check_fits, why_not_read
 from embed_jax.files.run_directory import (
@@ -77,7 +78,7 @@ class Checkpoints:
             ]
         )
         self._manager = ocp.CheckpointManager(
-            self._directory,
+            epath.Path(str(self._directory)),
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policy,
                 cleanup_tmp_directories=True,
@@ -228,13 +229,16 @@ class Checkpoints:
 
     def _check_fits(self, item: Path, wanted: Mapping[str, Any]) -> None:
         try:
-            held = dict(ocp.StandardCheckpointHandler().metadata(epath.Path(item)).tree)
+            path = epath.Path(str(item))
+            held = dict(ocp.StandardCheckpointHandler().metadata(path).tree)
         except Exception as error:
             raise why_not_read(item, error, _REMEDY) from error
         shapes = [(name, leaf.shape) for name, leaf in wanted.items()]
         check_fits(held, shapes, item, self._directory.parent / EXPERIMENT)
 
     def _check_room(self, state: TrainState) -> None:
+        if in_bucket(self._directory):
+            return  # which has room
         needed = _ROOM * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         free = shutil.disk_usage(self._directory).free
         if from_first(int(free < needed)):

@@ -58,6 +58,15 @@ class Curves:
             # The record may be cut short, and nobody would read on behind it.
             self.close()
 
+    def flush(self) -> None:
+        """Have all points in the file."""
+        try:
+            if self._writer is not None:
+                self._writer.flush()
+        except OSError:
+            self.is_whole = False
+            self.close()
+
     def close(self) -> None:
         """Close the file; a point that comes later opens another."""
         writer, self._writer = self._writer, None

@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from embed_jax.files.bucket import in_bucket
 from embed_jax.files.json_file import parse_object
 from embed_jax.files.output_file import open_output
 from train.loop.curves import Curves
+from train.loop.mirror import Mirror
 
 METRICS, CURVES = "metrics.jsonl", "tensorboard"
 
@@ -51,6 +53,10 @@ class RunLog:
           step: the last valid step; later lines come from a run that was killed after
             its last checkpoint.
         """
+        self._mirror = None
+        if in_bucket(directory):
+            self._mirror = Mirror(directory, METRICS, self.say)
+            directory = self._mirror.folder
         self._path = directory / METRICS
         if self._path.exists():
             self._drop_after(step)
@@ -70,6 +76,19 @@ class RunLog:
                 f"{self._path.parent / CURVES}: the disk is full or fails; curves lack "
                 f"points from step {step} on, {METRICS} has them all"
             )
+        if self._mirror is not None:
+            self._mirror.written()
+
+    def keep(self) -> None:
+        """Have all lines where the checkpoint will be that is now to be saved.
+
+        Raises:
+          BlockingIOError: another process has taken over the run, in its bucket.
+          OSError: the bucket cannot be reached.
+        """
+        if self._mirror is not None:
+            self._curves.flush()
+            self._mirror.copy()
 
     def say(self, text: str) -> None:
         """Print a line on the terminal."""
@@ -82,6 +101,8 @@ class RunLog:
         os.fsync(self._file.fileno())
         self._file.close()
         self._curves.close()
+        if self._mirror is not None:
+            self._mirror.close()
 
     def _drop_after(self, step: int) -> None:
         kept = []
@@ -103,6 +124,9 @@ class SilentLog(RunLog):
 
     def write(self, step: int, metrics: Mapping[str, float], *, kind: str) -> None:
         """Write nothing."""
+
+    def keep(self) -> None:
+        """Keep nothing."""
 
     def say(self, text: str) -> None:
         """Say nothing."""

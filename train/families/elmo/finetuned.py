@@ -24,10 +24,10 @@ import elmo_jax
 from elmo_jax import ElmoParams, ElmoTokenizer, ElmoTokens
 from elmo_jax.embed import compute_vectors
 from elmo_jax.tokenizer import pad_types
+from embed_jax.files.bucket import local_copy, run_path
 from embed_jax.files.checked_files import check_files, write_checksums
 from embed_jax.files.directory import written_whole
 from embed_jax.files.json_file import read_json
-from embed_jax.files.local_path import local_path
 from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
 from embed_jax.layers.pooling import pool_sentence
 from embed_jax.layers.scalar_mix import ScalarMix
@@ -216,7 +216,7 @@ def load_elmo_classifier(path: str | os.PathLike[str]) -> ElmoClassifier:
     Raises:
       ValueError: a file is missing or damaged, or the files do not match.
     """
-    directory = local_path(path)
+    directory = local_copy(run_path(path))
     params, tokenizer = elmo_jax.load(directory, encoder_only=True)
     source = directory / SETTINGS
     if not source.is_file():
