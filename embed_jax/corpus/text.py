@@ -1,26 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading and checking of text files with one sentence a line."""
 
-import functools
-import gzip
 import hashlib
 import itertools
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import NamedTuple
 
 from embed_jax.corpus.conll_u import SAMPLE, is_conll_u, is_tagged, read_conll_u
+from embed_jax.corpus.lines import read_lines
 from embed_jax.corpus.marks import MarkCounter
 from embed_jax.corpus.sentences import Sentence
 from embed_jax.corpus.text_shards import LineMarks
-from embed_jax.files.mistaken import HEAD_BYTES, mistaken_for
-
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-LONGEST_LINE = 1 << 26
-"""Bytes that a line may have, its end included. A book has a million; a compressed file
-of some megabytes may hold a line that no memory does."""
 
 
 class Survey(NamedTuple):
@@ -116,32 +107,6 @@ def read_sentences(path: Path) -> Iterator[Sentence]:
     return _sentences(path, None)
 
 
-def read_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file, without their ends.
-
-    Only a line feed (and a carriage return before it) ends a line; the other
-    separators of Unicode are text. A file that ends in `.gz` is decompressed.
-
-    Raises:
-      ValueError: a line is not UTF-8, or longer than `LONGEST_LINE`; or the file is
-        something else than text.
-      OSError: the file cannot be read.
-    """
-    return _lines(path, None)
-
-
-def decode_text(content: bytes, source: str) -> str:
-    """Decode the whole of a small text file, without its byte order mark.
-
-    Raises:
-      ValueError: it is not text in UTF-8; names the source, the cause and the remedy.
-    """
-    _check_head(content[:HEAD_BYTES], source)
-    lines = content.split(b"\n")
-    decoded = [_decode(line, source, number) for number, line in enumerate(lines, 1)]
-    return "\n".join(decoded)
-
-
 def _sentences(path: Path, watch: Callable[[bytes], None] | None) -> Iterator[Sentence]:
     sample = list(itertools.islice(read_lines(path), SAMPLE))
     if is_tagged(sample):
@@ -150,72 +115,8 @@ def _sentences(path: Path, watch: Callable[[bytes], None] | None) -> Iterator[Se
             """words, awk 'NF {printf "%s ", $1} !NF {print ""} END {print ""}', """
             "and split them at spaces"
         )
-    lines = _lines(path, watch)
+    lines = read_lines(path, watch)
     if is_conll_u(sample):
         yield from read_conll_u(lines, path)
     else:
         yield from lines
-
-
-def _lines(path: Path, watch: Callable[[bytes], None] | None) -> Iterator[str]:
-    for number, line in enumerate(_raw_lines(path), start=1):
-        text = _decode(line, str(path), number)
-        if watch:
-            watch(line)
-        yield text.removesuffix("\n").removesuffix("\r")
-
-
-def _raw_lines(path: Path) -> Iterator[bytes]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    with cast(IO[bytes], opener(path, "rb")) as file:
-        try:
-            _check_head(file.peek(HEAD_BYTES)[:HEAD_BYTES], str(path))  # pyright: ignore
-            # Not as the file iterates: it would read a line of any length.
-            read = functools.partial(file.readline, LONGEST_LINE + 1)
-            for number, line in enumerate(iter(read, b""), start=1):
-                if len(line) > LONGEST_LINE:
-                    raise ValueError(
-                        f"{path}, line {number} is longer than {LONGEST_LINE:,} bytes; "
-                        "write a sentence a line"
-                    )
-                yield line
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise ValueError(_bad_gzip(path, error)) from error
-
-
-def _bad_gzip(path: Path, error: Exception) -> str:
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-    if head.startswith(b"\x1f\x8b"):
-        return f"{path} is damaged or cut short: {error}"
-    cause = mistaken_for(head, text=True)
-    if cause:
-        return f"{path} is not gzip but {cause}"
-    return f"{path} is damaged, or not gzip: if it is text, leave .gz out of its name"
-
-
-def _check_head(head: bytes, source: str) -> None:
-    cause = mistaken_for(head, text=True)
-    if cause:
-        raise ValueError(f"{source} is not text in UTF-8 but {cause}")
-
-
-def _decode(line: bytes, source: str, number: int) -> str:
-    if number == 1:
-        line = line.removeprefix(BYTE_ORDER_MARK)
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        is_cut = error.reason == "unexpected end of data"
-        cause = "the file is cut short there, or of another encoding: " * is_cut
-        raise ValueError(
-            f"{source}, line {number}: byte {error.start + 1} "
-            f"(0x{line[error.start]:02x}) is not UTF-8; {cause}convert the file from "
-            "the encoding that it has, for example with iconv -f latin1 -t utf-8"
-        ) from error
-    if "\0" in text:
-        raise ValueError(
-            f"{source}, line {number}: character {text.index(chr(0)) + 1} is a NUL, "
-            "which no text has; if the rest is text, take them out: tr -d '\\000'"
-        )
-    return text

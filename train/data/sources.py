@@ -15,7 +15,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from embed_jax.corpus.docstrings import read_modules, source_files
-from embed_jax.corpus.text import LONGEST_LINE, check_rereadable, read_sentences
+from embed_jax.corpus.lines import LONGEST_LINE
+from embed_jax.corpus.text import check_rereadable, read_sentences
 from embed_jax.corpus.words import text_of
 from embed_jax.files.claim import claim_directory
 from embed_jax.files.local_path import local_path

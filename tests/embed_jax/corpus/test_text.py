@@ -8,8 +8,9 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from embed_jax.corpus import text
-from embed_jax.corpus.text import check_unchanged, decode_text, read_lines, survey
+from embed_jax.corpus import lines as lines_file
+from embed_jax.corpus.lines import decode_text, read_lines
+from embed_jax.corpus.text import check_unchanged, survey
 
 
 @hypothesis.given(
@@ -114,7 +115,7 @@ def test_a_file_that_is_no_text_is_named_with_its_own_remedy(
 def test_a_line_without_end_is_refused_before_it_fills_the_memory(
     tmp_path, monkeypatch, name
 ):
-    monkeypatch.setattr(text, "LONGEST_LINE", 1 << 12)
+    monkeypatch.setattr(lines_file, "LONGEST_LINE", 1 << 12)
     path = tmp_path / name
     content = b"one\n" + b"a" * ((1 << 12) - 1) + b"\n"
     opener = gzip.open if name.endswith(".gz") else open

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from embed_jax.corpus.conll_u import SAMPLE, is_conll_u
-from embed_jax.corpus.text import read_lines
+from embed_jax.corpus.lines import read_lines
 from embed_jax.files.local_path import local_path
 from embed_jax.files.output_file import open_output
 from train.tasks.data.tagged_datasets import read_tfds

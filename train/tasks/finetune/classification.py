@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embed_jax.corpus.text import read_lines
+from embed_jax.corpus.lines import read_lines
 from embed_jax.files.output_file import open_output
 from embed_jax.files.tab_separated import tab_separated
 from embed_jax.suggest import suggest

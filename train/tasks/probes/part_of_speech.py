@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embed_jax.corpus.text import read_lines
+from embed_jax.corpus.lines import read_lines
 from train.tasks.probes.linear_probe import Examples, ProbeConfig, train_probes
 from train.tasks.probes.probing import Measured, Subject, panel_of, say
 from train.tasks.probes.terms import read_terms

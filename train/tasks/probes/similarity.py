@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import pearsonr, spearmanr
 
+from embed_jax.corpus.lines import read_lines
 from embed_jax.corpus.progress import Progress
-from embed_jax.corpus.text import read_lines
 from embed_jax.encoder import Encoder
 from train.families.poolings import WORD_POOLINGS, Pooling
 from train.families.registry import family_named, known_kinds

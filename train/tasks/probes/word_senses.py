@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from embed_jax.corpus.text import read_lines
+from embed_jax.corpus.lines import read_lines
 from embed_jax.files.json_file import parse_json
 
 # Of Penn Treebank tags; universal ones are told apart as they are.
