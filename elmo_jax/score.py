@@ -6,7 +6,7 @@
     python -m elmo_jax.score MODEL corpus.txt scores.jsonl
 
 The values are natural logarithms. TSV begins with a line of column names; Python's csv
-and pandas read it by default (`embed_jax.files.tab_separated`). JSON lines have one
+and pandas read it by default (`embed_jax.files.separated`). JSON lines have one
 object a sentence: words, `forward` (of the words and `</S>`), `backward` (of `<S>` and
 the words) and `unknown`, whether each word is missing from the vocabulary.
 
@@ -44,7 +44,7 @@ from embed_jax.files.kinds import FileKind, json_with, text_with
 from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.output_file import open_output
 from embed_jax.files.outputs import output_file
-from embed_jax.files.tab_separated import tab_separated
+from embed_jax.files.separated import separated
 
 SUFFIXES = {".tsv": "tsv", ".jsonl": "jsonl"}
 
@@ -60,8 +60,8 @@ class Command:
     model: Annotated[str, tyro.conf.Positional, arg(metavar="MODEL")]
     """Directory of a model that has a softmax and a vocabulary."""
     corpus: Annotated[Path, tyro.conf.Positional, arg(metavar="CORPUS")]
-    """UTF-8 text, one sentence a line, or CoNLL-U; .gz is decompressed. A blank line is
-    no sentence."""
+    """UTF-8 text, one sentence a line, CoNLL, or records (.jsonl, .parquet); .gz and
+    .zst are decompressed. A blank line is no sentence."""
     output: Annotated[Path, tyro.conf.Positional, arg(metavar="OUTPUT")]
     """The file to write; its suffix .tsv or .jsonl sets the format."""
     per: Literal["sentence", "token"] = "sentence"
@@ -109,9 +109,9 @@ def run(command: Command) -> None:
 
 
 def _run(command: Command, write: "SentenceLines | TokenLines | JsonLines") -> None:
-    text = survey(command.corpus, ENCODER.own_tokens)
-    if text.held:
-        print(f"{command.corpus}: {text.held}")
+    text = survey(command.corpus, ENCODER.own_tokens, command.running)
+    for remark in text.remarks:
+        print(f"{command.corpus}: {remark}")
     params, tokenizer = load(
         command.model, softmax=command.softmax, vocabulary=command.vocabulary
     )
@@ -169,7 +169,7 @@ class SentenceLines:
     def lines(self, line: int, score: SentenceScore) -> Iterator[str]:
         """Write one sentence."""
         if not score.words:
-            yield tab_separated([line, 0, 0, "", "", ""])
+            yield separated([line, 0, 0, "", "", ""])
             return
         forward, backward = (
             "" if of_tokens is None else f"{of_tokens.sum(dtype=np.float64):.6f}"
@@ -177,7 +177,7 @@ class SentenceLines:
         )
         num_tokens, num_unknown = len(score.forward), score.unknown.sum()
         text = " ".join(score.words)
-        yield tab_separated([line, num_tokens, num_unknown, forward, backward, text])
+        yield separated([line, num_tokens, num_unknown, forward, backward, text])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +198,7 @@ class TokenLines:
             backward = [*map("{:.6f}".format, score.backward), ""]
         rows = zip(tokens, unknown, forward, backward, strict=True)
         for position, (token, is_unknown, *figures) in enumerate(rows):
-            yield tab_separated([line, position, token, is_unknown, *figures])
+            yield separated([line, position, token, is_unknown, *figures])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,6 +30,14 @@ from embed_jax.hosts.processes import Processes
 from embed_jax.layers.layer_spec import parse_layer_spec
 from embed_jax.layers.pooling import SENTENCE_POOLS, WORD_POOLS
 from embed_jax.store import PartedStore, StoreWriter
+from embed_jax.store.exchange import (
+    check_exchange,
+    is_exchanged,
+    metadata_of,
+    remove_store,
+    store_for,
+    write_exchange,
+)
 from embed_jax.store.kind import STORE
 
 DTYPE = Literal["float32", "float16", "bfloat16"]
@@ -52,10 +60,11 @@ class Command:
     model: Annotated[str, tyro.conf.Positional, arg(metavar="MODEL")]
     """Directory of a model, or an id on the Hugging Face hub."""
     corpus: Annotated[Path, tyro.conf.Positional, arg(metavar="CORPUS")]
-    """UTF-8 text, one sentence a line, or CoNLL-U; .gz is decompressed. Blank lines are
-    kept."""
+    """UTF-8 text, one sentence a line, CoNLL, or records (.jsonl, .parquet); .gz and
+    .zst are decompressed. Blank lines are kept."""
     output: Annotated[Path, tyro.conf.Positional, arg(metavar="OUTPUT")]
-    """The HDF5 file to write."""
+    """The file to write: .h5, a store for embed_jax; .parquet, a row a word or a
+    sentence; .npy, an array. .parquet needs pyarrow."""
     layers: str = "last"
     """Layers and how they are combined: last, concat(last4), mean(all), 0, -2, …"""
     words: str | None = None
@@ -72,7 +81,7 @@ class Command:
         default_factory=Processes
     )
     compression: Literal["gzip", "lzf", "none"] = "gzip"
-    """Compression of the stored vectors."""
+    """Compression of the vectors of an HDF5 file."""
     resume: bool = False
     """Continue an earlier run of the same command."""
     overwrite: bool = False
@@ -116,33 +125,42 @@ def embed_corpus(command: Command) -> None:
     place = command.processes.place()
     pool = _check(command)
     encoder = find_encoder(command.model)
-    text = survey(command.corpus, encoder.own_tokens)
+    text = survey(command.corpus, encoder.own_tokens, command.reading)
     params, tokenizer = encoder.load(command.model)
     width = encoder.vector_width(params, command.layers, pool)
+    # A run is resumed only where all of it is the same.
+    metadata = command.reading.describe(
+        command.model,
+        params,
+        command.layers,
+        level=command.level,
+        pool=pool,
+        corpus=command.corpus,
+        text=text,
+    )
+    exchanged = is_exchanged(command.output)
+    if exchanged and command.resume and _is_complete(command.output, metadata):
+        print(f"{command.output} is complete already")
+        return
+    plain = exchanged or command.compression == "none"
     store = PartedStore(
-        command.output,
+        store_for(command.output),
         count=place.num_processes,
         dim=width,
         dtype=command.dtype,
-        # A run is resumed only where all of it is the same.
-        metadata=command.reading.describe(
-            command.model,
-            params,
-            command.layers,
-            level=command.level,
-            pool=pool,
-            corpus=command.corpus,
-            text=text,
-        ),
+        metadata=metadata,
         resume=command.resume,
         overwrite=command.overwrite,
-        compression=None if command.compression == "none" else command.compression,
+        compression=None if plain else command.compression,
     )
     if store.is_finished:
-        print(f"{command.output} is complete already")
+        if exchanged:
+            _exchange(store.path, command.output, width)
+        else:
+            print(f"{command.output} is complete already")
         return
-    if text.held and not place.process_id:
-        print(f"{command.corpus}: {text.held}")
+    for remark in [] if place.process_id else text.remarks:
+        print(f"{command.corpus}: {remark}")
     # A run that is resumed keeps its shares, whatever the number of processes now.
     for index in range(place.process_id, store.count, place.num_processes):
         lines = text.marks.share(index, store.count)
@@ -163,6 +181,32 @@ def embed_corpus(command: Command) -> None:
             first = f"the first is {unread.first:.120}"
             print(f"{name}: {unread.count:,} words have zero vectors; {first}")
     _publish(store, text)
+    if exchanged:
+        _exchange(store.path, command.output, width)
+
+
+def _is_complete(output: Path, metadata: dict[str, Any]) -> bool:
+    """Return whether another program's file is there, of the same vectors."""
+    held = metadata_of(output)
+    if held is not None and held != metadata:
+        differing = sorted(
+            name
+            for name in held.keys() | metadata.keys()
+            if held.get(name) != metadata.get(name)
+        )
+        raise ValueError(
+            f"{output} is complete, and of another run ({', '.join(differing)}); "
+            "--overwrite without --resume replaces it"
+        )
+    return held is not None
+
+
+def _exchange(store: Path, output: Path, width: int) -> None:
+    """Write another program's file of a finished store, which goes then."""
+    print(f"{output}: building the file", file=sys.stderr)
+    num_rows = write_exchange(store, output)
+    remove_store(store)
+    print(f"{output}: {num_rows:,} rows, {width} wide")
 
 
 def _check(command: Command) -> str:
@@ -175,12 +219,22 @@ def _check(command: Command) -> str:
     elif command.words:
         _check_choice("--words", command.words, WORD_POOLS)
     command.reading.check()
+    replace = command.overwrite or command.resume
+    inputs = (command.model, command.corpus)
+    if is_exchanged(command.output):
+        check_output(command.output, replace=replace, inputs=inputs)
+        check_exchange(command.output, command.dtype, replace=replace)
+        if command.processes.place().num_processes > 1:
+            raise ValueError(
+                f"{command.output}: several processes write .h5; let one write "
+                f"{command.output.suffix}"
+            )
     check_output(
-        command.output,
-        replace=command.overwrite or command.resume,
+        store_for(command.output),
+        replace=replace,
         # What is resumed is read, and compared.
         kind=STORE if command.overwrite else None,
-        inputs=(command.model, command.corpus),
+        inputs=inputs,
     )
     return command.sentences or command.words or "first"
 
@@ -217,7 +271,8 @@ def _fill(
             out_dtype=command.dtype,
             on_batch=progress.computed,
         )
-        texts = itertools.islice(read_sentences(command.corpus), first, stop)
+        texts = read_sentences(command.corpus, command.reading)
+        texts = itertools.islice(texts, first, stop)
         both = zip(vectors, texts, strict=True)
         mine = itertools.islice(both, begin - first, lines.stop - first)
         indices = range(begin, lines.stop)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from jax.sharding import Mesh
 
+from embed_jax.corpus.layout import Layout
 from embed_jax.corpus.options import Options, TextOptions
 from embed_jax.corpus.sentences import Sentence
 from embed_jax.corpus.stream import Embedded
@@ -21,8 +22,8 @@ from embed_jax.layers.layer_spec import parse_layer_spec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Running:
-    """Command-line options for running a model over lines of text."""
+class Running(Layout):
+    """Command-line options for running a model over the sentences of a file."""
 
     compute: Literal["float32", "bfloat16"] = "float32"
     """Dtype of the computation; bfloat16 is less exact, but faster on accelerators."""
@@ -44,8 +45,8 @@ class Running:
         return local_mesh(self.devices)
 
     def sentences(self, corpus: Path) -> Iterator[Sentence]:
-        """Read a file, a sentence a line, or the words of CoNLL-U."""
-        return map(self.sentence, read_sentences(corpus))
+        """Read the sentences of a file, as the tokeniser takes them."""
+        return map(self.sentence, read_sentences(corpus, self))
 
     def sentence(self, line: Sentence) -> Sentence:
         """Return a line as the tokeniser takes it: a str, or words if `split`."""
@@ -131,4 +132,5 @@ class Reading(Running, TextOptions):
             "corpus": corpus.name,
             "corpus_sha256": text.digest,
             "num_lines": text.num_lines,
+            **self.settings(),
         }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading and checking of text files with one sentence a line."""
+"""The sentences of a file, whatever its format, and a survey of them."""
 
 import hashlib
 import itertools
@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from embed_jax.corpus.conll_u import SAMPLE, is_conll_u, is_tagged, read_conll_u
+from embed_jax.corpus.conll import SAMPLE, read_conll, read_conll_u
+from embed_jax.corpus.layout import Found, Layout
 from embed_jax.corpus.lines import read_lines
 from embed_jax.corpus.marks import MarkCounter
+from embed_jax.corpus.records import read_texts
 from embed_jax.corpus.sentences import Sentence
 from embed_jax.corpus.text_shards import LineMarks
 
@@ -18,12 +20,14 @@ class Survey(NamedTuple):
     """The size and checksum of a corpus, from one pass over it.
 
     Attributes:
-      num_lines: lines, blank ones included; of CoNLL-U, sentences.
-      num_bytes: bytes of text, line ends included, uncompressed.
-      digest: SHA-256 of the text.
+      num_lines: lines, blank ones included; of CoNLL, sentences; of records, texts.
+      num_bytes: bytes of text, line ends included, uncompressed; of records, of their
+        texts, each with a line end.
+      digest: SHA-256 of these bytes.
       marks: positions of lines, to divide the text into shares.
       held: a line on the sentences with a token of the model's own; None if none has.
       state: size and time of the file, by which a change is seen.
+      read_as: a line on what the file is read as; None for text.
     """
 
     num_lines: int
@@ -32,18 +36,27 @@ class Survey(NamedTuple):
     marks: LineMarks
     held: str | None = None
     state: tuple[int, int] = (0, 0)
+    read_as: str | None = None
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a command says of the corpus."""
+        return [remark for remark in (self.read_as, self.held) if remark]
 
 
-def survey(path: Path, own_tokens: Sequence[str] = ()) -> Survey:
+def survey(
+    path: Path, own_tokens: Sequence[str] = (), layout: Layout | None = None
+) -> Survey:
     """Read a corpus once, to measure it and to check its encoding.
 
     Args:
       path: of the corpus.
       own_tokens: tokens that the model adds itself; sentences with them are counted.
+      layout: where its words are; by default as recognised.
 
     Raises:
       ValueError: a line is not UTF-8, or too long; the message names file, line and
-        byte. Or the file is none that can be read twice.
+        byte. Or the file is none that can be read twice, or not as `layout` says.
       OSError: the file cannot be read.
     """
     check_rereadable(path)
@@ -58,13 +71,21 @@ def survey(path: Path, own_tokens: Sequence[str] = ()) -> Survey:
         digest.update(line)
         num_bytes += len(line)
 
-    for sentence in _sentences(path, measure):
+    for sentence in _sentences(path, layout, measure):
         num_lines += 1
         marks.add(num_bytes - counted)
         counted = num_bytes
         counter.note(sentence)
     held = counter.describe()
-    return Survey(num_lines, num_bytes, digest.hexdigest(), marks, held, state)
+    return Survey(
+        num_lines,
+        num_bytes,
+        digest.hexdigest(),
+        marks,
+        held,
+        state,
+        describe_reading(path, layout),
+    )
 
 
 def check_unchanged(path: Path, surveyed: Survey) -> None:
@@ -97,26 +118,49 @@ def check_rereadable(path: Path) -> None:
         )
 
 
-def read_sentences(path: Path) -> Iterator[Sentence]:
-    """Yield the sentences of a file: its lines, or the words of each in CoNLL-U.
+def read_sentences(path: Path, layout: Layout | None = None) -> Iterator[Sentence]:
+    """Yield the sentences of a file.
+
+    They are its lines, the words of each in CoNLL, or the texts of records.
+
+    Args:
+      path: UTF-8, or Parquet; a file that ends in `.gz` or `.zst` is decompressed.
+      layout: where its words are; by default as recognised.
 
     Raises:
-      ValueError: as `read_lines`; or the file has a word and its tags a line.
+      ValueError: as `read_lines` and `read_texts`; or the file is not as `layout` says.
       OSError: the file cannot be read.
     """
-    return _sentences(path, None)
+    return _sentences(path, layout, None)
 
 
-def _sentences(path: Path, watch: Callable[[bytes], None] | None) -> Iterator[Sentence]:
-    sample = list(itertools.islice(read_lines(path), SAMPLE))
-    if is_tagged(sample):
-        raise ValueError(
-            f"{path} is CoNLL, a word and its tags a line, not text; take out the "
-            """words, awk 'NF {printf "%s ", $1} !NF {print ""} END {print ""}', """
-            "and split them at spaces"
-        )
-    lines = read_lines(path, watch)
-    if is_conll_u(sample):
-        yield from read_conll_u(lines, path)
-    else:
-        yield from lines
+def describe_reading(path: Path, layout: Layout | None = None) -> str | None:
+    """Return a line on what a file is read as, to be said; None for text.
+
+    Raises:
+      ValueError: as `read_sentences`.
+      OSError: the file cannot be read.
+    """
+    return _found(path, layout or Layout()).describe()
+
+
+def _sentences(
+    path: Path, layout: Layout | None, watch: Callable[[bytes], None] | None
+) -> Iterator[Sentence]:
+    found = _found(path, layout or Layout())
+    match found.format:
+        case "text":
+            yield from read_lines(path, watch)
+        case "conllu":
+            yield from read_conll_u(read_lines(path, watch), path, found.where)
+        case "conll":
+            yield from read_conll(read_lines(path, watch), path, found.where)
+        case "records":
+            for text in read_texts(path, found.where):
+                if watch:
+                    watch(f"{text}\n".encode())
+                yield text
+
+
+def _found(path: Path, layout: Layout) -> Found:
+    return layout.find(path, lambda: list(itertools.islice(read_lines(path), SAMPLE)))

@@ -30,7 +30,10 @@ class LineMarks:
         self._num_bytes = 0
 
     def add(self, length: int) -> None:
-        """Add the next line, of `length` bytes including its line end."""
+        """Add the next line, of `length` bytes including its line end.
+
+        A sentence of a file that is read ahead has bytes of others too, or none.
+        """
         while len(self.marks) * self._grain <= self._num_bytes:
             self.marks.append(self._num_lines)
             if len(self.marks) > 2 * NUM_MARKS:
@@ -55,5 +58,7 @@ class LineMarks:
 
     def _boundary(self, index: int, count: int) -> int:
         """The first line that begins at `index / count` of the bytes or later."""
+        if index == count:  # The last lines may have no bytes.
+            return self._num_lines
         mark = -(-self._num_bytes * index // (count * self._grain))
         return self.marks[mark] if mark < len(self.marks) else self._num_lines

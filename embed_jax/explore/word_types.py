@@ -377,8 +377,9 @@ class Command:
         tyro.conf.Positional,
         arg(metavar="MODEL CORPUS OUTPUT | STORE OUTPUT"),
     ]
-    """Directory of a model or a hub id, UTF-8 text with one sentence a line (.gz is
-    decompressed), and the HDF5 file to write; or a vector store and the file."""
+    """Directory of a model or a hub id; UTF-8 text with one sentence a line, CoNLL, or
+    records (.jsonl, .parquet), of which .gz and .zst are decompressed; and the HDF5
+    file to write. Or a vector store and the file."""
     layers: str | None = None
     """Layers and how they are combined: last (the default), concat(last4), 0, …"""
     words: str | None = None
@@ -509,9 +510,9 @@ def _collect_from_corpus(command: Command, unread: UnreadWords) -> WordTypes:
     model, layers, pool = command.paths[0], command.layers or "last", command.words
     pool = pool or "first"
     encoder = find_encoder(model)
-    text = survey(command.source, encoder.own_tokens)
-    if text.held:
-        sys.stdout.write(f"{command.source}: {text.held}\n")
+    text = survey(command.source, encoder.own_tokens, command.reading)
+    for remark in text.remarks:
+        sys.stdout.write(f"{command.source}: {remark}\n")
     params, tokenizer = encoder.load(model)
     dim = encoder.vector_width(params, layers, pool)
     metadata = command.reading.describe(

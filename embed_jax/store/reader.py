@@ -90,7 +90,7 @@ class VectorStore:
         return np.split(rows, bounds[1:-1] - bounds[0])
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        for block in self._blocks():
+        for block in self.blocks():
             for vectors in self[block]:
                 # A caller who keeps one sentence must not keep its whole block.
                 yield vectors.copy()
@@ -117,6 +117,21 @@ class VectorStore:
             texts[start - bounds[0] : stop - bounds[0]]
             for start, stop in pairwise(bounds)
         ]
+
+    def blocks(self) -> Iterator[slice]:
+        """Yield slices of consecutive sentences, each of so many as to be read at once.
+
+        Together they are all sentences, in order; a block has some megabytes, or one
+        sentence.
+        """
+        block_rows = BLOCK_BYTES // (self.dim * self.dtype.itemsize)
+        first = 0
+        while first < len(self):
+            limit = self.offsets[first] + block_rows
+            fitting = int(np.searchsorted(self.offsets, limit, side="right")) - 1
+            last = max(fitting, first + 1)
+            yield slice(first, last)
+            first = last
 
     def close(self) -> None:
         """Close the file."""
@@ -150,14 +165,3 @@ class VectorStore:
                 text[first:last].decode("utf-8", "surrogatepass")
                 for first, last in pairwise(ends)
             ]
-
-    def _blocks(self) -> Iterator[slice]:
-        """Yield slices of consecutive sentences, each to be read at once."""
-        block_rows = BLOCK_BYTES // (self.dim * self.dtype.itemsize)
-        first = 0
-        while first < len(self):
-            limit = self.offsets[first] + block_rows
-            fitting = int(np.searchsorted(self.offsets, limit, side="right")) - 1
-            last = max(fitting, first + 1)
-            yield slice(first, last)
-            first = last

@@ -32,8 +32,14 @@ LINES = [
 ]
 SPLIT_LINES = [line.split() for line in LINES]
 
+# How a file is laid out, and that lines of text are not laid out so.
+LAYOUT = {
+    "--format": Option("--format conll", "refusal"),
+    "--column": Option("--column 1", "refusal"),
+    "--field": Option("--field text", "refusal"),
+}
 # What a file is read with, and where it can be seen: options of several commands.
-READING = {
+READING = LAYOUT | {
     "--compute": Option("--compute bfloat16", "vectors"),
     "--split": Option("--split", "words"),
     "--long": Option("--long truncate", "vectors", beside="--max-length 16"),

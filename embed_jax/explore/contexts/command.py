@@ -15,6 +15,7 @@ from tyro.conf import arg
 
 from embed_jax.corpus.marks import MarkCounter
 from embed_jax.corpus.reading import Running
+from embed_jax.corpus.text import describe_reading, read_sentences
 from embed_jax.corpus.words import text_of
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.encoder import find_encoder
@@ -26,7 +27,7 @@ from embed_jax.explore.contexts.embedding import (
     plan_layers,
     query_lacks,
 )
-from embed_jax.explore.contexts.keywords import distinctive_words
+from embed_jax.explore.contexts.keywords import CommonWords, distinctive_words
 from embed_jax.explore.contexts.layout import lay_out
 from embed_jax.explore.contexts.neighbours import find_neighbours
 from embed_jax.explore.contexts.occurrences import (
@@ -61,7 +62,8 @@ class Command:
     model: Annotated[str, tyro.conf.Positional, arg(metavar="MODEL")]
     """Directory of a model, or an id on the Hugging Face hub."""
     corpus: Annotated[Path, tyro.conf.Positional, arg(metavar="CORPUS")]
-    """UTF-8 text, one sentence a line; .gz is decompressed."""
+    """UTF-8 text, one sentence a line, CoNLL, or records (.jsonl, .parquet); .gz and
+    .zst are decompressed."""
     word: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
     """The word; repeat it for other forms: --word bank --word banks."""
     query: str | None = None
@@ -118,11 +120,13 @@ def show_contexts(command: Command) -> None:
 
 
 def _show(command: Command, word: WordForms, layers: LayerSpec) -> None:
-    lines = find_lines(command.corpus, word)
+    lines = find_lines(command.corpus, word, command.running)
     kept = lines[sample_evenly(len(lines), command.max_contexts)]
     encoder = find_encoder(command.model)
     params, tokenizer = encoder.load(command.model)
-    numbered = list(read_numbered(command.corpus, kept))
+    numbered = list(read_numbered(command.corpus, kept, command.running))
+    if read_as := describe_reading(command.corpus, command.running):
+        print(f"{command.corpus}: {read_as}")
     own = MarkCounter(encoder.own_tokens)
     own.watch_document([text_of(sentence) for _, sentence in numbered])
     if held := own.describe():
@@ -144,7 +148,11 @@ def _show(command: Command, word: WordForms, layers: LayerSpec) -> None:
     clusters = find_clusters(
         units[embedded.chosen][:number], command.clusters, seed=command.seed
     )
-    words = distinctive_words(embedded.contexts, clusters.labels)
+    words = distinctive_words(
+        embedded.contexts,
+        clusters.labels,
+        common=CommonWords(read_sentences(command.corpus, command.running)),
+    )
     caption = Caption(
         word=str(word),
         model=Path(command.model).name or command.model,

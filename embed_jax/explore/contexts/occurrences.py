@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from embed_jax.corpus.combining import MARK
+from embed_jax.corpus.layout import Layout
 from embed_jax.corpus.sentences import Sentence
 from embed_jax.corpus.text import check_rereadable, read_sentences
 from embed_jax.corpus.words import same_form, text_of
@@ -121,8 +122,10 @@ class WordForms:
         return re.compile("|".join(map(_bounded, sorted(self._folded))))
 
 
-def find_lines(corpus: Path, word: WordForms) -> Int64[np.ndarray, " N"]:
-    """Find the lines that may contain a word.
+def find_lines(
+    corpus: Path, word: WordForms, layout: Layout | None = None
+) -> Int64[np.ndarray, " N"]:
+    """Find the lines that may contain a word, of CoNLL the sentences.
 
     Returns:
       Their numbers, from 0, in the order of the file.
@@ -135,11 +138,12 @@ def find_lines(corpus: Path, word: WordForms) -> Int64[np.ndarray, " N"]:
     check_rereadable(corpus)
     numbers = [
         index
-        for index, sentence in enumerate(read_sentences(corpus))
+        for index, sentence in enumerate(read_sentences(corpus, layout))
         if word.may_stand_in(text_of(sentence))
     ]
     if not numbers:
-        raise ValueError(f"{corpus} has no word {word}; {_near_forms(corpus, word)}")
+        near = _near_forms(corpus, word, layout)
+        raise ValueError(f"{corpus} has no word {word}; {near}")
     return np.array(numbers, np.int64)
 
 
@@ -155,12 +159,12 @@ def sample_evenly(count: int, limit: int) -> Int64[np.ndarray, " N"]:
 
 
 def read_numbered(
-    corpus: Path, numbers: Int64[np.ndarray, " N"]
+    corpus: Path, numbers: Int64[np.ndarray, " N"], layout: Layout | None = None
 ) -> Iterator[tuple[int, Sentence]]:
     """Yield `(number, line)` for the given line numbers, from 0 and ascending."""
     wanted = iter(numbers.tolist())
     following = next(wanted, None)
-    for index, line in enumerate(read_sentences(corpus)):
+    for index, line in enumerate(read_sentences(corpus, layout)):
         if following is None:
             return
         if index == following:
@@ -227,8 +231,8 @@ def _bare(word: str) -> str:
     return word[inside[0][0] : inside[-1][1]] if inside else word
 
 
-def _near_forms(corpus: Path, word: WordForms) -> str:
-    lines = map(text_of, read_sentences(corpus))
+def _near_forms(corpus: Path, word: WordForms, layout: Layout | None) -> str:
+    lines = map(text_of, read_sentences(corpus, layout))
     counts = collections.Counter(
         itertools.chain.from_iterable(map(WORD.findall, lines))
     )

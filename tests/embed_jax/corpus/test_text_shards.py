@@ -52,3 +52,12 @@ def test_a_share_that_is_none_is_refused():
     for index, count in ((-1, 2), (2, 2), (0, 0)):
         with pytest.raises(ValueError, match=f"share {index} is not one of"):
             mark([3, 4]).share(index, count)
+
+
+def test_lines_without_bytes_are_in_a_share_too():
+    marks = LineMarks()
+    for length in (9, 0, 0):
+        marks.add(length)
+    assert marks.share(0, 1) == range(3)
+    shares = [marks.share(index, 2) for index in range(2)]
+    assert [line for share in shares for line in share] == [0, 1, 2]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading and writing of CoNLL files: columns, one word a line.
+"""Reading and writing of words with tags in columns: CoNLL, and CoNLL-U.
 
 All variants are read: tabs or spaces, any number of columns, IOB1, BIO2 or IOBES,
 comments, `-DOCSTART-` lines, any line ends, a byte order mark. Tags are converted to
@@ -7,18 +7,31 @@ BIO2.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from embed_jax.corpus.conll_u import SAMPLE, is_conll_u
+from embed_jax.corpus.columns import (
+    DOCUMENT_START,
+    Row,
+    find_column,
+    is_no_remark,
+    read_rows,
+    starts_document,
+)
+from embed_jax.corpus.conll import (
+    COLUMNS,
+    SAMPLE,
+    analysed,
+    is_conll_u,
+    read_conll_u_rows,
+)
 from embed_jax.corpus.lines import read_lines
 from embed_jax.files.local_path import local_path
 from embed_jax.files.output_file import open_output
 from train.tasks.data.tagged_datasets import read_tfds
 from train.tasks.spans import is_tag, to_bio
 
-DOCUMENT_START = "-DOCSTART-"
 SPLIT_NAMES = {
     "train": ("train", "eng.train"),
     "dev": ("dev", "valid", "validation", "testa", "eng.testa"),
@@ -26,9 +39,6 @@ SPLIT_NAMES = {
 }
 SUFFIXES = ("", ".conll", ".txt", ".tsv", ".bio", ".iob", ".conllu")
 TFDS_PREFIX = "tfds:"
-
-# What a blank line may have; no other white space separates anything.
-_BLANKS = " \t\r"
 
 
 class TaggedSentence(NamedTuple):
@@ -45,19 +55,6 @@ class TaggedSentence(NamedTuple):
     tags: tuple[str, ...]
     line: int = 0
     document: int = 0
-
-
-class _Line(NamedTuple):
-    number: int
-    columns: list[str]
-
-
-class _Layout(NamedTuple):
-    """The column layout of a file, found at line `number`; None is any spaces."""
-
-    separator: str | None
-    num_columns: int
-    number: int
 
 
 def read_splits(data: str) -> dict[str, list[TaggedSentence]]:
@@ -127,18 +124,24 @@ def find_split(folder: Path, name: str) -> Path:
 
 
 def read_conll(
-    path: Path, *, column: int = -1, scheme: Literal["auto", "none"] = "auto"
+    path: Path,
+    *,
+    column: int | str = -1,
+    word_column: str | None = None,
+    scheme: Literal["auto", "none"] = "auto",
 ) -> list[TaggedSentence]:
-    """Read the sentences of a file.
+    """Read the sentences of a file of columns, CoNLL-U or any other.
 
-    Columns are separated by tabs if the first word's line has one, otherwise by any
-    number of spaces. A blank line ends a sentence. A document begins at a line whose
-    word is -DOCSTART-, and at a comment "# newdoc". A line that begins with "#" is a
-    comment, unless it has as many columns as the other words and, for spans, a tag.
+    How the rows are read: `embed_jax.corpus.columns.read_rows`, and of CoNLL-U
+    `embed_jax.corpus.conll`, whose tags are those of the words that are analysed, the
+    parts of a contraction.
 
     Args:
       path: UTF-8; .gz is decompressed.
-      column: index of the tag's column, from 0, or from the end; words are the first.
+      column: the column of the tags: its index, from 0 or from the end; or as it is
+        given on a command line, its number from 1, or its name in CoNLL-U.
+      word_column: of the words, as given on a command line; by default the first, and
+        FORM of CoNLL-U.
       scheme: "auto" for spans in any of IOB1, BIO2, IOBES and BILOU, which are read as
         by conlleval; "none" for other tags, which are not changed.
 
@@ -148,23 +151,32 @@ def read_conll(
     """
     sentences: list[TaggedSentence] = []
     document = 0
-    held: list[_Line] = []
+    held: list[Row] = []
+    places: tuple[int, int] | None = None  # of words and of tags
 
     def close() -> None:
-        if held:
-            sentence = _sentence(path, held, column, scheme, document)
+        if held and places:
+            sentence = _sentence(path, held, *places, scheme, document)
             held.clear()
             if sentence.words:
                 sentences.append(sentence)
 
-    for line in _lines(path, column, scheme):
-        if line is None:
+    lines = list(read_lines(path))
+    in_conll_u = is_conll_u(lines[:SAMPLE])
+    if in_conll_u:
+        rows = analysed(read_conll_u_rows(lines, path))
+    else:
+        rows = read_rows(lines, path, _word_test(column, scheme))
+    for row in rows:
+        if row is None:
             close()
-        elif line.columns[0] == DOCUMENT_START:
+        elif row.begins_document:
             close()
             document = sentences[-1].document + 1 if sentences else 0
         else:
-            held.append(line)
+            names = COLUMNS if in_conll_u else ()
+            places = places or _find_columns(path, row, column, word_column, names)
+            held.append(row)
     close()
     return sentences
 
@@ -206,7 +218,7 @@ def write_conll(
         for fields in zip(*rows, strict=True):
             line = "\t".join(fields)
             stripped = any(field != field.strip(" ") for field in fields[1:])
-            if stripped or _starts_document(line) or not all(map(_is_field, fields)):
+            if stripped or starts_document(line) or not all(map(_is_field, fields)):
                 raise ValueError(f"sentence {index}: {fields} cannot be a line")
             lines.append(line)
         lines.append("")
@@ -221,106 +233,70 @@ def _is_field(text: str) -> bool:
     return bool(text.strip()) and set(text).isdisjoint("\t\n\r\0")
 
 
-def _lines(path: Path, column: int, scheme: str) -> Iterator[_Line | None]:
-    """Yield the lines of words, None for the end of a sentence."""
-    lines = list(read_lines(path))
-    if is_conll_u(lines[:SAMPLE]):
-        raise ValueError(
-            f"{path} is CoNLL-U, whose first column numbers the words; keep the words "
-            "and the column of the tags, for example: awk -F'\\t' '/^[0-9]+\\t/ "
-            """{print $2 "\\t" $10} /^$/ {print ""}'"""
-        )
-    layout = _find_layout(lines, column, scheme)
-    if layout is None:
-        return
-    separator, num_columns = layout.separator, layout.num_columns
-    _check_columns(path, layout.number, num_columns, column)
-    for number, text in enumerate(lines, start=1):
-        columns = _columns(text, separator)
-        if not text.strip(_BLANKS):
-            yield None
-        elif _starts_document(text):
-            yield _Line(number, [DOCUMENT_START])
-        elif _is_comment(text) and not (
-            len(columns) == num_columns and _is_word(columns, separator, column, scheme)
-        ):
-            if text[1:].split()[:1] == ["newdoc"]:
-                yield _Line(number, [DOCUMENT_START])
-        elif len(columns) == num_columns:
-            yield _Line(number, columns)
-        else:
-            raise ValueError(
-                f"{path}:{number}: {_count(len(columns))} where the file's first word "
-                f"has {num_columns}: {text[:60]!r}; separate them by "
-                f"{'one tab' if separator else 'spaces'}"
-            )
+def _word_test(
+    column: int | str, scheme: str
+) -> Callable[[list[str], str | None], bool]:
+    """Return the test whether a line that begins with "#" is a word, not a comment."""
+
+    def is_word(cells: list[str], separator: str | None) -> bool:
+        place = int(column) if str(column).lstrip("-").isdecimal() else -1
+        if isinstance(column, str) and place > 0:
+            place -= 1
+        if len(cells) < 2 or not -len(cells) <= place < len(cells):
+            return False
+        # Any word could be a tag of other schemes.
+        if scheme != "none":
+            return is_tag(cells[place].strip(" "))
+        return is_no_remark(cells, separator)
+
+    return is_word
 
 
-def _find_layout(lines: Sequence[str], column: int, scheme: str) -> _Layout | None:
-    """Find the layout from the first line that must be a word, else from "#…" lines."""
-    doubtful = None
-    for number, text in enumerate(lines, start=1):
-        if not text.strip(_BLANKS) or _starts_document(text):
-            continue
-        separator = "\t" if "\t" in text else None
-        columns = _columns(text, separator)
-        layout = _Layout(separator, len(columns), number)
-        if not _is_comment(text):
-            return layout
-        if doubtful is None and _is_word(columns, separator, column, scheme):
-            doubtful = layout
-    return doubtful
-
-
-def _columns(text: str, separator: str | None) -> list[str]:
-    if separator:
-        return text.rstrip("\r").split(separator)
-    # Not split(): the other spaces of Unicode belong to words.
-    return [field for field in text.strip(" \r").split(" ") if field]
-
-
-def _starts_document(text: str) -> bool:
-    # Divided as it may be: some files separate its columns unlike those of the words.
-    return text.split(maxsplit=1)[:1] == [DOCUMENT_START]
-
-
-def _is_comment(text: str) -> bool:
-    return text.startswith("#")
-
-
-def _is_word(
-    columns: list[str], separator: str | None, column: int, scheme: str
-) -> bool:
-    """Return whether a line that begins with "#" is a word, not a comment."""
-    if len(columns) < 2 or not -len(columns) < column < len(columns):
-        return False
-    if scheme != "none":
-        return is_tag(columns[column].strip(" "))
-    # Any word could be a tag here; but "# newdoc" and "# key = value" are comments.
-    return separator is not None or not (
-        columns[0] == "#" and (columns[1] == "newdoc" or columns[2:3] == ["="])
-    )
-
-
-def _check_columns(path: Path, number: int, num_columns: int, column: int) -> None:
+def _find_columns(
+    path: Path,
+    row: Row,
+    column: int | str,
+    word_column: str | None,
+    names: Sequence[str],
+) -> tuple[int, int]:
+    """Return the indices of the columns of words and of tags."""
+    num_columns = len(row.cells)
+    place = f"{path}:{row.number}"
     if num_columns < 2:
         raise ValueError(
-            f"{path}:{number}: one column; a line has a word and, after a tab or "
-            "spaces, its tag"
+            f"{place}: one column; a line has a word and, after a tab or spaces, its "
+            "tag"
         )
-    if not -num_columns < column < num_columns or column == 0:
+    words = find_column(
+        word_column or ("FORM" if names else "1"), num_columns, path, names
+    )
+    if isinstance(column, str):
+        tags = find_column(column, num_columns, path, names)
+    elif -num_columns <= column < num_columns:
+        tags = column % num_columns
+    else:
         raise ValueError(
-            f"{path}:{number}: no column {column} for tags; there are {num_columns}, "
-            "of which the first has the words"
+            f"{place}: no column {column} for tags; there are {num_columns}"
         )
+    if tags == words:
+        raise ValueError(
+            f"{place}: column {words + 1} cannot be that of the words and that of the "
+            f"tags; there are {num_columns}"
+        )
+    return words, tags
 
 
 def _sentence(
-    path: Path, lines: Sequence[_Line], column: int, scheme: str, document: int
+    path: Path,
+    rows: Sequence[Row],
+    word_column: int,
+    column: int,
+    scheme: str,
+    document: int,
 ) -> TaggedSentence:
     words, tags, numbers = [], [], []
-    for number, columns in lines:
-        word, tag = columns[0], columns[column].strip(" ")
+    for number, columns in rows:
+        word, tag = columns[word_column], columns[column].strip(" ")
         if not word.strip() and tag == "O":
             # Real files have them. No span is touched by leaving the word out.
             logging.getLogger(__name__).warning(
@@ -340,7 +316,3 @@ def _sentence(
         numbers.append(number)
     converted = to_bio(tags) if scheme == "auto" else tuple(tags)
     return TaggedSentence(tuple(words), converted, min(numbers, default=0), document)
-
-
-def _count(number: int) -> str:
-    return "1 column" if number == 1 else f"{number} columns"

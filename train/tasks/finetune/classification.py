@@ -14,7 +14,7 @@ import numpy as np
 
 from embed_jax.corpus.lines import read_lines
 from embed_jax.files.output_file import open_output
-from embed_jax.files.tab_separated import tab_separated
+from embed_jax.files.separated import separated
 from embed_jax.suggest import suggest
 
 SPLITS = ("train", "dev", "test")
@@ -124,17 +124,17 @@ def write_texts(
 ) -> None:
     """Write gold label, predicted label and text as TSV, under a header.
 
-    The table is one for csv and pandas (`embed_jax.files.tab_separated`): unlike in the
+    The table is one for csv and pandas (`embed_jax.files.separated`): unlike in the
     data, a text with quotation marks is quoted.
     """
     is_pair = texts[0].pair is not None
     header = [LABEL_COLUMN, "predicted", *(["text", "pair"] if is_pair else ["text"])]
     with open_output(path) as file:
-        file.write(tab_separated(header).encode())
+        file.write(separated(header).encode())
         for text, label in zip(texts, predicted, strict=True):
             fields = [text.label, label, text.text, *([text.pair] if is_pair else [])]
             cells = [" ".join(str(field).split()) for field in fields]
-            file.write(tab_separated(cells).encode())
+            file.write(separated(cells).encode())
 
 
 def read_pang_lee(path: Path) -> list[LabelledText]:

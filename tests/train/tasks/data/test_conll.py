@@ -10,7 +10,13 @@ from hypothesis import given
 
 from train.data import builders
 from train.tasks.data import conll
-from train.tasks.data.conll import find_split, read_conll, read_splits, write_conll
+from train.tasks.data.conll import (
+    TaggedSentence,
+    find_split,
+    read_conll,
+    read_splits,
+    write_conll,
+)
 from train.tasks.data.tagged_datasets import read_tfds
 from train.tasks.spans import to_bio
 
@@ -329,10 +335,42 @@ def test_other_features_are_named(tmp_path: Path):
         read_tfds("text", str(tmp_path))
 
 
-def test_conll_u_whose_first_column_is_a_number_is_refused(tmp_path):
-    text = "# text = a b\n1\ta" + "\t_" * 8 + "\n2\tb" + "\t_" * 8 + "\n\n"
-    with pytest.raises(ValueError, match="is CoNLL-U, whose first column numbers"):
-        read_conll(_file(tmp_path, text), scheme="none")
+CONLL_U = """\
+# newdoc id = a
+1-2\tal\t_\t_\t_\t_\t_\t_\t_\t_
+1\ta\ta\tADP\t_\t_\t3\tcase\t_\tO
+2\tel\tel\tDET\t_\t_\t3\tdet\t_\tB-LOC
+3\tMar\tmar\tNOUN\t_\t_\t0\troot\t_\tI-LOC
+3.1\tva\tir\tVERB\t_\t_\t_\t_\t_\t_
+
+# newdoc id = b
+1\tSí\tsí\tINTJ\t_\t_\t0\troot\t_\tO
+"""
+
+
+def test_the_words_of_conll_u_are_those_that_are_tagged(tmp_path):
+    """The parts of a contraction, and no empty node; the tags are the last column."""
+    path = _file(tmp_path, CONLL_U)
+    assert read_conll(path) == [
+        TaggedSentence(("a", "el", "Mar"), ("O", "B-LOC", "I-LOC"), 3, 0),
+        TaggedSentence(("Sí",), ("O",), 9, 1),
+    ]
+    first, second = read_conll(path, column="UPOS", word_column="LEMMA", scheme="none")
+    assert (first.words, first.tags) == (("a", "el", "mar"), ("ADP", "DET", "NOUN"))
+    assert second.words == ("sí",)
+    with pytest.raises(ValueError, match=r"no column 'UPO'; columns: ID, FORM"):
+        read_conll(path, column="UPO")
+    with pytest.raises(ValueError, match=r":3: column 2 cannot be that of the words"):
+        read_conll(path, column="FORM")
+    with pytest.raises(ValueError, match=r":3: 'ADP' is no tag of a span"):
+        read_conll(path, column="4")
+
+
+def test_columns_of_words_and_tags_are_counted_from_1(tmp_path):
+    path = _file(tmp_path, "# one\n1 EU B-ORG -\n2 # O -\n# 1 2 3\n")
+    (sentence,) = read_conll(path, column="3", word_column="2")
+    assert sentence.words == ("EU", "#")
+    assert sentence.tags == ("B-ORG", "O")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
