@@ -44,6 +44,15 @@ def read_blocks(page: Path) -> list[Block]:
     ]
 
 
+def last_comment(program: str) -> str:
+    """Return what a block says that it prints: the comment lines that end it."""
+    lines = program.strip().splitlines()
+    first = len(lines)
+    while first and lines[first - 1].startswith("#"):
+        first -= 1
+    return "\n".join(line.removeprefix("#").strip() for line in lines[first:])
+
+
 def split_commands(text: str) -> Iterator[list[str]]:
     """Yield the commands of a shell block, as lists of words.
 

@@ -7,6 +7,7 @@ of
 - `python run`: run, those of a page one after the other in one process; what a block
   prints is what its last comment says;
 - `sh main`, `sh serve`, `sh test` of README.md: run by .ci/run;
+- `sh walk`, `python walk` of docs/walks/: run by test_walks.py;
 - `sh`: each command's options are parsed by the command itself, as are those of
   commands in the middle of a sentence;
 - `toml`, `json`: parsed;
@@ -32,6 +33,7 @@ from tests.conftest import REPOSITORY
 from tests.end_to_end.pages import (
     Block,
     inline_commands,
+    last_comment,
     name_of,
     read_blocks,
     split_commands,
@@ -75,15 +77,6 @@ for number, block in enumerate(json.load(sys.stdin)):
 
 def programs_of(page: Path) -> list[str]:
     return [block.text for block in read_blocks(page) if block.info == "python run"]
-
-
-def last_comment(program: str) -> str:
-    """Return what a block says that it prints: the comment lines that end it."""
-    lines = program.strip().splitlines()
-    first = len(lines)
-    while first and lines[first - 1].startswith("#"):
-        first -= 1
-    return "\n".join(line.removeprefix("#").strip() for line in lines[first:])
 
 
 def with_programs() -> list:
@@ -134,6 +127,8 @@ def test_every_block_is_of_a_kind_that_is_checked(page):
             tomllib.loads(block.text)
         elif block.info == "json":
             json.loads(block.text)
+        elif block.info in ("sh walk", "python walk"):
+            assert page.parent == REPOSITORY / "docs/walks", where
         elif block.info.startswith("sh "):
             assert page == README, where
         else:
