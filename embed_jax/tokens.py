@@ -46,12 +46,12 @@ def check_batch(tokens: Any, kind: type) -> None:
         if _is_text(tokens):
             raise ValueError(
                 f"{described(tokens)} is text, and tokens are read here: pass "
-                "tokenizer([text, …]); or embed_sentences(params, tokenizer, [text, …]),"
-                " or embed_words, which take the texts themselves"
+                "tokenizer([text, …]); or use embed_sentences(params, tokenizer, "
+                "[text, …]) or embed_words, which take the texts themselves"
             )
         raise ValueError(
-            f"{described(tokens)} is no {kind.__name__}; pass what the tokeniser of the "
-            "model makes of a list of sentences, tokenizer([text, …])"
+            f"{described(tokens)} is no {kind.__name__}; pass what the tokeniser of "
+            "the model makes of a list of sentences, tokenizer([text, …])"
         )
     shape = np.shape(tokens.mask)
     if len(shape) == 1:
