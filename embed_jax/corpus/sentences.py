@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a sentence may be: the same for every tokeniser, function and command."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 Sentence = str | Sequence[str]
@@ -51,7 +51,7 @@ def refuse_bare_text(sentences: Any) -> None:
         raise ValueError(f"pass a list of sentences, not {described(sentences)}")
 
 
-def checked(sentences: Iterable[Sentence]) -> Iterator[Sentence]:
+def checked(sentences: Any) -> Iterator[Sentence]:
     """Yield sentences, each of them checked when it is reached.
 
     Raises:
@@ -62,7 +62,7 @@ def checked(sentences: Iterable[Sentence]) -> Iterator[Sentence]:
         try:
             check_sentence(sentence, index)
         except ValueError as error:
-            label = index if labels is None else labels[index]
+            label: Any = index if labels is None else labels[index]
             if label == index:
                 raise
             shown = repr(label.item() if hasattr(label, "item") else label)

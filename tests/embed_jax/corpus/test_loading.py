@@ -12,6 +12,7 @@ import grain
 import jax
 import numpy as np
 import pytest
+from jaxtyping import config
 
 import elmo_jax
 from embed_jax import Tokenize
@@ -114,7 +115,8 @@ def test_a_pickled_tokeniser_is_the_same(family):
 
 
 @families
-def test_what_is_wrong_is_said(family):
+def test_what_is_wrong_is_said(monkeypatch, family):
+    monkeypatch.setattr(config, "jaxtyping_disable", True)
     tokenizer = TOKENIZERS[family]
     with pytest.raises(ValueError, match="pad_to must be at least"):
         Tokenize(tokenizer, pad_to=0)
@@ -124,7 +126,9 @@ def test_what_is_wrong_is_said(family):
     with pytest.raises(ValueError, match="no column 'text' in a batch of list"):
         tokenize(["a"])
     for text in ("a", b"a", np.array("a")):
-        with pytest.raises(ValueError, match="one text in place of a batch of texts; t"):
+        with pytest.raises(
+            ValueError, match="one text in place of a batch of texts; t"
+        ):
             tokenize({"text": text})
     with pytest.raises(ValueError, match="sentence 1 is nan, not text"):
         tokenize({"text": ["a", float("nan")]})
