@@ -19,12 +19,12 @@ def hold_pairs(sentences: Any) -> bool:
       ValueError: two texts in a tuple, which may be a pair or two sentences.
     """
     refuse_bare_text(sentences)
-    if isinstance(sentences, tuple) and len(sentences) == 2:
-        if all(isinstance(text, str) for text in sentences):
-            raise ValueError(
-                f"{described(sentences)} may be a pair or two sentences: [(a, b)] is a "
-                "pair, and [a, b] are two sentences"
-            )
+    is_tuple_of_two = isinstance(sentences, tuple) and len(sentences) == 2
+    if is_tuple_of_two and all(isinstance(text, str) for text in sentences):
+        raise ValueError(
+            f"{described(sentences)} may be a pair or two sentences: [(a, b)] is a "
+            "pair, and [a, b] are two sentences"
+        )
     return any(isinstance(sentence, tuple) for sentence in sentences)
 
 

@@ -63,12 +63,15 @@ class Pieces:
 class Tokenizer:
     """Base class of both tokenisers: rows, batches and special pieces.
 
+    It can be pickled, so that other processes may tokenise.
+
     Attributes:
       max_length: longest row in tokens, specials included.
       vocab_size: pieces in the vocabulary.
       cls_id, sep_id, pad_id: special pieces.
       unk_id: the piece of what the vocabulary lacks.
       mask_id: the mask piece of masked language modelling, or None.
+      cased: whether case is kept.
     """
 
     max_length: int
@@ -78,6 +81,20 @@ class Tokenizer:
     pad_id: int
     unk_id: int
     mask_id: int | None
+    _around: set[int | None]
+
+    @property
+    def cased(self) -> bool:
+        """Whether case is kept."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        kind = type(self)
+        return (
+            f"{kind.__module__.partition('.')[0]}.{kind.__name__}("
+            f"vocab_size={self.vocab_size}, cased={self.cased}, "
+            f"max_length={self.max_length})"
+        )
 
     def encode(self, sentences: Iterable[Sentence]) -> list[Pieces]:
         """Split sentences into pieces. No length limit, no specials.
@@ -135,6 +152,73 @@ class Tokenizer:
         ]
         padded = length.padded(max(map(len, rows), default=0))
         return collate(rows, self.pad_id, length=padded)
+
+    def pieces(self, sentence: Sentence) -> list[str]:
+        """Return the pieces of a sentence as text, without specials.
+
+        Raises:
+          ValueError: what is no text.
+        """
+        (encoded,) = self.encode([sentence])
+        return [self.piece(index) for index in encoded.ids.tolist()]
+
+    def row_pieces(self, tokens: BertTokens) -> list[list[str]]:
+        """Return the pieces of each row of a batch, specials too, padding not.
+
+        Piece `t` of row `b` is what `embed` gives the vector `[b, t]` of.
+        """
+        ids, mask = np.asarray(tokens.ids), np.asarray(tokens.mask)
+        return [
+            [self.piece(index) for index in row[real].tolist()]
+            for row, real in zip(ids, mask, strict=True)
+        ]
+
+    def decode(self, ids: Any) -> str | list[str]:
+        """Return the text of ids, without the specials that stand around a text.
+
+        It is the text as the model reads it: an uncased one keeps no capitals, and of a
+        word that the vocabulary lacks nothing is left but the piece for it.
+
+        Args:
+          ids: `[T]`; or `[B T]`, or a batch of tokens, for a text each.
+
+        Raises:
+          ValueError: an id that the vocabulary lacks.
+        """
+        if isinstance(ids, BertTokens):
+            rows = zip(np.asarray(ids.ids), np.asarray(ids.mask), strict=True)
+            return [self._text_of(row[real]) for row, real in rows]
+        ids = np.asarray(ids)
+        return (
+            [self._text_of(row) for row in ids]
+            if ids.ndim == 2
+            else (self._text_of(ids))
+        )
+
+    def _text_of(self, ids: Int[np.ndarray, " T"]) -> str:
+        kept = [index for index in ids.tolist() if index not in self._around]
+        return self._join([self.piece(index) for index in kept])
+
+    def piece(self, index: int) -> str:
+        """Return the piece of an id.
+
+        Raises:
+          ValueError: the vocabulary lacks it.
+        """
+        piece = self._find_piece(index) if 0 <= index < self.vocab_size else None
+        if piece is None:
+            raise ValueError(
+                f"no piece has the id {index}: the vocabulary has {self.vocab_size}"
+            )
+        return piece
+
+    def _find_piece(self, index: int) -> str | None:
+        """Return the piece of an id in range; None where it is unused."""
+        raise NotImplementedError
+
+    def _join(self, pieces: list[str]) -> str:
+        """Return the text of pieces."""
+        raise NotImplementedError
 
     def _halves(
         self, sentences: Any, pairs: Any
@@ -218,7 +302,9 @@ class WordPieceTokenizer(Tokenizer):
         )
         self.mask_id = backend.token_to_id(self.specials["mask_token"])
         # Padding is masked, so a vocabulary without the piece may fill with any other.
-        self.pad_id = backend.token_to_id(self.specials["pad_token"]) or 0
+        pad_id = backend.token_to_id(self.specials["pad_token"])
+        self.pad_id = pad_id or 0
+        self._around = {self.cls_id, self.sep_id, pad_id}
 
     @classmethod
     def from_vocab(
@@ -332,6 +418,13 @@ class WordPieceTokenizer(Tokenizer):
             else _list_pieces(list(s), next(from_lists))
             for s in sentences
         ]
+
+    def _find_piece(self, index: int) -> str | None:
+        return self.backend.id_to_token(index)
+
+    def _join(self, pieces: list[str]) -> str:
+        decoder = self.backend.decoder or tokenizers.decoders.WordPiece()
+        return decoder.decode(pieces)
 
     def _encode_batch(
         self, batch: list, *, pretokenized: bool
@@ -449,6 +542,18 @@ class SentencePieceTokenizer(Tokenizer):
         pad = ids["[PAD]"] if ids["[PAD]"] is not None else self.model.pad_id()
         self.pad_id = max(pad, 0)
         self.unk_id = self.model.unk_id()
+        self._around = {self.cls_id, self.sep_id, pad}
+
+    @property
+    def cased(self) -> bool:
+        """Whether case is kept."""
+        return "A" in self.model.normalize("A")
+
+    def _find_piece(self, index: int) -> str | None:
+        return self.model.id_to_piece(index)
+
+    def _join(self, pieces: list[str]) -> str:
+        return self.model.decode(pieces)
 
     def encode(self, sentences: Iterable[Sentence]) -> list[Pieces]:
         """Split sentences into pieces. No length limit, no specials."""

@@ -55,6 +55,24 @@ def character_rows(
     return rows
 
 
+def spelled_words(rows: Int[np.ndarray, "U C"]) -> list[str]:
+    """Return the words that rows of characters spell, as far as these were not cut.
+
+    Example:
+      >>> spelled_words(character_rows(["at", "<S>", "cafe"], max_characters=5))
+      ['at', '<S>', 'caf']
+    """
+    boundaries = {symbol: token for token, symbol in _BOUNDARIES.items()}
+    words = []
+    for row in rows.tolist():
+        if row[1] in boundaries:
+            words.append(boundaries[row[1]])
+            continue
+        spelled = bytes(symbol - 1 for symbol in row if 0 < symbol < BEGIN_SENTENCE)
+        words.append(spelled.decode("utf-8", "replace"))
+    return words
+
+
 def sufficient_length(words: Sequence[str], max_characters: int, max_width: int) -> int:
     """Return a row length that gives the same vectors as `max_characters`.
 

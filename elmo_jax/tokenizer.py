@@ -5,6 +5,7 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -15,6 +16,7 @@ from elmo_jax.characters import (
     END_TOKEN,
     PADDING,
     character_rows,
+    spelled_words,
     sufficient_length,
 )
 from elmo_jax.config import ElmoConfig
@@ -61,6 +63,8 @@ def _moses() -> MosesTokenizer:
 class ElmoTokenizer:
     """Converts sentences to characters of words, or to rows of a word table.
 
+    It can be pickled, so that other processes may tokenise, where `split` can.
+
     Attributes:
       config: of the model.
       vocabulary: the words of a word table or of a softmax; None for a character model
@@ -96,6 +100,14 @@ class ElmoTokenizer:
         self.config = config
         self.vocabulary = vocabulary
         self.split = split
+
+    def __repr__(self) -> str:
+        reads = "words" if self.config.char_cnn is None else "characters"
+        size = None if self.vocabulary is None else len(self.vocabulary)
+        return (
+            f"elmo_jax.ElmoTokenizer(reads={reads!r}, vocab_size={size}, cased=True, "
+            "max_length=None)"
+        )
 
     def __call__(
         self,
@@ -186,6 +198,47 @@ class ElmoTokenizer:
         if isinstance(sentence, str):
             return self.split(sentence)
         return list(sentence)
+
+    def pieces(self, sentence: Sentence) -> list[str]:
+        """Return the words of a sentence: a biLM has a vector for each.
+
+        Raises:
+          ValueError: what is no text.
+        """
+        (checked,) = check_sentences([sentence])
+        return self.words(checked)
+
+    def row_pieces(self, tokens: ElmoTokens) -> list[list[str]]:
+        """Return the words of each row of a batch, without padding.
+
+        Word `t` of row `b` is what `embed` gives the vector `[b, t]` of. What the model
+        does not read is not there: bytes of a long word, a word that a table lacks.
+        """
+        types = self._words_of(np.asarray(tokens.types))
+        words, mask = np.asarray(tokens.words), np.asarray(tokens.mask)
+        return [
+            [types[index] for index in row[real].tolist()]
+            for row, real in zip(words, mask, strict=True)
+        ]
+
+    def decode(self, ids: ElmoTokens | Int[Any, "W ..."]) -> str | list[str]:
+        """Return the words of rows of characters, or of a word table, as text.
+
+        Args:
+          ids: `[W C]` characters, or `[W]` rows of a word table, one text; or a batch
+            of tokens, a text each row.
+        """
+        if isinstance(ids, ElmoTokens):
+            return [" ".join(words) for words in self.row_pieces(ids)]
+        return " ".join(self._words_of(np.asarray(ids)))
+
+    def _words_of(self, types: np.ndarray) -> list[str]:
+        if not np.issubdtype(types.dtype, np.integer):
+            raise ValueError("types that are vectors already cannot be read as words")
+        if self.config.char_cnn is not None:
+            return spelled_words(types)
+        assert self.vocabulary is not None  # __init__ saw to it
+        return [self.vocabulary.words[index] for index in types.tolist()]
 
     def unknown_words(self, words: Sequence[str]) -> tuple[int, ...]:
         """Return the indices of the words that a model of word ids does not know.

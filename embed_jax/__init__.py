@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from embed_jax.corpus.batching import BatchShapes, bucket_length
+    from embed_jax.corpus.loading import Tokenize
     from embed_jax.corpus.options import Options
     from embed_jax.corpus.stream import Embedded
+    from embed_jax.devices.compilation_cache import keep_compilations
     from embed_jax.devices.mesh import data_mesh
     from embed_jax.encoder import Encoder, find_encoder, load
     from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
@@ -36,10 +38,12 @@ __all__ = [
     "LayerSpec",
     "Options",
     "ScalarMix",
+    "Tokenize",
     "VectorStore",
     "bucket_length",
     "data_mesh",
     "find_encoder",
+    "keep_compilations",
     "load",
     "parse_layer_spec",
 ]
@@ -51,10 +55,12 @@ _HOMES = {
     "LayerSpec": "layers.layer_spec",
     "Options": "corpus.options",
     "ScalarMix": "layers.scalar_mix",
+    "Tokenize": "corpus.loading",
     "VectorStore": "store",
     "bucket_length": "corpus.batching",
     "data_mesh": "devices.mesh",
     "find_encoder": "encoder",
+    "keep_compilations": "devices.compilation_cache",
     "load": "encoder",
     "parse_layer_spec": "layers.layer_spec",
 }

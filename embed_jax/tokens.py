@@ -44,14 +44,16 @@ def check_batch(tokens: Any, kind: type) -> None:
     fields: tuple[str, ...] = kind._fields  # pyright: ignore[reportAttributeAccessIssue]
     if not all(hasattr(tokens, field) for field in fields):
         if _is_text(tokens):
+            is_one = isinstance(tokens, str | bytes)
+            shown = described(tokens) if is_one else f"a {type(tokens).__name__} of it"
             raise ValueError(
-                f"{described(tokens)} is text, and tokens are read here: pass "
-                "tokenizer([text, …]); or embed_sentences(params, tokenizer, [text, …]),"
-                " or embed_words, which take the texts themselves"
+                f"tokens are read here, not text ({shown}): pass tokenizer([text, …]), "
+                "or use embed_sentences(params, tokenizer, [text, …]) or embed_words, "
+                "which take the texts themselves"
             )
         raise ValueError(
-            f"{described(tokens)} is no {kind.__name__}; pass what the tokeniser of the "
-            "model makes of a list of sentences, tokenizer([text, …])"
+            f"{described(tokens)} is no {kind.__name__}; pass what the tokeniser of "
+            "the model makes of a list of sentences, tokenizer([text, …])"
         )
     shape = np.shape(tokens.mask)
     if len(shape) == 1:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a sentence may be: the same for every tokeniser, function and command."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 Sentence = str | Sequence[str]
@@ -44,14 +44,14 @@ def refuse_bare_text(sentences: Any) -> None:
         raise ValueError(f"pass a list of sentences, not one {kind}: [sentence]")
     if isinstance(sentences, Mapping) or hasattr(sentences, "columns"):
         raise ValueError(
-            f"pass a list of sentences, not a {kind}: the column of it that holds them, "
-            'such as table["text"]'
+            f"pass a list of sentences, not a {kind}: the column that holds them, such "
+            'as table["text"]'
         )
     if not hasattr(sentences, "__iter__") or getattr(sentences, "ndim", 1) == 0:
         raise ValueError(f"pass a list of sentences, not {described(sentences)}")
 
 
-def checked(sentences: Iterable[Sentence]) -> Iterator[Sentence]:
+def checked(sentences: Any) -> Iterator[Sentence]:
     """Yield sentences, each of them checked when it is reached.
 
     Raises:
@@ -62,7 +62,7 @@ def checked(sentences: Iterable[Sentence]) -> Iterator[Sentence]:
         try:
             check_sentence(sentence, index)
         except ValueError as error:
-            label = index if labels is None else labels[index]
+            label: Any = index if labels is None else labels[index]
             if label == index:
                 raise
             shown = repr(label.item() if hasattr(label, "item") else label)
@@ -95,9 +95,9 @@ def check_sentence(sentence: Any, index: int) -> None:
             )
     if isinstance(sentence, tuple) and _are_texts(sentence):
         raise ValueError(
-            f"sentence {index} is a tuple of {len(sentence)} texts, {described(sentence)}"
-            ", not one; pass each as a sentence of its own, or a list of words. A pair "
-            "is read by the tokeniser of a BERT: tokenizer(firsts, seconds)"
+            f"sentence {index} is a tuple of {len(sentence)} texts, not one; pass each "
+            "as a sentence of its own, or a list of words. The tokeniser of a BERT "
+            "reads pairs: tokenizer(firsts, seconds)"
         )
 
 

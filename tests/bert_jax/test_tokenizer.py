@@ -5,6 +5,7 @@ import functools
 import inspect
 import json
 import logging
+import pickle  # noqa: TID251 (as those do who start processes)
 import random
 import re
 import unicodedata
@@ -969,3 +970,86 @@ def test_what_is_no_sentencepiece_model_is_refused(tmp_path, model_path):
             SentencePieceTokenizer(path)
     with pytest.raises(ValueError, match="max_length 2"):
         SentencePieceTokenizer(model_path, max_length=2)
+
+
+def test_a_sentencepiece_tokeniser_can_be_pickled(sentence_pieces):
+    again = pickle.loads(pickle.dumps(sentence_pieces))
+    assert repr(again) == repr(sentence_pieces)
+    pairs = zip(again.encode(TALES), sentence_pieces.encode(TALES), strict=True)
+    for mine, theirs in pairs:
+        np.testing.assert_array_equal(mine.ids, theirs.ids)
+
+
+def test_pieces_are_those_of_the_vocabulary(sentence_pieces):
+    assert letters.pieces("The sailing, é") == [
+        *("the", "s", "##a", "##i", "##l", "##ing", ",", "e")
+    ]
+    assert letters.pieces(["The", "[MASK]", "Ω"]) == ["the", "[MASK]", "[UNK]"]
+    model = sentence_pieces.model
+    assert sentence_pieces.pieces(TALES[0]) == model.encode(TALES[0], out_type=str)
+
+
+def test_each_row_of_a_batch_has_its_pieces():
+    tokens = letters(["the bank", ("a", "the ran"), ""], pad_to=9)
+    assert letters.row_pieces(tokens) == [
+        ["[CLS]", "the", "bank", "[SEP]"],
+        ["[CLS]", "a", "[SEP]", "the", "ran", "[SEP]"],
+        ["[CLS]", "[SEP]"],
+    ]
+
+
+def test_ids_are_read_as_text(sentence_pieces):
+    text = "we sat by the [MASK], sailing."
+    tokens = letters([text, "Ω bank"], pad_to=40)
+    written = [text, "[UNK] bank"]
+    assert letters.decode(tokens) == letters.decode(tokens.ids) == written
+    assert letters.decode(tokens.ids[1].tolist()) == written[1]
+    assert letters.decode(encode_one(letters, text).ids) == text
+    assert letters.decode([]) == ""
+    assert sentence_pieces.decode(sentence_pieces(TALES)) == TALES
+    assert sentence_pieces.decode(np.zeros(0, np.int32)) == ""
+
+
+def test_any_text_of_the_library_is_read_as_it_reads_it(golden, uncased, library):
+    for case in library["single"]:
+        kept = [index for index in case["ids"] if index not in (101, 102)]
+        expected = uncased.backend.decode(kept, skip_special_tokens=False)
+        assert uncased.decode(case["ids"]) == expected
+
+
+@pytest.mark.parametrize("index", [-1, len(WORDS), 10**9])
+def test_an_id_of_no_piece_is_refused(index, sentence_pieces):
+    size = len(WORDS)
+    with pytest.raises(
+        ValueError, match=f"has the id {index}: the vocabulary has {size}"
+    ):
+        letters.decode([0, index])
+    with pytest.raises(ValueError, match="no piece has the id 50: the vocabulary has"):
+        sentence_pieces.decode([50])
+
+
+def test_a_vocabulary_without_padding_has_its_first_piece():
+    pieces = ["bank", "[UNK]", "[CLS]", "[SEP]"]
+    tokenizer = WordPieceTokenizer.from_vocab(pieces)
+    assert tokenizer.pad_id == 0
+    tokens = tokenizer(["bank bank", "bank"])
+    assert tokenizer.decode(tokens) == ["bank bank", "bank"]
+    assert tokenizer.decode(tokens.ids[0]) == "bank bank"
+
+
+def test_a_tokeniser_says_what_it_is(sentence_pieces, uncased):
+    assert repr(uncased) == (
+        "bert_jax.WordPieceTokenizer(vocab_size=30522, cased=False, max_length=512)"
+    )
+    assert repr(sentence_pieces) == (
+        "bert_jax.SentencePieceTokenizer(vocab_size=50, cased=True, max_length=64)"
+    )
+
+
+def test_a_sentencepiece_model_may_fold_case(tmp_path):
+    path = train(
+        tmp_path / "folded.model",
+        user_defined_symbols=["[CLS]", "[SEP]"],
+        normalization_rule_name="nmt_nfkc_cf",
+    )
+    assert not SentencePieceTokenizer(path).cased

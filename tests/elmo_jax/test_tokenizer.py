@@ -2,6 +2,7 @@
 """Sentences as batches: each distinct word once, boundaries nowhere, nothing lost."""
 
 import dataclasses
+import inspect
 import unicodedata
 
 import numpy as np
@@ -148,4 +149,62 @@ def test_decomposed_text_is_split_as_composed_text_is():
     words = split_words(unicodedata.normalize("NFD", composed))
     assert [unicodedata.normalize("NFC", word) for word in words] == split_words(
         composed
+    )
+
+
+TOKENIZERS = [ElmoTokenizer(TINY), ElmoTokenizer(TABLE, VOCABULARY)]
+
+
+def test_the_pieces_of_a_sentence_are_its_words():
+    for tokenizer in TOKENIZERS:
+        assert tokenizer.pieces("the bank.") == ["the", "bank", "."]
+        assert tokenizer.pieces(["New York", ""]) == ["New York", ""]
+        with pytest.raises(ValueError, match="sentence 0: word 1 is None, not text"):
+            inspect.unwrap(ElmoTokenizer.pieces)(tokenizer, ["a", None])
+
+
+@given(sentences_of_words)
+def test_rows_of_characters_are_read_as_their_words(sentences):
+    tokenizer = ElmoTokenizer(TINY)
+    cut = [[word[:48] for word in words] for words in sentences]
+    for tokens in (
+        tokenizer(sentences),
+        tokenizer(sentences, pad_to=8, long="truncate"),
+    ):
+        longest = tokens.mask.shape[1]
+        expected = [words[:longest] for words in cut]
+        assert tokenizer.row_pieces(tokens) == expected
+        assert tokenizer.decode(tokens) == [" ".join(words) for words in expected]
+
+
+def test_a_letter_that_was_cut_is_no_error():
+    (word,) = ElmoTokenizer(TINY).row_pieces(ElmoTokenizer(TINY)([["€" * 17]]))[0]
+    assert word == "€" * 16
+
+
+def test_rows_of_a_table_are_read_as_its_words():
+    tokenizer = ElmoTokenizer(TABLE, VOCABULARY)
+    tokens = tokenizer([["the", "river"], [], ["bank"]], pad_to=4)
+    assert tokenizer.row_pieces(tokens) == [["the", "<UNK>"], [], ["bank"]]
+    assert tokenizer.decode(tokens) == ["the <UNK>", "", "bank"]
+    assert tokenizer.decode(tokenizer.encode_types(["the", "bank"])) == "the bank"
+    characters = ElmoTokenizer(TINY)
+    assert characters.decode(characters.encode_types(["é", "bank"])) == "é bank"
+
+
+def test_vectors_of_types_are_no_words():
+    tokens = ElmoTokenizer(TINY)([["a"]])
+    with pytest.raises(ValueError, match="cannot be read as words"):
+        ElmoTokenizer(TINY).decode(tokens._replace(types=np.zeros((3, 16))))
+
+
+def test_a_tokeniser_says_what_it_is():
+    characters, table = map(repr, TOKENIZERS)
+    assert characters == (
+        "elmo_jax.ElmoTokenizer(reads='characters', vocab_size=None, cased=True, "
+        "max_length=None)"
+    )
+    assert table == (
+        "elmo_jax.ElmoTokenizer(reads='words', vocab_size=5, cased=True, "
+        "max_length=None)"
     )

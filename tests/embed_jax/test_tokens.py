@@ -60,7 +60,8 @@ def unchecked(monkeypatch):
 @pytest.mark.parametrize("door", DOORS)
 def test_text_is_no_tokens(door, text):
     function, params, _ = DOORS[door]
-    with pytest.raises(ValueError, match=r"is text, .*tokenizer\(.* embed_sentences\("):
+    expected = r"tokens are read here, not text \(.*tokenizer\(.* embed_sentences\("
+    with pytest.raises(ValueError, match=expected):
         function(params, text)
 
 
