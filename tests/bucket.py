@@ -17,6 +17,7 @@ from typing import Any
 from unittest import mock
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import fsspec
 from gcp_storage_emulator import server as emulator
 from gcp_storage_emulator.handlers.buckets import create_bucket
 from gcp_storage_emulator.storage import Storage
@@ -42,6 +43,8 @@ def serve_bucket() -> Iterator[str]:
         with (
             mock.patch.object(emulator, "_read_data", _read_data),
             mock.patch.dict(os.environ, _variables(server.server_port)),
+            # As fsspec takes it from there in processes that begin now.
+            mock.patch.dict(fsspec.config.conf, {"gcs": {"token": "anon"}}),
         ):
             yield f"gs://{BUCKET}"
     finally:
@@ -59,6 +62,7 @@ def _variables(port: int) -> Mapping[str, str]:
         "EPATH_USE_TF": "false",
         # Nobody is asked who this is, and what kind of bucket it is.
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+        "FSSPEC_GCS_TOKEN": "anon",
         "GCE_METADATA_ROOT": f"127.0.0.1:{port}",
         "NO_GCE_CHECK": "true",
         "GOOGLE_CLOUD_PROJECT": "project",
