@@ -9,7 +9,6 @@ from the original Google code.
 import dataclasses
 import json
 import logging
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -23,6 +22,7 @@ from jaxtyping import Int
 from bert_jax.pairs import hold_pairs, split_pairs
 from bert_jax.rows import Row, collate, cut_row
 from bert_jax.sentencepiece_json import as_tokenizer_json
+from bert_jax.text_reader import without_surrogates, words_of_pieces
 from bert_jax.tokenizer_comparison import (
     MAX_CHARS_PER_WORD,
     first_difference,
@@ -40,8 +40,6 @@ SENTENCEPIECE = "sentencepiece"
 # With room for one piece between the specials.
 SHORTEST_ROW = 3
 WITH_SPECIALS = "tokens with specials"
-SPACE = re.compile(r"\s")
-SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -438,8 +436,8 @@ class WordPieceTokenizer(Tokenizer):
             return run(batch)
         except TypeError:  # what the library raises for a surrogate
             if pretokenized:
-                return run([[_without_surrogates(w) for w in words] for words in batch])
-            return run([_without_surrogates(text) for text in batch])
+                return run([[without_surrogates(w) for w in words] for words in batch])
+            return run([without_surrogates(text) for text in batch])
 
     def save(self, directory: Path) -> None:
         """Write tokenizer.json, vocab.txt and tokenizer_config.json.
@@ -561,7 +559,7 @@ class SentencePieceTokenizer(Tokenizer):
         # Words recur: each is encoded once a call, which is several times faster.
         distinct = list(dict.fromkeys(chain.from_iterable(split)))
         encoded = self.model.encode(
-            [_without_surrogates(word) for word in distinct], num_threads=1
+            [without_surrogates(word) for word in distinct], num_threads=1
         )
         ids_of = dict(zip(distinct, encoded, strict=True))
         return [_join_words(words, [ids_of[word] for word in words]) for words in split]
@@ -639,55 +637,8 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _text_pieces(text: str, encoding: tokenizers.Encoding) -> Pieces:
-    # A plain loop: it runs once a piece, and NumPy once a sentence would be slower.
-    word_ids: list[int] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    previous = None
-    reached = 0
-    for word, (start, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
-        # Words that left no piece have a number too, so the others are counted anew.
-        if word != previous:
-            previous = word
-            start = _widen(text, starts, ends, reached, start)
-            starts.append(start)
-            ends.append(end)
-        else:
-            ends[-1] = max(end, ends[-1])
-        reached = ends[-1]
-        word_ids.append(len(starts) - 1)
-    _widen(text, starts, ends, reached, len(text))
-    words = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    word_ids, words = words_of_pieces(text, encoding.word_ids, encoding.offsets)
     return Pieces(np.array(encoding.ids, np.int32), np.array(word_ids, np.int32), words)
-
-
-def _widen(
-    text: str, starts: list[int], ends: list[int], reached: int, start: int
-) -> int:
-    """Give what normalisation dropped between two words to the word that it touches.
-
-    An accent that is a character of its own has no piece in an uncased model, and its
-    offsets are nobody's, but the word is still written with it.
-
-    Args:
-      text: the sentence.
-      starts: of the words so far.
-      ends: of the words so far; the last one may grow.
-      reached: where the last word ends, or 0.
-      start: where the next word begins, or the end of the text.
-
-    Returns:
-      Where the next word begins with what belongs to it.
-    """
-    between = text[reached:start]
-    if not between or between == " ":
-        return start
-    parts = SPACE.split(between)
-    if starts:
-        ends[-1] += len(parts[0])
-        if len(parts) == 1:
-            return start
-    return start - len(parts[-1])
 
 
 def _list_pieces(words: list[str], encoding: tokenizers.Encoding) -> Pieces:
@@ -706,11 +657,6 @@ def _join_words(words: list[str], encoded: list[list[int]]) -> Pieces:
 
 def _split_words(sentence: Sentence) -> list[str]:
     return sentence.split() if isinstance(sentence, str) else list(sentence)
-
-
-def _without_surrogates(text: str) -> str:
-    # U+FFFD is what BERT's cleaning drops, and one character for one keeps offsets.
-    return SURROGATE.sub("\ufffd", text)
 
 
 def _shorten_pair(first: int, second: int, excess: int) -> tuple[int, int]:

@@ -11,9 +11,11 @@ from jaxtyping import Array, Float
 from elmo_jax import text_reader
 from elmo_jax.embed import compute_vectors
 from elmo_jax.params import ElmoParams
-from elmo_jax.tokenizer import ElmoTokenizer
+from elmo_jax.tokenizer import ElmoTokenizer, split_words
 from elmo_jax.tokens import ElmoTokens
 from elmo_jax.vocabulary import write_vocabulary
+from embed_jax.corpus.combining import MARK
+from embed_jax.corpus.words import split_at_spaces
 from embed_jax.devices.platform import tracing_for
 from embed_jax.export.spec import Exportable
 from embed_jax.layers.layer_spec import LayerSpec
@@ -55,11 +57,16 @@ def exportable(
 
     def save_text(directory: Path) -> dict[str, Any]:
         """Write the vocabulary of a word table; character models need no file."""
+        text: dict[str, Any] = {}
+        if tokenizer.split is split_words:
+            text = {"split": "moses", "mark": MARK}
+        elif tokenizer.split in (str.split, split_at_spaces):
+            text = {"split": "spaces"}
         if config.char_cnn:
-            return {"max_characters": config.char_cnn.max_characters}
+            return {"max_characters": config.char_cnn.max_characters, **text}
         assert tokenizer.vocabulary is not None  # a word table has one
         write_vocabulary(directory / "vocab.txt", tokenizer.vocabulary)
-        return {}
+        return text
 
     return Exportable(
         function=function,

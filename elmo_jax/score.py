@@ -3,12 +3,15 @@
 
     python -m elmo_jax.score MODEL corpus.txt scores.tsv
     python -m elmo_jax.score MODEL corpus.txt tokens.tsv --per token
+    python -m elmo_jax.score MODEL corpus.txt scores.csv --units bits
     python -m elmo_jax.score MODEL corpus.txt scores.jsonl
 
-The values are natural logarithms. TSV begins with a line of column names; Python's csv
-and pandas read it by default (`embed_jax.files.separated`). JSON lines have one
-object a sentence: words, `forward` (of the words and `</S>`), `backward` (of `<S>` and
-the words) and `unknown`, whether each word is missing from the vocabulary.
+The values are logarithms, natural ones (nats) or of base 2 (bits). TSV and CSV begin
+with a line of column names, of which `forward_nats` and `backward_nats` (or `_bits`)
+say which; Python's csv and pandas read them by default (`embed_jax.files.separated`).
+JSON lines have one object a sentence: words, `forward` (of the words and `</S>`),
+`backward` (of `<S>` and the words), `unknown`, whether each word is missing from the
+vocabulary, and `units`.
 
 A blank line is no sentence: nothing of it is scored or counted. It has a row without
 values among those of sentences, so that rows are lines, and no token.
@@ -16,6 +19,7 @@ values among those of sentences, so that rows are lines, and no token.
 
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -44,9 +48,11 @@ from embed_jax.files.kinds import FileKind, json_with, text_with
 from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.output_file import open_output
 from embed_jax.files.outputs import output_file
-from embed_jax.files.separated import separated
+from embed_jax.files.separated import SEPARATORS, Separator, separated
 
-SUFFIXES = {".tsv": "tsv", ".jsonl": "jsonl"}
+Units = Literal["nats", "bits"]
+# What a natural logarithm is multiplied by.
+_SCALES: dict[Units, float] = {"nats": 1.0, "bits": 1 / math.log(2)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +69,11 @@ class Command:
     """UTF-8 text, one sentence a line, CoNLL, or records (.jsonl, .parquet); .gz and
     .zst are decompressed. A blank line is no sentence."""
     output: Annotated[Path, tyro.conf.Positional, arg(metavar="OUTPUT")]
-    """The file to write; its suffix .tsv or .jsonl sets the format."""
+    """The file to write; its suffix .tsv, .csv or .jsonl sets the format."""
     per: Literal["sentence", "token"] = "sentence"
-    """Whether a line of the TSV is a sentence or a token."""
+    """Whether a line of the TSV or CSV is a sentence or a token."""
+    units: Units = "nats"
+    """Units of the log-probabilities: nats (natural logarithms) or bits (of base 2)."""
     softmax: Path | None = None
     """The HDF5 file of the softmax, if it is not beside the weights."""
     vocabulary: Path | None = None
@@ -162,29 +170,45 @@ def describe(figures: Perplexity) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class SentenceLines:
-    """TSV with one line for each sentence."""
+    """A table with one line for each sentence."""
 
-    header: str = "line\ttokens\tunknown\tforward\tbackward\ttext\n"
+    separator: Separator = "\t"
+    units: Units = "nats"
+
+    @property
+    def header(self) -> str:
+        """The names of the columns."""
+        names = ["line", "tokens", "unknown", *_columns(self.units), "text"]
+        return separated(names, self.separator)
 
     def lines(self, line: int, score: SentenceScore) -> Iterator[str]:
         """Write one sentence."""
         if not score.words:
-            yield separated([line, 0, 0, "", "", ""])
+            yield separated([line, 0, 0, "", "", ""], self.separator)
             return
         forward, backward = (
             "" if of_tokens is None else f"{of_tokens.sum(dtype=np.float64):.6f}"
-            for of_tokens in (score.forward, score.backward)
+            for of_tokens in _values(score, self.units)
         )
         num_tokens, num_unknown = len(score.forward), score.unknown.sum()
         text = " ".join(score.words)
-        yield separated([line, num_tokens, num_unknown, forward, backward, text])
+        yield separated(
+            [line, num_tokens, num_unknown, forward, backward, text], self.separator
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenLines:
-    """TSV with one line for each word and each boundary."""
+    """A table with one line for each word and each boundary."""
 
-    header: str = "line\tposition\ttoken\tunknown\tforward\tbackward\n"
+    separator: Separator = "\t"
+    units: Units = "nats"
+
+    @property
+    def header(self) -> str:
+        """The names of the columns."""
+        names = ["line", "position", "token", "unknown", *_columns(self.units)]
+        return separated(names, self.separator)
 
     def lines(self, line: int, score: SentenceScore) -> Iterator[str]:
         """Write one sentence; the boundaries have positions 0 and n + 1."""
@@ -192,26 +216,29 @@ class TokenLines:
             return
         tokens = [BEGIN_TOKEN, *score.words, END_TOKEN]
         unknown = [0, *score.unknown.astype(int).tolist(), 0]
-        forward = ["", *map("{:.6f}".format, score.forward)]
+        values, other = _values(score, self.units)
+        forward = ["", *map("{:.6f}".format, values)]
         backward = [""] * len(tokens)
-        if score.backward is not None:
-            backward = [*map("{:.6f}".format, score.backward), ""]
+        if other is not None:
+            backward = [*map("{:.6f}".format, other), ""]
         rows = zip(tokens, unknown, forward, backward, strict=True)
         for position, (token, is_unknown, *figures) in enumerate(rows):
-            yield separated([line, position, token, is_unknown, *figures])
+            cells = [line, position, token, is_unknown, *figures]
+            yield separated(cells, self.separator)
 
 
 @dataclasses.dataclass(frozen=True)
 class JsonLines:
     """JSON lines with one object for each sentence."""
 
+    units: Units = "nats"
     header: str = ""
 
     def lines(self, line: int, score: SentenceScore) -> Iterator[str]:
         """Write one sentence."""
         forward, backward = (
             None if of_tokens is None else of_tokens.tolist() if score.words else []
-            for of_tokens in (score.forward, score.backward)
+            for of_tokens in _values(score, self.units)
         )
         record = {
             "line": line,
@@ -219,28 +246,51 @@ class JsonLines:
             "forward": forward,
             "backward": backward,
             "unknown": score.unknown.tolist(),
+            "units": self.units,
         }
         yield json.dumps(record) + "\n"
 
 
+def _columns(units: Units) -> list[str]:
+    return [f"forward_{units}", f"backward_{units}"]
+
+
+def _values(score: SentenceScore, units: Units) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the log-probabilities of both directions, in some units."""
+    if units == "nats":
+        return score.forward, score.backward
+    scale = _SCALES[units]
+    backward = None if score.backward is None else score.backward * scale
+    return score.forward * scale, backward
+
+
 def _is_scores(path: Path) -> bool:
-    tables = text_with(SentenceLines.header, TokenLines.header)
-    return tables(path) or _are_json_lines(path)
+    return _are_tables(path) or _are_json_lines(path)
 
 
+_are_tables = text_with(
+    *(
+        kind(separator, units).header
+        for kind in (SentenceLines, TokenLines)
+        for separator in SEPARATORS.values()
+        for units in _SCALES
+    ),
+    # Of versions that did not say the units, which were nats.
+    "line\ttokens\tunknown\tforward\tbackward\ttext\n",
+    "line\tposition\ttoken\tunknown\tforward\tbackward\n",
+)
 _are_json_lines = json_with("line", "words", "forward", "backward", "unknown")
 SCORES = FileKind("a file of scores", _is_scores)
 
 
 def _writer(command: Command) -> SentenceLines | TokenLines | JsonLines:
-    match SUFFIXES.get(command.output.suffix), command.per:
-        case "tsv", "sentence":
-            return SentenceLines()
-        case "tsv", "token":
-            return TokenLines()
-        case "jsonl", _:
-            return JsonLines()
-    raise ValueError(f"{command.output}: its name must end in .tsv or .jsonl")
+    suffix = command.output.suffix
+    if suffix == ".jsonl":
+        return JsonLines(command.units)
+    if suffix not in SEPARATORS:
+        raise ValueError(f"{command.output}: its name must end in .tsv, .csv or .jsonl")
+    kind = SentenceLines if command.per == "sentence" else TokenLines
+    return kind(SEPARATORS[suffix], command.units)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tokeniser of ELMo: sentences to a batch of words."""
 
-import functools
-import itertools
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
-from sacremoses import MosesTokenizer
 
 from elmo_jax.characters import (
     BEGIN_TOKEN,
@@ -20,17 +16,12 @@ from elmo_jax.characters import (
     sufficient_length,
 )
 from elmo_jax.config import ElmoConfig
+from elmo_jax.text_reader import split_like_moses
 from elmo_jax.tokens import BEGIN, END, ElmoTokens
 from elmo_jax.vocabulary import Vocabulary
 from embed_jax.corpus.combining import MARK
 from embed_jax.corpus.row_length import OfLong, PadTo, RowLength
 from embed_jax.corpus.sentences import Sentence, check_sentences
-
-_MARK = re.compile(MARK)
-# The marks on a letter or digit.
-_MARKS = re.compile(rf"(?<=[^\W_]){MARK}+")
-# Letters to stand for them, of which no text has all.
-_LETTERS = "\u0252\u0264\ua78d\u026f" + "".join(map(chr, range(0x1D00, 0x1D2C)))
 
 
 def split_words(text: str) -> list[str]:
@@ -44,20 +35,7 @@ def split_words(text: str) -> list[str]:
       >>> split_words("She didn't like the U.S. bank.")
       ['She', 'didn', "'t", 'like', 'the', 'U.S.', 'bank', '.']
     """
-    if text.isascii() or not _MARK.search(text):
-        return list(_moses().tokenize(text, escape=False))
-    # A letter in place of each mark: what is split off depends on the kinds of
-    # characters alone, and their order stays.
-    letter = next(letter for letter in _LETTERS if letter not in text)
-    hidden = _MARKS.sub(lambda marks: letter * len(marks[0]), text)
-    words = _moses().tokenize(hidden, escape=False)
-    remaining = itertools.chain.from_iterable(_MARKS.findall(text))
-    return [re.sub(letter, lambda _: next(remaining), word) for word in words]
-
-
-@functools.cache
-def _moses() -> MosesTokenizer:
-    return MosesTokenizer("en")
+    return split_like_moses(text, MARK)
 
 
 class ElmoTokenizer:

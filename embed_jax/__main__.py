@@ -142,7 +142,7 @@ def embed_corpus(command: Command) -> None:
     if exchanged and command.resume and _is_complete(command.output, metadata):
         print(f"{command.output} is complete already")
         return
-    plain = exchanged or command.compression == "none"
+    compression = None if command.compression == "none" else command.compression
     store = PartedStore(
         store_for(command.output),
         count=place.num_processes,
@@ -151,7 +151,8 @@ def embed_corpus(command: Command) -> None:
         metadata=metadata,
         resume=command.resume,
         overwrite=command.overwrite,
-        compression=None if plain else command.compression,
+        # What is read once and removed is not worth it.
+        compression=None if exchanged else compression,
     )
     if store.is_finished:
         if exchanged:

@@ -17,6 +17,10 @@ class Reader:
     def __init__(self, directory, text, shape_for):
         self.num_buckets, self.shape_for = text["num_buckets"], shape_for
 
+    def words(self, sentence):
+        return sentence.split() if isinstance(sentence, str) else list(sentence)
+
     def __call__(self, sentences, first):
+        sentences = [self.words(sentence) for sentence in sentences]
         ids = ids_of(sentences, self.num_buckets, self.shape_for(sentences))
         return {"ids": ids}, [np.arange(len(words)) for words in sentences]

@@ -4,10 +4,11 @@
     python -m train.finetune finetune_ner --model MODEL --data DIRECTORY --output DIR
     python -m train.finetune finetune_polarity --model MODEL --data texts --output DIR
 
-Words: a folder with train, dev and test in CoNLL columns, or tfds:conll2003. Texts: a
-folder with train, dev and test as .tsv or .csv, label first or columns named; or the
-zip file of Pang and Lee's sentence polarity or subjectivity. DIR gets the model in its
-published format, its predictions for dev and test, and results.json.
+Words: a folder with train, dev and test in CoNLL columns or CoNLL-U, one such file and
+a test fraction, or tfds:conll2003. Texts: a folder with train, dev and test as .tsv or
+.csv, label first or columns named; or the zip file of Pang and Lee's sentence polarity
+or subjectivity. DIR gets the model in its published format, its predictions for dev and
+test, and results.json.
 """
 
 import dataclasses
@@ -34,7 +35,8 @@ from embed_jax.suggest import suggest
 from train.called import called
 from train.config import read_command
 from train.families.registry import family_of_model
-from train.tasks.data.conll import TaggedSentence, read_splits, write_conll
+from train.tasks.data.conll import TaggedSentence, write_conll
+from train.tasks.data.tagged_splits import TaggedData, read_tagged
 from train.tasks.finetune.classification import (
     LabelledText,
     check_labels,
@@ -43,6 +45,7 @@ from train.tasks.finetune.classification import (
 )
 from train.tasks.finetune.classifier import Classifier, Example
 from train.tasks.finetune.finetuning import Finetuned, Finetuning, finetune
+from train.tasks.results import Row, seeds_output, write_seeds
 
 MODEL, RESULTS = "model", "results.json"
 
@@ -58,15 +61,16 @@ Splits = Mapping[str, Sequence[Example]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(TaggedData):
     """The model, the data and the output of a fine-tuning.
 
     Attributes:
       model: directory of a model or of a run, or an id on the Hugging Face hub.
-      data: a folder, a zip file of Pang and Lee's, or tfds:conll2003.
+      data: a folder, a file, a zip file of Pang and Lee's, or tfds:conll2003.
       output: the directory to make; it appears when all is done.
       overwrite: whether an output of this command may be replaced.
       train_limit: number of training examples to use, the first ones; by default all.
+      csv: a file for the scores too, one line between commas.
     """
 
     model: str
@@ -74,6 +78,7 @@ class Options:
     output: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     overwrite: bool = False
     train_limit: int | None = None
+    csv: Path | None = None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,11 +109,12 @@ def run(config: Finetuning, options: Options, command: str = "") -> Finetuned:
       OSError: a file cannot be read or written.
     """
     options = with_local_paths(options)
-    with output_directory(
-        options.output,
-        FINETUNED,
-        replace=options.overwrite,
-        inputs=(options.model, options.data),
+    inputs = (options.model, options.data)
+    with (
+        output_directory(
+            options.output, FINETUNED, replace=options.overwrite, inputs=inputs
+        ),
+        seeds_output(options.csv, inputs),
     ):
         return _run(config, options, command)
 
@@ -141,6 +147,14 @@ def _run(config: Finetuning, options: Options, command: str) -> Finetuned:
         }
         text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
         (directory / RESULTS).write_text(text, encoding="utf-8")
+    if options.csv:
+        scores = {
+            f"{split} {metric}": (float(value),)
+            for split, of_split in finetuned.scores.items()
+            for metric, value in of_split.items()
+        }
+        row = Row("fine-tuned", scores)
+        write_seeds(options.csv, {"finetune": ([row], config.seed)})
     for name, scores in finetuned.scores.items():
         shown = ", ".join(f"{metric} {value:.2f}" for metric, value in scores.items())
         sys.stdout.write(f"{name}: {shown}\n")
@@ -159,10 +173,17 @@ def read_examples(
     limit = options.train_limit
     at_least("train_limit", limit, 1)
     if config.task == "sequence":
+        if options.names_columns() or options.test_fraction is not None:
+            raise ValueError(
+                "--column, --tag-column and --test-fraction are of words with tags; "
+                "texts have a test split of their own"
+            )
         texts = read_text_splits(local_path(options.data), seed=config.seed)
         texts["train"] = texts["train"][:limit]
         return dict(texts), check_labels(texts)
-    sentences = read_splits(options.data)
+    sentences, said = read_tagged(options.data, options, config.seed)
+    if said:
+        sys.stderr.write(f"{said}\n")
     sentences["train"] = sentences["train"][:limit]
     return dict(sentences), check_tags(sentences, options.data)
 

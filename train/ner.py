@@ -2,6 +2,7 @@
 """Named entity recognition by layers of a frozen model (Devlin et al. 2019, Table 7).
 
     python -m train.ner ner_small --model MODEL --data DIRECTORY
+    python -m train.ner ner_small --model MODEL --data one.conll --test-fraction 0.2
 
 Every layer of every word is computed once and cached; then a BiLSTM tagger is trained
 for each `layer_spec`, several seeds at once, and its span F1 goes into a table.
@@ -23,11 +24,19 @@ from embed_jax.files.local_path import with_local_paths
 from embed_jax.layers.layer_spec import parse_layer_spec
 from train.called import called
 from train.config import read_command
-from train.tasks.data.conll import TaggedSentence, read_splits, write_conll
+from train.tasks.data.conll import TaggedSentence, write_conll
+from train.tasks.data.tagged_splits import TaggedData, check_entities, read_tagged
 from train.tasks.features import cached_features
 from train.tasks.ner.tagging import TaggedFeatures, Tagging
 from train.tasks.ner.trained_specs import train_specs
-from train.tasks.results import Outcome, Row, results_output, write_results
+from train.tasks.results import (
+    Outcome,
+    Row,
+    results_output,
+    seeds_output,
+    write_results,
+    write_seeds,
+)
 
 SPLITS = ("train", "dev", "test")
 TABLE_7 = (
@@ -44,12 +53,13 @@ ELMO_ROWS = ("embeddings", "first", "last", "mean(all)", "mix(all)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(TaggedData):
     """The model, the data and the output.
 
     Attributes:
       model: directory of a model or of a run, or an id on the Hugging Face hub.
-      data: a folder with train, dev and test in CoNLL columns, or tfds:conll2003.
+      data: a folder with train, dev and test in CoNLL columns or CoNLL-U, or one such
+        file and a test fraction, or tfds:conll2003.
       output: the folder for the table as Markdown, as JSON and as a picture.
       name: of these files; by default made of the data's and the model's names.
       cache: the folder for features and trained results.
@@ -58,6 +68,7 @@ class Options:
         about one core.
       predictions: a folder for the test sentences with the predictions of the first
         seed, a CoNLL file for each spec.
+      csv: a file for the scores too, one line a spec and seed, between commas.
     """
 
     model: str
@@ -68,6 +79,7 @@ class Options:
     retrain: bool = False
     jobs: int = 2
     predictions: Path | None = None
+    csv: Path | None = None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -105,12 +117,18 @@ def compare_specs(config: Tagging, options: Options, command: str) -> list[Row]:
         raise ValueError(f"--jobs {options.jobs}: at least 1")
     stem = options.name or _default_name(config, options)
     inputs = (options.model, options.data)
-    with results_output(options.output, [stem], inputs=inputs):
+    with (
+        results_output(options.output, [stem], inputs=inputs),
+        seeds_output(options.csv, inputs),
+    ):
         return _compare(config, options, command, stem)
 
 
 def _compare(config: Tagging, options: Options, command: str, stem: str) -> list[Row]:
-    corpus = read_splits(options.data)
+    corpus, said = read_tagged(options.data, options, config.seed)
+    check_entities(corpus, options.data)
+    if said:
+        sys.stderr.write(f"{said}\n")
     began = time.monotonic()
     splits = {
         name: _with_features(config, options, name, corpus[name]) for name in SPLITS
@@ -146,8 +164,11 @@ def _compare(config: Tagging, options: Options, command: str, stem: str) -> list
         f"{_last_part(options.model)}",
         command=command,
         rows=rows,
-        facts=_facts(config, corpus, splits, outcomes, (caching, training)),
+        facts=({"split": said} if said else {})
+        | _facts(config, corpus, splits, outcomes, (caching, training)),
     )
+    if options.csv:
+        write_seeds(options.csv, {"ner": (rows, config.seed)})
     sys.stdout.write(f"{table}\n{options.output / stem}.md\n")
     return rows
 

@@ -32,7 +32,13 @@ from train.tasks.probes.part_of_speech import PosTask
 from train.tasks.probes.probing import Measured, Subject, Task
 from train.tasks.probes.senses_by_layer import WsdTask
 from train.tasks.probes.similarity_by_layer import StsTask
-from train.tasks.results import Row, results_output, write_results
+from train.tasks.results import (
+    Row,
+    results_output,
+    seeds_output,
+    write_results,
+    write_seeds,
+)
 
 TASKS = ("pos", "wsd", "sts")
 FOLDERS = {
@@ -59,7 +65,8 @@ class Command:
     """The folder that caches the vectors of words."""
     pos_data: Path | None = None
     """A folder of train.tsv, dev.tsv and test.tsv: word, universal and language's tag;
-    by default pos_ud_english_ewt under CONTEXTUAL_DATA, or under ../shared/data."""
+    or of CoNLL-U, as train.conllu or as Universal Dependencies names it. By default
+    pos_ud_english_ewt under CONTEXTUAL_DATA, or under ../shared/data."""
     wsd_data: Path | None = None
     """A folder of semcor_wn30.jsonl.gz, masc_noad.jsonl.gz, or both; by default
     wsd_semcor_masc, likewise."""
@@ -67,6 +74,9 @@ class Command:
     """A folder of sts-dev.csv and sts-test.csv; by default sts_benchmark, likewise."""
     tags: tuple[Literal["upos", "xpos"], ...] = ("upos",)
     """The tag sets to probe."""
+    csv: Path | None = None
+    """A file for the scores of all tasks too, one line a task, spec and seed, between
+    commas."""
     probe: ProbeConfig = dataclasses.field(default_factory=ProbeConfig)
     """The probe of parts of speech. Its seeds also set the splits of sense corpora."""
 
@@ -99,7 +109,10 @@ def measure_layers(command: Command, shown: str) -> None:
     stem = command.output.name
     stems = [stem, *(f"{stem}-{name}" for name in tasks)]
     inputs = (command.model, command.pos_data, command.wsd_data, command.sts_data)
-    with results_output(command.output.parent, stems, inputs=inputs):
+    with (
+        results_output(command.output.parent, stems, inputs=inputs),
+        seeds_output(command.csv, inputs),
+    ):
         _measure(command, tasks, shown)
 
 
@@ -140,6 +153,14 @@ def _measure(command: Command, tasks: Mapping[str, Task], shown: str) -> None:
         },
         plot=False,
     )
+    if command.csv:
+        # Of similarity nothing is trained or drawn.
+        seeds = {name: None if name == "sts" else command.probe.seed for name in tasks}
+        rows = {
+            name: (found.rows, seeds[name])
+            for name, found in zip(tasks, measured, strict=True)
+        }
+        write_seeds(command.csv, rows)
     sys.stdout.write(f"{title}\n\n{table}\n{command.output}.md\n")
 
 

@@ -45,11 +45,12 @@ from embed_jax.exit_status import exit_status
 from embed_jax.explore.word2vec import WORD2VEC, write_word2vec
 from embed_jax.files.hdf5 import open_hdf5, reading_hdf5
 from embed_jax.files.json_file import parse_object
-from embed_jax.files.kinds import FileKind, hdf5_with
+from embed_jax.files.kinds import FileKind, hdf5_with, text_with
 from embed_jax.files.local_path import local_path, with_local_paths
 from embed_jax.files.output_file import open_output
 from embed_jax.files.outputs import output_file
 from embed_jax.files.sealed_hdf5 import USER_BLOCK, check_sealed, seal_file
+from embed_jax.files.separated import write_csv
 from embed_jax.layers.layer_spec import parse_layer_spec
 from embed_jax.layers.pooling import WORD_POOLS
 from embed_jax.store import VectorStore
@@ -363,6 +364,36 @@ def _parse(file: h5py.File) -> WordTypes:
     )
 
 
+def write_table(
+    path: Path, types: WordTypes, vectors: Float[np.ndarray, "U D"]
+) -> None:
+    """Write a line a type between commas: the word, its count, and its vector.
+
+    Args:
+      path: the file; it appears when it is complete.
+      types: in the order to write.
+      vectors: of the types, with the nine digits that float32 needs.
+
+    Raises:
+      OSError: the disk is full or fails.
+    """
+    names = [*_TABLE_COLUMNS, *(f"v{index}" for index in range(vectors.shape[1]))]
+    rows = zip(types.words, types.counts.tolist(), vectors, strict=True)
+    # A word of a file of columns may hold what no line of a table can.
+    write_csv(
+        path,
+        names,
+        (
+            [" ".join(word.split("\n")), count, *map("{:.9g}".format, vector.tolist())]
+            for word, count, vector in rows
+        ),
+    )
+
+
+_TABLE_COLUMNS = ("word", "count")
+_TABLE = FileKind("a table of word types", text_with(",".join([*_TABLE_COLUMNS, ""])))
+
+
 @dataclasses.dataclass(frozen=True)
 class Command:
     """Write one vector for each distinct word: its mean and sum over all contexts.
@@ -387,8 +418,11 @@ class Command:
     first_last."""
     word2vec: Path | None = None
     """A text file to write too, in word2vec format, which gensim and others read."""
+    csv: Path | None = None
+    """A table to write too, between commas: word, count, and the numbers of the
+    vector."""
     sum: bool = False
-    """Write sums into the text file instead of means."""
+    """Write sums into the text file and the table instead of means."""
     min_count: int = 1
     """Leave out types with fewer contexts."""
     lowercase: bool = False
@@ -440,6 +474,7 @@ def run(command: Command) -> None:
         output_file(
             command.word2vec, WORD2VEC, replace=command.overwrite, inputs=inputs
         ),
+        output_file(command.csv, _TABLE, replace=command.overwrite, inputs=inputs),
     ):
         _run(command)
 
@@ -453,8 +488,11 @@ def _run(command: Command) -> None:
         command.output, types, overwrite=command.overwrite
     )
     sys.stdout.writelines(_report(command, types, unread, num_unstorable))
+    vectors = types.sum if command.sum else types.mean
+    if command.csv:
+        write_table(command.csv, types, vectors)
+        sys.stdout.write(f"{command.csv}: {len(types.words):,} types\n")
     if command.word2vec:
-        vectors = types.sum if command.sum else types.mean
         num_unwritten = write_word2vec(
             command.word2vec, types.words, vectors, overwrite=command.overwrite
         )
@@ -497,10 +535,13 @@ def _check(command: Command) -> None:
         raise ValueError(f"--words {command.words}: {hint}")
     if command.min_count < 1:
         raise ValueError(f"--min-count {command.min_count}: 1 or more")
-    if command.sum and not command.word2vec:
-        raise ValueError("--sum is about the text file; add --word2vec FILE")
+    if command.sum and not command.word2vec and not command.csv:
+        raise ValueError(
+            "--sum is about the text file and the table; add --word2vec FILE or --csv "
+            "FILE"
+        )
     command.reading.check()
-    outputs = [command.output, *filter(None, [command.word2vec])]
+    outputs = [command.output, *filter(None, [command.word2vec, command.csv])]
     paths = [path.absolute() for path in (*outputs, command.source)]
     if len({path.resolve() for path in paths}) < len(paths):
         raise ValueError("the outputs and what is read must be different files")

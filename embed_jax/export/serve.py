@@ -5,18 +5,24 @@ The copy needs no other file of this project but `text_reader.py`, also put ther
 makes inputs of text for the model's family.
 
     python ARTEFACT/serve.py < sentences.txt > vectors.jsonl
+    python ARTEFACT/serve.py --split < words.txt > vectors.jsonl
 
-Each line of text, words between spaces, gives a line of JSON: the words and a vector
-for each. Vectors need jax and NumPy alone (and `flatbuffers`, which jax reads programs
-with); the text of a BERT needs `tokenizers`, or `sentencepiece`, besides.
+Each line of text gives a line of JSON: the words, split as the model's tokeniser splits
+text (with --split, words that white space divides already), and a vector for each.
+Vectors need jax and NumPy alone (and `flatbuffers`, which jax reads programs with); the
+text of a BERT needs `tokenizers`, or `sentencepiece`, besides, that of an ELMo
+`sacremoses`.
 
     sys.path.insert(0, "ARTEFACT")
     from serve import Served
     served = Served("ARTEFACT")
     served.run(ids=…, segment_ids=…, mask=…)              # [B T width], of arrays
-    served.embed([["The", "bank", "of", "the", "river"]])  # a list of [words, width]
+    served.embed(["The bank of the river."])              # a list of [words, width]
+    served.words("The bank of the river.")                # its words
+    served.embed([["The", "bank", "of", "the", "river"]])  # words, split already
 """
 
+import argparse
 import contextlib
 import hashlib
 import importlib.util
@@ -86,27 +92,28 @@ class Served:
             ) from error
 
     def embed(
-        self, sentences: Sequence[Sequence[str]], *, first: int = 0
+        self, sentences: Sequence[str | Sequence[str]], *, first: int = 0
     ) -> list[np.ndarray]:
-        """Embed sentences, each a list of words; return `[words, width]` for each.
+        """Embed sentences, each text or words; return `[words, width]` for each.
 
-        For a BERT, the vector of a word is that of its first piece, zero for a word
-        without pieces. Error messages number the sentences from `first`.
+        Text is split as the model's tokeniser splits it, a list of words is not
+        changed. For a BERT, the vector of a word is that of its first piece, zero for a
+        word without pieces. Error messages number the sentences from `first`.
 
         Raises:
-          ValueError: a sentence is no list of words, or longer than the model's maximal
-            length; or a file of the tokeniser is damaged.
+          ValueError: one text instead of a list, a sentence that is neither text nor a
+            list of words, or longer than the model's maximal length; or a file of the
+            tokeniser is damaged.
           ImportError: the library of the tokeniser is not installed.
         """
-        for index, words in enumerate(sentences, start=first):
-            # A str would be read as a list of words of one letter.
-            if not _are_words(words):
-                raise ValueError(f"sentence {index} is {words!r}, not a list of words")
-        if self._read is None:
-            make = self._reader or _reader_beside()
-            with _reading(self._directory, ", in the files of its text"):
-                self._read = make(self._directory, self.manifest["text"], _shape_for)
-        inputs, places = self._read(sentences, first)
+        if isinstance(sentences, str | bytes):
+            raise ValueError("pass a list of sentences, not one text: [sentence]")
+        for index, sentence in enumerate(sentences, start=first):
+            if not isinstance(sentence, str) and not _are_words(sentence):
+                raise ValueError(
+                    f"sentence {index} is {sentence!r}, not text or a list of words"
+                )
+        inputs, places = self._text_reader()(sentences, first)
         vectors = np.asarray(self.run(**inputs), np.float32)
         found = []
         for row, place in enumerate(places):
@@ -114,6 +121,22 @@ class Served:
             words[place < 0] = 0
             found.append(words)
         return found
+
+    def words(self, sentence: str | Sequence[str]) -> list[str]:
+        """Return the words of a sentence, one for each vector of `embed`.
+
+        Raises:
+          ValueError: a file of the tokeniser is damaged.
+          ImportError: the library of the tokeniser is not installed.
+        """
+        return self._text_reader().words(sentence)
+
+    def _text_reader(self) -> Any:
+        if self._read is None:
+            make = self._reader or _reader_beside()
+            with _reading(self._directory, ", in the files of its text"):
+                self._read = make(self._directory, self.manifest["text"], _shape_for)
+        return self._read
 
 
 def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -197,21 +220,33 @@ def _power_of_two(number: int) -> int:
     return 1 << max(number - 1, 0).bit_length()
 
 
-def _batches(lines: Iterable[str]) -> Iterator[list[list[str]]]:
-    sentences = (line.split() for line in lines)
+def _batches(lines: Iterable[str], *, split: bool) -> Iterator[list[str | list[str]]]:
+    """Yield some sentences at a time; of `split` text, as lists of words."""
+    texts = (line.removesuffix("\n").removesuffix("\r") for line in lines)
+    sentences = (text.split() if split else text for text in texts)
     while batch := list(islice(sentences, BATCH)):
         yield batch
 
 
 def main() -> int:
     """Embed the lines of the standard input; return the exit status."""
+    parser = argparse.ArgumentParser(
+        description="Embed lines of text from the standard input, as lines of JSON."
+    )
+    parser.add_argument(
+        "--split",
+        action="store_true",
+        help="the words are already split, by white space; they are kept as they are",
+    )
+    split = parser.parse_args().split
     try:
         served = Served(Path(__file__).parent)
         first = 0
-        for batch in _batches(sys.stdin):
+        for batch in _batches(sys.stdin, split=split):
             embedded = served.embed(batch, first=first)
             first += len(batch)
-            for words, vectors in zip(batch, embedded, strict=True):
+            for sentence, vectors in zip(batch, embedded, strict=True):
+                words = served.words(sentence)
                 line = {"words": words, "vectors": vectors.round(7).tolist()}
                 sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
     except ValueError as error:

@@ -24,9 +24,11 @@ class Exportable(NamedTuple):
       save_text: writes the tokeniser's files into a directory, and returns the other
         settings of the reader, its `text`, as a JSON object.
       reader: a self-contained Python file, copied beside the program. Its
-        `Reader(directory, text, shape_for)`, called with sentences (lists of words)
-        and the number of the first one, gives the inputs, and for each sentence the
-        positions of its words in its row, -1 for a word without one.
+        `Reader(directory, text, shape_for)`, called with sentences (text, or lists of
+        words) and the number of the first one, gives the inputs, and for each sentence
+        the positions of its words in its row, -1 for a word without one. Its
+        `words(sentence)` gives the words, which it splits text into as the tokeniser
+        does.
     """
 
     function: Callable[[Any, Mapping[str, Any]], Float[Array, "B T _"]]

@@ -125,7 +125,8 @@ def test_a_line_for_each_sentence(model, corpus, tmp_path, capsys, expected):
     output = tmp_path / "scores.tsv"
     assert score(model, corpus, output) == 0
     header, rows = read_tsv(output)
-    assert header == ["line", "tokens", "unknown", "forward", "backward", "text"]
+    columns = ["line", "tokens", "unknown", "forward_nats", "backward_nats", "text"]
+    assert header == columns
     for number, (row, one) in enumerate(zip(rows, expected, strict=True), start=1):
         if not one.words:
             assert row == [str(number), "0", "0", "", "", ""]
@@ -152,7 +153,8 @@ def test_a_line_for_each_token(model, corpus, tmp_path, capsys, expected):
     output = tmp_path / "tokens.tsv"
     assert score(model, corpus, output, "--per", "token") == 0
     header, rows = read_tsv(output)
-    assert header == ["line", "position", "token", "unknown", "forward", "backward"]
+    columns = ["line", "position", "token", "unknown", "forward_nats", "backward_nats"]
+    assert header == columns
     assert len(rows) == sum(len(one.words) + 2 for one in expected if one.words)
     start = 0
     for number, one in enumerate(expected, start=1):
@@ -185,7 +187,9 @@ def test_json_lines_parse_back(model, corpus, tmp_path, capsys, expected):
     for number, (record, one) in enumerate(
         zip(records, expected, strict=True), start=1
     ):
-        assert list(record) == ["line", "words", "forward", "backward", "unknown"]
+        names = ["line", "words", "forward", "backward", "unknown", "units"]
+        assert list(record) == names
+        assert record["units"] == "nats"
         assert (record["line"], record["words"]) == (number, one.words)
         # float32 survives the text exactly.
         of_words = slice(None if one.words else 0)
@@ -238,6 +242,15 @@ def test_csv_and_pandas_read_the_words_that_were_written(model, tmp_path):
     assert score(model, corpus, output, "--split", "--overwrite") == 0
     read = pandas.read_csv(output, sep="\t", keep_default_na=False)
     assert read.text.tolist() == lines
+
+
+def test_a_table_between_commas_is_the_same_table(model, corpus, tmp_path):
+    for name in ("scores.tsv", "scores.csv"):
+        assert score(model, corpus, tmp_path / name, "--split") == 0
+    tabs = pandas.read_csv(tmp_path / "scores.tsv", sep="\t")
+    commas = pandas.read_csv(tmp_path / "scores.csv")
+    assert commas.equals(tabs)
+    assert [*commas.columns][3:] == ["forward_nats", "backward_nats", "text"]
 
 
 def test_a_text_of_blank_lines_has_no_perplexity(model, tmp_path, capsys):
@@ -298,7 +311,7 @@ def test_what_cannot_be_scored_is_one_line(model, corpus, tmp_path, capsys):
         ((headless, corpus, output), "no softmax"),
         ((wordless, corpus, output), "no vocabulary"),
         ((resized, corpus, output), "vocab.txt has 12 words, but softmax/"),
-        ((model, corpus, tmp_path / "scores.csv"), "must end in .tsv or .jsonl"),
+        ((model, corpus, tmp_path / "a.txt"), "must end in .tsv, .csv or .jsonl"),
         ((model, corpus, there), "--overwrite replaces it"),
         # Found before the model is: it would take long to load.
         (("no/model", bad, output), "bad.txt, line 2"),

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,8 +19,10 @@ import bert_jax
 import bert_jax.text_reader
 import elmo_jax
 import elmo_jax.text_reader
+from elmo_jax.exported import exportable
 from embed_jax.export import __main__ as export
 from embed_jax.export.serve import Served, sealed
+from embed_jax.layers.layer_spec import parse_layer_spec
 from tests.train.tiny_models import PIECES, save_bert, save_elmo
 
 SENTENCES = [["the", "river", "banks"], ["we"], ["money", "sat", "of", "a", "river"]]
@@ -86,6 +89,49 @@ def test_text_is_read_as_the_model_reads_it(kind: str, tmp_path: Path):
     expected = package.embed_words(params, tokenizer, sentences, SPEC)
     for ours, theirs in zip(served.embed(sentences), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+TEXTS = [
+    "The river, the bank.",
+    "",
+    "We sat -- didn't we? -- by the cafe\u0301's money\u200b!",
+    "  U.S.  banks\tof \u3000 a river \udc80x ",
+    "<S> money [SEP]",
+]
+
+
+@pytest.mark.parametrize("kind", ["bert", "elmo"])
+def test_text_is_split_as_the_model_splits_it(kind: str, tmp_path: Path):
+    model = make(kind, tmp_path)
+    assert run_export(model, tmp_path / "artefact") == 0
+    package = {"bert": bert_jax, "elmo": elmo_jax}[kind]
+    params, tokenizer = package.load(model)
+    served = Served(tmp_path / "artefact", READERS[kind])
+    expected = list(package.stream_words(params, tokenizer, TEXTS, SPEC))
+    assert [served.words(text) for text in TEXTS] == [each.words for each in expected]
+    for ours, theirs in zip(served.embed(TEXTS), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs.vectors, atol=1e-5)
+    with pytest.raises(ValueError, match="pass a list of sentences, not one text"):
+        served.embed("The river")
+
+
+@pytest.mark.parametrize("split", [str.split, lambda text: text.split("|")])
+def test_another_way_to_split_is_known_or_refused(tmp_path: Path, split):
+    params, tokenizer = elmo_jax.load(make("elmo", tmp_path))
+    tokenizer = elmo_jax.ElmoTokenizer(tokenizer.config, tokenizer.vocabulary, split)
+    what = exportable(params, tokenizer, parse_layer_spec("0"), jnp.dtype("float32"))
+    reader = READERS["elmo"](tmp_path, what.save_text(tmp_path), lambda rows: (1, 9))
+    if split is str.split:
+        assert reader.words("The river,  the bank.") == [
+            "The",
+            "river,",
+            "the",
+            "bank.",
+        ]
+    else:
+        with pytest.raises(ValueError, match=r"words that are split \(--split\), or"):
+            reader.words("The|river")
+    assert reader.words(["The|", "river"]) == ["The|", "river"]
 
 
 @pytest.mark.parametrize("counts", [(), (3, 3, 9, 4, 3, 2, 1)])
@@ -170,13 +216,22 @@ def test_the_program_beside_it_reads_lines(tmp_path: Path):
     assert run_export(model, tmp_path / "artefact") == 0
     ran = subprocess.run(
         [sys.executable, "-I", str(tmp_path / "artefact/serve.py")],
-        input="the river\n\nwe sat\n",
+        input="the river.\n\nwe sat\n",
         capture_output=True,
         text=True,
         check=True,
     )
+    split = subprocess.run(
+        [sys.executable, "-I", str(tmp_path / "artefact/serve.py"), "--split"],
+        input="the river.\r\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(split.stdout)["words"] == ["the", "river."]
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
-    assert [line["words"] for line in lines] == [["the", "river"], [], ["we", "sat"]]
+    words = [["the", "river", "."], [], ["we", "sat"]]
+    assert [line["words"] for line in lines] == words
     params, tokenizer = elmo_jax.load(model)
     (expected,) = elmo_jax.embed_words(params, tokenizer, [["we", "sat"]], SPEC)
     np.testing.assert_allclose(lines[2]["vectors"], expected, atol=1e-5)
@@ -220,6 +275,7 @@ def test_what_serving_refuses(
     # The program beside it reads some lines at a time, and counts them all.
     lines = "we\n" * 40 + "we " * 70
     monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    monkeypatch.setattr(sys, "argv", ["serve.py"])
     with pytest.raises(SystemExit, match="2"):
         runpy.run_path(str(tmp_path / "artefact/serve.py"), run_name="__main__")
     assert "sentence 40 has 72 tokens" in capsys.readouterr().err

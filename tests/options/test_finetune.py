@@ -39,6 +39,12 @@ LEARNING = {
     "--output": Option("--output new", "output", to=["new"]),
     # An output that is there already.
     "--overwrite": Option("--overwrite", "status", to=0),
+    # Untrained, nothing has a score.
+    "--csv": Option("--csv seeds.csv", "seeds", to="task,spec,seed\n"),
+    # The words are the tags then, or there are texts; and there is a test.
+    "--column": Option("--column -1", "error"),
+    "--tag-column": Option("--tag-column 1", "error"),
+    "--test-fraction": Option("--test-fraction 0.5", "error"),
     "--train-limit": Option(
         "--train-limit 6", "examples", to={"train": 6, "dev": 6, "test": 6}
     ),
@@ -165,6 +171,10 @@ class Seen:
 
     def error(self):
         return self._ran.error
+
+    def seeds(self):
+        path = self._folder / "seeds.csv"
+        return path.read_text() if path.exists() else None
 
     def output(self):
         return sorted({name.split("/")[0] for name in self._ran.files})

@@ -56,6 +56,21 @@ TABLE = {
     "--predictions": Option(
         "--predictions found", "predictions", to=["found/mix(all).conll"]
     ),
+    "--csv": Option(
+        "--csv seeds.csv",
+        "seeds",
+        to=["task,spec,seed,dev F1,test F1", "ner,mix(all),0", "ner,mix(all),1"],
+    ),
+    # A word is its tag, and a tag its word.
+    "--column": Option("--column -1", "error"),
+    "--tag-column": Option("--tag-column 1", "error"),
+    "--test-fraction": Option(
+        "--test-fraction 0.25",
+        "data",
+        "--data single/one.conll",
+        to="train 12 sentences, 48 words; dev 6 sentences, 24 words; "
+        "test 6 sentences, 24 words",
+    ),
     "--layers": Option("--layers last 0", "rows", to=["last", "0"]),
     "--num-seeds": Option("--num-seeds 3", "num_scores", to=3),
     "--seed": Option("--seed 5", "learnt"),
@@ -98,6 +113,8 @@ def inputs(tmp_path_factory) -> Path:
     save_bert(folder / "other", seed=1)
     _write_sentences(folder / "towns", 24)
     _write_sentences(folder / "more", 40)
+    (folder / "single").mkdir()
+    (folder / "single/one.conll").symlink_to(folder / "towns/train.conll")
     for name in ("features-of-True", "features-of-False"):
         (folder / name).mkdir()
     return folder
@@ -130,13 +147,14 @@ def observer(inputs, tmp_path_factory) -> Callable[..., Observe]:
         config: str, learns: bool, times: int, arguments: tuple[str, ...]
     ) -> Mapping[str, Any]:
         folder = tmp_path_factory.mktemp("run")
-        for name in ("bert", "other", "towns", "more"):
+        for name in ("bert", "other", "towns", "more", "single"):
             (folder / name).symlink_to(inputs / name)
         (folder / "data").mkdir()
         (folder / "data/features").symlink_to(inputs / f"features-of-{learns}")
         for _ in range(times):
             ran = run([config, *SMALL, *arguments], folder, learns=learns)
-        assert ran.status == 0, ran.error
+        if ran.status:
+            return {"error": ran.error.splitlines()[-1], "data": None}
         return _seen(ran, folder)
 
     with compiling_quickly():
@@ -156,7 +174,11 @@ def _seen(ran: Any, folder: Path) -> Mapping[str, Any]:
         (folder / ran.printed.split()[-1]).with_suffix(".json").read_text()
     )
     outcomes = list(ran.outcomes.values())
+    table = folder / "seeds.csv"
+    seeds = table.read_text().splitlines() if table.exists() else [""]
     return {
+        "error": "",
+        "seeds": [seeds[0], *(",".join(each.split(",")[:3]) for each in seeds[1:])],
         "vectors": ran.vectors["test"],
         "data": record["facts"]["data"],
         "files": tables,

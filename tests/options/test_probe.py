@@ -47,6 +47,15 @@ TABLE = {
     "--wsd-data": Option("--wsd-data wsd2", "scores", "--tasks wsd"),
     "--sts-data": Option("--sts-data sts2", "scores", "--tasks sts"),
     "--tags": Option("--tags xpos upos", "metrics"),
+    "--csv": Option(
+        "--csv seeds.csv",
+        "seeds",
+        to=[
+            "task,spec,seed,UPOS dev,UPOS test",
+            "pos,most frequent tag,0",
+            *(f"pos,{layer},{seed}" for layer in (0, 1) for seed in range(5)),
+        ],
+    ),
     "--probe.num-seeds": Option("--probe.num-seeds 2", "num_seeds", to=2),
     "--probe.seed": Option("--probe.seed 7", "scores"),
     "--probe.num-epochs": Option("--probe.num-epochs 2", "epochs"),
@@ -124,10 +133,19 @@ def observe(inputs, tmp_path_factory) -> Observe:
             "num_seeds": len(next(iter(rows[-1].scores.values()))),
             "data": facts.get("data"),
             "epochs": facts.get("kept"),
+            "seeds": seeds_of(folder / "seeds.csv"),
         }
 
     with compiling_quickly():
         yield lambda arguments: look(tuple(arguments))
+
+
+def seeds_of(path: Path) -> list[str]:
+    """Return the header of a table, and of each line what its scores are of."""
+    if not path.exists():
+        return []
+    header, *lines = path.read_text().splitlines()
+    return [header, *(line.rsplit(",", 2)[0] for line in lines)]
 
 
 def test_every_option_is_tried():

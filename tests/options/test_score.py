@@ -25,7 +25,13 @@ from tests.options.table import Option, check_entries, check_option, listed_opti
 
 OPTIONS = LAYOUT | {
     "--per": Option(
-        "--per token", "columns", to="line position token unknown forward backward"
+        "--per token",
+        "columns",
+        to="line position token unknown forward_nats backward_nats",
+    ),
+    "--units": Option(
+        "--units bits",
+        ("columns", "forward", "backward", "units"),
     ),
     "--softmax": Option("--softmax zeros.hdf5", "forward"),
     "--vocabulary": Option("--vocabulary rivers.txt", "unknown"),
@@ -72,7 +78,8 @@ def observe(model, tmp_path_factory):
 
         def columns() -> str:
             table = [*line[:2], "scores.tsv", *line[3:]]
-            assert run(main, table, folder).status == 0
+            if not (folder / "scores.tsv").exists():
+                assert run(main, table, folder).status == 0
             with (folder / "scores.tsv").open(encoding="utf-8") as file:
                 return " ".join(next(file).split())
 
@@ -121,6 +128,16 @@ def test_a_softmax_of_zeros_finds_all_words_equally_likely(observe):
     seen = observe(["--softmax", "zeros.hdf5"])
     for scores in seen["forward"]:
         np.testing.assert_allclose(scores, -np.log(len(VOCABULARY)), atol=1e-6)
+
+
+def test_bits_are_nats_by_the_logarithm_of_two(observe):
+    nats, bits = observe([]), observe(["--units", "bits"])
+    assert bits["columns"] == "line tokens unknown forward_bits backward_bits text"
+    assert set(bits["units"]) == {"bits"}
+    for name in ("forward", "backward"):
+        for one, other in zip(nats[name], bits[name], strict=True):
+            np.testing.assert_allclose(np.array(other) * np.log(2), one, rtol=1e-6)
+    assert nats["printed"] == bits["printed"]  # perplexities have no units
 
 
 def test_another_vocabulary_knows_other_words(observe):

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m embed_jax.word_types`: every option reaches what it is for."""
 
+import io
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 
 from embed_jax.explore.word_types import main, read_word_types
@@ -25,6 +27,7 @@ OPTIONS = {
     "--layers": Option("--layers last,0", "width", to=32),
     "--words": Option("--words first_last", "width", to=32),
     "--word2vec": Option("--word2vec types.txt", "files", to=["types.h5", "types.txt"]),
+    "--csv": Option("--csv types.csv", "files", to=["types.csv", "types.h5"]),
     "--sum": Option("--sum", "text", "--word2vec types.txt"),
     "--min-count": Option("--min-count 3", "words"),
     "--lowercase": Option("--lowercase", "words"),
@@ -72,6 +75,7 @@ def read(folder: Path) -> dict:
     if not files:
         return {"files": files, "words": None, "vectors": None}
     types, text = read_word_types(folder / "types.h5"), folder / "types.txt"
+    table = folder / "types.csv"
     return {
         "files": files,
         "words": types.words,
@@ -79,6 +83,8 @@ def read(folder: Path) -> dict:
         "width": types.mean.shape[1],
         "sums": types.sum,
         "text": text.read_text(encoding="utf-8") if text.exists() else None,
+        "table": table.read_text(encoding="utf-8") if table.exists() else None,
+        "counts": types.counts.tolist(),
     }
 
 
@@ -108,6 +114,18 @@ def test_means_are_those_of_the_functions_vectors(
     assert sorted(seen["words"]) == sorted(vectors)
     expected = [np.mean(vectors[word], axis=0) for word in seen["words"]]
     np.testing.assert_allclose(seen["vectors"], expected, rtol=0, atol=1e-5)
+
+
+def test_the_table_has_means_or_sums(observers):
+    for given, name in (([], "vectors"), (["--sum"], "sums")):
+        seen = observers["bert"](["--csv", "types.csv", *given])
+        table = pandas.read_csv(
+            io.StringIO(seen["table"]), keep_default_na=False, dtype={"word": str}
+        )
+        assert table.word.tolist() == seen["words"]
+        assert table["count"].tolist() == seen["counts"]
+        numbers = table[[f"v{index}" for index in range(16)]]
+        np.testing.assert_allclose(numbers, seen[name], rtol=1e-6)
 
 
 def test_the_text_has_means_or_sums(observers):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing of results as a Markdown table, as JSON and as a plot."""
+"""Writing of results as a Markdown table, as JSON, as a plot, and as CSV."""
 
 import io
 import json
@@ -17,6 +17,8 @@ from embed_jax.files.claim import claim
 from embed_jax.files.json_file import read_json
 from embed_jax.files.kinds import FileKind, holding, json_with, text_with
 from embed_jax.files.output_file import check_output, open_output
+from embed_jax.files.outputs import output_file
+from embed_jax.files.separated import write_csv
 
 # In a picture, what says that it was drawn here.
 PICTURE = {"Software": "contextual-jax"}
@@ -133,6 +135,9 @@ def _beside_record(path: Path) -> bool:
     return _is_record(path.with_name(path.name.removesuffix(path.suffix) + ".json"))
 
 
+_SEED_COLUMNS = ("task", "spec", "seed")
+_SEEDS = FileKind("a table of seeds", text_with(",".join([*_SEED_COLUMNS, ""])))
+
 _is_record = json_with("title", "command", "rows", "facts")
 _is_titled = text_with("# ")
 _is_marked = holding(*PICTURE.values())
@@ -146,6 +151,62 @@ _KINDS = {
         lambda path: _is_marked(path) or _beside_record(path),
     ),
 }
+
+
+def write_seeds(
+    path: Path, tables: Mapping[str, tuple[Sequence[Row], int | None]]
+) -> None:
+    """Write one line a row and seed between commas, as pandas reads it.
+
+    The columns are task, spec, seed, and each metric; a cell is empty where a task has
+    no such metric, or fewer values of it than seeds.
+
+    Args:
+      path: the file; it appears when it is complete, in place of an earlier one.
+      tables: for each task its rows, and the seed of the first value; None for a task
+        without seeds.
+
+    Raises:
+      OSError: the disk is full or fails.
+    """
+    everything = [row for rows, _ in tables.values() for row in rows]
+    metrics = list(dict.fromkeys(metric for row in everything for metric in row.scores))
+
+    def lines() -> Iterator[list[object]]:
+        for task, (rows, seed) in tables.items():
+            for row in rows:
+                for place in range(max(map(len, row.scores.values()), default=0)):
+                    values = (row.scores.get(metric, ()) for metric in metrics)
+                    cells = (each[place : place + 1] for each in values)
+                    yield [
+                        task,
+                        row.name.removeprefix("layer "),
+                        "" if seed is None else seed + place,
+                        *(cell[0] if cell else "" for cell in cells),
+                    ]
+
+    write_csv(path, [*_SEED_COLUMNS, *metrics], lines())
+
+
+@contextmanager
+def seeds_output(
+    path: Path | None, inputs: Sequence[Path | str | None] = ()
+) -> Iterator[None]:
+    """Check a file that a block will write with `write_seeds`, and claim it.
+
+    Args:
+      path: the file; None where none is asked for.
+      inputs: what the block reads.
+
+    Raises:
+      ValueError: its name does not end in .csv, or it is one of the inputs.
+      FileExistsError: a file of such a name is no such table.
+      BlockingIOError: another process is writing it.
+    """
+    if path is not None and path.suffix != ".csv":
+        raise ValueError(f"--csv {path}: its name must end in .csv")
+    with output_file(path, _SEEDS, replace=True, inputs=inputs):
+        yield
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -72,13 +72,17 @@ def test_word2vec_is_known_by_its_form(tmp_path: Path, width: int):
 
 def test_scores_are_known_by_what_they_begin_with(tmp_path: Path):
     path = tmp_path / "scores"
-    for header in (SentenceLines.header, TokenLines.header):
-        path.write_text(header)
-        assert SCORES.is_ours(path)
+    for kind in (SentenceLines, TokenLines):
+        for header in (kind().header, kind(",", "bits").header):
+            path.write_text(header)
+            assert SCORES.is_ours(path)
+    # Of versions that did not say the units.
+    path.write_text("line\ttokens\tunknown\tforward\tbackward\ttext\n")
+    assert SCORES.is_ours(path)
     names = ("line", "words", "forward", "backward", "unknown")
     record = json.dumps(dict.fromkeys(names, 0))
     path.write_text(f"{record}\n{record}\n")
-    assert JsonLines.header == ""
+    assert JsonLines().header == ""
     assert SCORES.is_ours(path)
     path.write_text('{"line": 1}\n')
     assert not SCORES.is_ours(path)

@@ -1,7 +1,17 @@
 import json
 from pathlib import Path
 
-from train.tasks.results import Row, format_score, read_rows, write_results
+import pandas
+import pytest
+
+from train.tasks.results import (
+    Row,
+    format_score,
+    read_rows,
+    seeds_output,
+    write_results,
+    write_seeds,
+)
 
 ROWS = [
     Row("embeddings", {"dev": (1.0, 3.0), "test": (2.0, 4.0)}),
@@ -39,3 +49,49 @@ def test_results_are_replaced(tmp_path: Path):
 
 def test_deviation_is_that_of_a_sample():
     assert format_score([1.0, 2.0, 3.0, 4.0]) == "2.50 ± 1.29"
+
+
+def test_a_table_has_a_line_for_each_spec_and_seed(tmp_path: Path):
+    path = tmp_path / "seeds.csv"
+    tables = {
+        "pos": (
+            [
+                Row("most frequent tag", {"test": (50.0,)}),
+                Row("layer 0", {"dev": (60.0, 61.5), "test": (70.0, 71.0)}),
+                Row("mean(1,2)", {"dev": (1.0, 2.0), "test": (3.0, 4.0)}),
+            ],
+            7,
+        ),
+        "sts": ([Row("layer 0, cls", {"Spearman": (0.5,)}), Row("none", {})], None),
+    }
+    write_seeds(path, tables)
+    assert path.read_text().splitlines()[3] == "pos,0,8,71.0,61.5,"
+    read = pandas.read_csv(path)
+    assert [*read.columns] == ["task", "spec", "seed", "test", "dev", "Spearman"]
+    assert read.spec.tolist() == [
+        "most frequent tag",
+        *("0", "0"),
+        *("mean(1,2)", "mean(1,2)"),
+        "0, cls",
+    ]
+    assert read.seed.fillna(-1).tolist() == [7, 7, 8, 7, 8, -1]
+    assert read.dev.fillna(-1).tolist() == [-1, 60, 61.5, 1, 2, -1]
+    with seeds_output(path):  # one of its own is replaced
+        write_seeds(path, tables)
+
+
+def test_a_table_of_somebody_else_is_not_replaced(tmp_path: Path):
+    path = tmp_path / "seeds.csv"
+    path.write_text("a,b\n1,2\n")
+    with (
+        pytest.raises(FileExistsError, match="is not a table of seeds"),
+        seeds_output(path),
+    ):
+        pass
+    with (
+        pytest.raises(ValueError, match=r"its name must end in .csv"),
+        seeds_output(tmp_path / "seeds.txt"),
+    ):
+        pass
+    with seeds_output(None):
+        pass

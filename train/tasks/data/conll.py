@@ -9,7 +9,7 @@ BIO2.
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from embed_jax.corpus.columns import (
     DOCUMENT_START,
@@ -57,13 +57,14 @@ class TaggedSentence(NamedTuple):
     document: int = 0
 
 
-def read_splits(data: str) -> dict[str, list[TaggedSentence]]:
+def read_splits(data: str, **how: Any) -> dict[str, list[TaggedSentence]]:
     """Read the training, development and test sentences of a data set.
 
     Args:
       data: a folder with one file for each under a usual name (train.conll, valid.txt,
         eng.testb, …), or "tfds:" and the name of a data set of TFDS such as conll2003,
         each of whose sentences is a document of its own.
+      **how: columns of the files, as `read_conll` takes them.
 
     Returns:
       Lists under "train", "dev" and "test".
@@ -84,7 +85,8 @@ def read_splits(data: str) -> dict[str, list[TaggedSentence]]:
         }
     else:
         splits = {
-            name: read_conll(find_split(local_path(data), name)) for name in SPLIT_NAMES
+            name: read_conll(find_split(local_path(data), name), **how)
+            for name in SPLIT_NAMES
         }
     for name, sentences in splits.items():
         if not sentences:
@@ -309,7 +311,7 @@ def _sentence(
         if scheme == "auto" and not is_tag(tag):
             raise ValueError(
                 f"{path}:{number}: {tag!r} is no tag of a span; there are O, and B-, "
-                "I-, E-, S-, L-, U- before a label"
+                "I-, E-, S-, L-, U- before a label (--tag-column names the column)"
             )
         words.append(word)
         tags.append(tag)

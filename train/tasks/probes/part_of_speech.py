@@ -6,12 +6,13 @@ The baseline is the most frequent tag of each word, without its context.
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from embed_jax.corpus.conll import NOTHING, analysed, read_conll_u_rows
 from embed_jax.corpus.lines import read_lines
 from train.tasks.probes.linear_probe import Examples, ProbeConfig, train_probes
 from train.tasks.probes.probing import Measured, Subject, panel_of, say
@@ -48,18 +49,22 @@ class PosTask:
     def __init__(
         self, data: Path, tag_sets: Sequence[str], config: ProbeConfig
     ) -> None:
-        """Read train.tsv, dev.tsv and test.tsv.
+        """Read the three splits, see `find_tagged_words`.
 
         Raises:
-          ValueError: a malformed line.
+          ValueError: a malformed line, a split that is missing, or tags of which
+            nothing can be learnt; says why.
           OSError: a file cannot be read.
         """
         self._name = data.name
         self._tag_sets = tag_sets
         self._config = config
         self._corpus = {
-            split: read_tagged_words(data / f"{split}.tsv") for split in SPLITS
+            split: read_tagged_words(find_tagged_words(data, split)) for split in SPLITS
         }
+        for tag_set in tag_sets:
+            found = {split: {*self._flat(split, tag_set)} for split in SPLITS}
+            _check_learnable(data, tag_set, found)
 
     def measure(self, subject: Subject) -> Measured:
         """Train a probe for each layer, spec and tag set."""
@@ -163,35 +168,110 @@ class PosTask:
         return scores
 
 
+def find_tagged_words(folder: Path, split: str) -> Path:
+    """Return the file of a split: train.tsv, or CoNLL-U of any name with its ending.
+
+    Universal Dependencies calls it en_ewt-ud-train.conllu. Any may end in .gz.
+
+    Raises:
+      ValueError: there is none, or more than one.
+    """
+    patterns = f"{split}.tsv", f"{split}.conllu", f"*-{split}.conllu"
+    found = [
+        path
+        for pattern in patterns
+        for path in sorted([*folder.glob(pattern), *folder.glob(f"{pattern}.gz")])
+    ]
+    if len(found) != 1:
+        held = ", ".join(path.name for path in found) or "no file"
+        raise ValueError(
+            f"{folder} has {held} for {split}; it needs one of {', '.join(patterns)}"
+        )
+    return found[0]
+
+
+def _check_learnable(data: Path, tag_set: str, tags: Mapping[str, set[str]]) -> None:
+    """Refuse tags that a probe finds nothing in.
+
+    Raises:
+      ValueError: says why.
+    """
+    for split, found in tags.items():
+        if found == {NOTHING}:
+            raise ValueError(
+                f"{data}: no word of {split} has a tag, all are {NOTHING!r}; --tags "
+                f"chooses another column than {tag_set}"
+            )
+    if len(tags["train"]) < 2:
+        (only,) = tags["train"]
+        raise ValueError(
+            f"{data}: every word of train has the same tag of {tag_set}, {only!r}; "
+            "there is nothing to tell apart"
+        )
+    for split in ("dev", "test"):
+        if tags["train"].isdisjoint(tags[split]):
+            raise ValueError(
+                f"{data}: no tag of {split} is one of train ({_few(tags[split])}; "
+                f"{_few(tags['train'])}): none can be found"
+            )
+
+
+def _few(names: set[str], most: int = 5) -> str:
+    shown = sorted(names)
+    return ", ".join(shown[:most]) + (", …" if len(shown) > most else "")
+
+
 def read_tagged_words(path: Path) -> list[PosSentence]:
-    """Read lines of word, universal tag and language's tag, blank between sentences.
+    """Read words with a universal tag and the language's tag, sentence by sentence.
 
     Args:
-      path: UTF-8, columns separated by tabs; columns after the third are ignored. There
-        are no comments: "#" is a word.
+      path: UTF-8; `.gz` is decompressed. Lines of word, universal tag and language's
+        tag, separated by tabs, blank between sentences; columns after the third are
+        ignored, and there are no comments: "#" is a word. Or CoNLL-U by its name, of
+        which the words that are analysed are read.
 
     Raises:
       ValueError: a line is malformed; names it.
       OSError: the file cannot be read.
     """
+    is_conll_u = path.name.removesuffix(".gz").endswith(".conllu")
+    lines = _conll_u_rows(path) if is_conll_u else _table_rows(path)
     sentences: list[PosSentence] = []
     rows: list[list[str]] = []
+    for cells in lines:
+        if cells is None:
+            sentences += _sentence(rows)
+            rows = []
+        else:
+            rows.append(cells)
+    sentences += _sentence(rows)
+    if not sentences:
+        raise ValueError(f"{path} has no sentences")
+    return sentences
+
+
+def _table_rows(path: Path) -> Iterator[list[str] | None]:
+    """Yield word and two tags of each line; None where a sentence ends."""
     for number, line in enumerate(read_lines(path), start=1):
         fields = line.split("\t")
         if not line.strip():
-            sentences += _sentence(rows)
-            rows = []
+            yield None
             continue
         if len(fields) < 3 or not all(fields[:3]):
             raise ValueError(
                 f"{path}:{number}: expected a word and two tags between tabs, or a "
                 f"blank line, found {line.rstrip()[:40]!r}"
             )
-        rows.append(fields[:3])
-    sentences += _sentence(rows)
-    if not sentences:
-        raise ValueError(f"{path} has no sentences")
-    return sentences
+        yield fields[:3]
+
+
+def _conll_u_rows(path: Path) -> Iterator[list[str] | None]:
+    for row in analysed(read_conll_u_rows(read_lines(path), path)):
+        if row is None or row.begins_document:
+            yield None
+        else:
+            _, form, _, universal, own, *_ = row.cells
+            yield [form, universal, own]
 
 
 def _sentence(rows: list[list[str]]) -> list[PosSentence]:

@@ -3,7 +3,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,25 @@ from train.tasks.probes.terms import read_vectors
 from train.tasks.results import Row
 
 SENSE_FILES = {"SemCor": "semcor_wn30.jsonl.gz", "MASC": "masc_noad.jsonl.gz"}
+
+
+def _check_answerable(
+    path: Path, table: word_senses.SenseTable, splits: Sequence[np.ndarray]
+) -> None:
+    """Refuse senses of which none can be answered.
+
+    Raises:
+      ValueError: says why.
+    """
+    known = [
+        np.isin(table.lemmas[in_test], table.lemmas[~in_test]).any()
+        for in_test in splits
+    ]
+    if not any(known):
+        raise ValueError(
+            f"{path}: no lemma of the documents held out stands in another document, "
+            "so none can be answered"
+        )
 
 
 class WsdTask:
@@ -49,6 +68,8 @@ class WsdTask:
             ]
             for name, table in self._tables.items()
         }
+        for name, table in self._tables.items():
+            _check_answerable(data / SENSE_FILES[name], table, self._in_test[name])
 
     def measure(self, subject: Subject) -> Measured:
         """Score the first-sense baseline, and the nearest sense at each layer."""
@@ -142,10 +163,13 @@ class WsdTask:
             word_senses.is_ambiguous(table, in_test)[in_test].mean()
             for in_test in splits
         )
+        only = ""
+        if table.senses.max() == table.lemmas.max():
+            only = "; every lemma has one sense, so there is nothing to tell apart"
         return (
             f"{len(table.senses):,} occurrences of {table.lemmas.max() + 1:,} lemmas "
             f"and {table.senses.max() + 1:,} senses in {table.documents.max() + 1} "
             f"documents; of the test occurrences {mean(known(table.lemmas))} have a "
             f"lemma that training has (coverage), {mean(known(table.senses))} a sense "
-            f"that it has, {mean(ambiguous)} an ambiguous lemma"
+            f"that it has, {mean(ambiguous)} an ambiguous lemma" + only
         )

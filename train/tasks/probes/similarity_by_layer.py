@@ -26,6 +26,12 @@ class StsTask:
             split: similarity.read_pairs(data / file)
             for split, file in PAIR_FILES.items()
         }
+        for split, pairs in self._splits.items():
+            if len({pair.similarity for pair in pairs}) < 2:
+                raise ValueError(
+                    f"{data / PAIR_FILES[split]}: all {len(pairs)} pairs have the "
+                    f"similarity {pairs[0].similarity:g}, with which nothing correlates"
+                )
 
     def measure(self, subject: Subject) -> Measured:
         """Correlate cosines and similarities for each layer, spec and pooling."""

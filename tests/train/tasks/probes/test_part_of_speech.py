@@ -3,7 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from train.tasks.probes.part_of_speech import most_frequent_tags, read_tagged_words
+from train.tasks.probes.linear_probe import ProbeConfig
+from train.tasks.probes.part_of_speech import (
+    PosTask,
+    find_tagged_words,
+    most_frequent_tags,
+    read_tagged_words,
+)
 
 TEXT = "The\tDET\tDT\tthe\n#\tSYM\t#\t#\n\n\nit\tPRON\tPRP\n"
 
@@ -61,3 +67,48 @@ def test_a_file_that_is_no_text_is_named(tmp_path):
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(ValueError, match="git lfs pull"):
         read_tagged_words(path)
+
+
+CONLL_U = """\
+# text = al mar
+1-2\tal\t_\t_\t_\t_\t_\t_\t_\t_
+1\ta\ta\tADP\tsps\t_\t3\tcase\t_\t_
+2\tel\tel\tDET\tda\t_\t3\tdet\t_\t_
+3\tmar\tmar\tNOUN\tnc\t_\t0\troot\t_\t_
+
+1\tva\tir\tVERB\t_\t_\t0\troot\t_\t_
+1.1\tél\tél\tPRON\t_\t_\t_\t_\t_\t_
+"""
+
+
+def test_a_treebank_is_read_as_it_comes(tmp_path: Path):
+    """The words that are analysed have the tags, not a contraction."""
+    for split in ("train", "dev", "test"):
+        path = tmp_path / f"es_x-ud-{split}.conllu"
+        path.write_text(CONLL_U, encoding="utf-8")
+    first, second = read_tagged_words(find_tagged_words(tmp_path, "dev"))
+    assert (first.words, first.upos) == (("a", "el", "mar"), ("ADP", "DET", "NOUN"))
+    assert (second.words, second.xpos) == (("va",), ("_",))
+    PosTask(tmp_path, ("upos", "xpos"), ProbeConfig())
+    (tmp_path / "dev.tsv").write_text("a\tX\tx\n")
+    with pytest.raises(ValueError, match=r"has dev.tsv, es_x-ud-dev.conllu for dev;"):
+        find_tagged_words(tmp_path, "dev")
+    with pytest.raises(ValueError, match=r"has no file for dev2; it needs one of dev2"):
+        find_tagged_words(tmp_path, "dev2")
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        (("_ _", "N", "N"), "no word of train has a tag, all are '_'; --tags chooses"),
+        (("N N", "N", "N"), "every word of train has the same tag of upos, 'N'"),
+        (("N V", "N", "A B"), r"no tag of test is one of train \(A, B; N, V\): none"),
+        (("N V", "N", "_"), "no word of test has a tag"),
+    ],
+)
+def test_where_nothing_can_be_found_it_is_said_why(tags, message, tmp_path: Path):
+    for split, held in zip(("train", "dev", "test"), tags, strict=True):
+        lines = (f"w\t{tag}\tX\n" for tag in held.split())
+        (tmp_path / f"{split}.tsv").write_text("".join(lines))
+    with pytest.raises(ValueError, match=message):
+        PosTask(tmp_path, ("upos",), ProbeConfig())
