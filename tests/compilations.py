@@ -96,3 +96,21 @@ def compiling_quickly() -> Iterator[None]:
 def compile_quickly() -> None:
     """Do so from now on, in a process of its own."""
     jax.config.update(_QUICKLY, True)
+
+
+@contextlib.contextmanager
+def compiling_fully() -> Iterator[None]:
+    """Make the programs that users run, where all others are made quickly.
+
+    What was made quickly before, and is still held by jax, would be taken for them.
+    """
+    before = jax.config.values[_QUICKLY]
+    if before:
+        jax.clear_caches()
+        jax.config.update(_QUICKLY, False)
+    try:
+        yield
+    finally:
+        if before:
+            jax.clear_caches()
+            jax.config.update(_QUICKLY, before)

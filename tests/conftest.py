@@ -5,6 +5,7 @@ Rank promotion raises, eight CPU devices live in one process, warnings are error
 """
 
 import importlib.metadata
+import importlib.util
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import pytest
 
 from embed_jax.files.bucket import run_path
 from tests import pretrained
-from tests.compilations import share_compilations
+from tests.compilations import compiling_fully, share_compilations
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -29,8 +30,28 @@ hypothesis.settings.load_profile("default")
 
 # Programs that make fixtures, with what only they need.
 collect_ignore_glob = ["fixtures/*"]
+# Oracles in PyTorch are searched for examples in docstrings, too, and need it for that.
+collect_ignore = [
+    f"oracles/{name}.py"
+    for name, needed in (
+        ("finetuning", "transformers"),
+        ("masked_lm", "transformers"),
+        ("torch_bilm", "torch"),
+    )
+    if importlib.util.find_spec(needed) is None
+]
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _as_users_compile(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Compile fully where a file of tests asks for it, whatever jax was told."""
+    if request.node.get_closest_marker("optimised") is None:
+        yield
+    else:
+        with compiling_fully():
+            yield
 
 
 @pytest.fixture

@@ -5,7 +5,11 @@ import jax
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
-from tests.compilations import counting_compilations
+from tests.compilations import (
+    compiling_fully,
+    compiling_quickly,
+    counting_compilations,
+)
 
 
 def test_each_program_is_counted_once_for_each_shape():
@@ -36,3 +40,19 @@ def test_a_kept_program_that_was_cut_short_is_compiled_again(tmp_path):
         jax.config.update("jax_compilation_cache_dir", before)
         compilation_cache.reset_cache()
     np.testing.assert_array_equal(again, np.full(3, 5, np.float32))
+
+
+def test_what_was_compiled_quickly_is_compiled_anew_where_that_is_asked_for():
+    function = jax.jit(lambda x: 7 * x)
+    ones = np.ones(3, np.float32)
+    name = "jax_disable_most_optimizations"
+    with compiling_quickly():
+        function(ones)
+        with counting_compilations() as compiled, compiling_fully():
+            assert not jax.config.values[name]
+            function(ones)
+            assert len(compiled) == 1
+        assert jax.config.values[name]
+        with counting_compilations() as compiled:
+            function(ones)
+            assert len(compiled) == 1

@@ -9,7 +9,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import safetensors.numpy
-import torch
 
 import bert_jax
 import elmo_jax
@@ -137,6 +136,8 @@ def _bert_vocab(path: Path) -> None:
 
 
 def _bert_torch(path: Path) -> None:
+    import torch
+
     _bert_vocab(path)
     weights = path / "model.safetensors"
     tensors = safetensors.numpy.load_file(weights)

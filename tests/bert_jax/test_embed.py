@@ -17,6 +17,8 @@ from embed_jax.layers.layer_spec import parse_layer_spec
 from embed_jax.layers.scalar_mix import ScalarMix
 from tests.compilations import counting_compilations
 
+pytestmark = pytest.mark.optimised
+
 CONFIG = dataclasses.replace(bert_jax.TINY, num_blocks=4, init_std=0.1)
 
 

@@ -387,6 +387,7 @@ def test_memory_does_not_grow_with_the_document(max_context):
         tracemalloc.stop()
         return traced
 
-    # The least of three: whatever else the process allocates meanwhile counts too.
-    short, long = (min(peak(size) for _ in range(3)) for size in (100, 400))
-    assert long < 1.3 * short
+    # The least of three: whatever else the process allocates meanwhile counts too. It
+    # takes long to trace, so it stops where the rest cannot change the answer.
+    short = min(peak(100) for _ in range(3))
+    assert any(peak(400) < 1.3 * short for _ in range(3))

@@ -16,7 +16,7 @@ from elmo_jax import Vocabulary
 from elmo_jax.characters import PADDING
 from embed_jax.layers.scalar_mix import ScalarMix
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.optimised]
 
 ATOL = 1e-6
 NUM_BATCHES = 10

@@ -36,6 +36,8 @@ from tests.elmo_jax.oracle_model import (
 )
 from tests.oracles import bilm
 
+pytestmark = pytest.mark.optimised
+
 TOLERANCE = 1e-6
 
 CHAR_CNN = CharCnnConfig(

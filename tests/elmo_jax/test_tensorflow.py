@@ -19,6 +19,8 @@ from tests.elmo_jax.refusal import refused
 from tests.families import family_of
 from tests.oracles import bilm
 
+pytestmark = pytest.mark.optimised
+
 FIXTURE = Path(__file__).parents[1] / "fixtures/bilm_tf_tiny"
 MODELS = {
     "characters": (FIXTURE, "model.ckpt-25"),
