@@ -178,23 +178,22 @@ class Tokenizer:
         word that the vocabulary lacks nothing is left but the piece for it.
 
         Args:
-          ids: `[T]`; or `[B T]`, or a batch of tokens, for a text each.
+          ids: `[T]`; or `[B T]`, a list of rows of any lengths, or a batch of tokens,
+            for a text each.
 
         Raises:
           ValueError: an id that the vocabulary lacks.
         """
         if isinstance(ids, BertTokens):
             rows = zip(np.asarray(ids.ids), np.asarray(ids.mask), strict=True)
-            return [self._text_of(row[real]) for row, real in rows]
-        ids = np.asarray(ids)
-        return (
-            [self._text_of(row) for row in ids]
-            if ids.ndim == 2
-            else (self._text_of(ids))
-        )
+            return [self._text_of(row[real].tolist()) for row, real in rows]
+        rows = ids if isinstance(ids, list) else np.asarray(ids)
+        if np.ndim(rows[:1]) == 2:
+            return [self._text_of(np.asarray(row).tolist()) for row in rows]
+        return self._text_of(np.asarray(rows).tolist())
 
-    def _text_of(self, ids: Int[np.ndarray, " T"]) -> str:
-        kept = [index for index in ids.tolist() if index not in self._around]
+    def _text_of(self, ids: list[int]) -> str:
+        kept = [index for index in ids if index not in self._around]
         return self._join([self.piece(index) for index in kept])
 
     def piece(self, index: int) -> str:

@@ -1004,9 +1004,12 @@ def test_ids_are_read_as_text(sentence_pieces):
     written = [text, "[UNK] bank"]
     assert letters.decode(tokens) == letters.decode(tokens.ids) == written
     assert letters.decode(tokens.ids[1].tolist()) == written[1]
+    rows = [row[: 7 + number].tolist() for number, row in enumerate(tokens.ids)]
+    assert letters.decode([[5], *rows])[2] == written[1]
     assert letters.decode(encode_one(letters, text).ids) == text
     assert letters.decode([]) == ""
-    assert sentence_pieces.decode(sentence_pieces(TALES)) == TALES
+    tales = sentence_pieces(TALES, max_length=99)
+    assert sentence_pieces.decode(tales) == TALES
     assert sentence_pieces.decode(np.zeros(0, np.int32)) == ""
 
 
