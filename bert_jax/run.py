@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 from jax import tree
+from jax.typing import DTypeLike
 
 from bert_jax.config import BertConfig
 from bert_jax.heads import HEADS
@@ -23,7 +24,11 @@ from embed_jax.tree import SEPARATOR, name_leaves
 
 
 def load_run(
-    path: Path, *, encoder_only: bool, step: int | None = None
+    path: Path,
+    *,
+    encoder_only: bool,
+    step: int | None = None,
+    dtype: DTypeLike = jnp.float32,
 ) -> tuple[BertParams, Tokenizer]:
     """Load an encoder from the directory of its run.
 
@@ -31,6 +36,7 @@ def load_run(
       path: the directory.
       encoder_only: leaves out pooler and heads.
       step: of the checkpoint; by default the latest.
+      dtype: of the parameters.
 
     Raises:
       ValueError: there is no checkpoint yet, a file is damaged, or the weights do not
@@ -40,7 +46,7 @@ def load_run(
     settings = path / MODEL / "config.json"
     config = read_config(read_json(settings), str(settings))
     tokenizer = load_tokenizer(path / MODEL, config)
-    weights, step = read_weights(path, step)
+    weights, step = read_weights(path, step, dtype)
     shapes = _shapes(config, weights.get("heads", {}))
     check_fits(name_leaves(weights), shapes, params_of(path, step), settings)
     heads = {} if encoder_only else weights.get("heads", {})

@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from embed_jax.checks import check_whole
 from embed_jax.files.checked_files import check_files
-from embed_jax.files.finite import check_finite
+from embed_jax.files.finite import as_weights
 from embed_jax.files.json_file import read_json
 from embed_jax.files.restoring import why_not_read
 
@@ -64,6 +65,23 @@ def kind_of(path: Path) -> str:
     if kind is None:
         raise ValueError(f"{path / EXPERIMENT} is damaged; it does not name the model")
     return str(kind)
+
+
+def refuse_step(path: Path, step: int | None) -> None:
+    """Refuse a step where there is no run whose checkpoints could have it.
+
+    Args:
+      path: of a model that is no run.
+      step: what `load` was asked for; None is allowed.
+
+    Raises:
+      ValueError: there is a step.
+    """
+    if step is not None:
+        raise ValueError(
+            f"load(): step {step!r} is of a training run, and {path} is none: it lacks "
+            f"{EXPERIMENT} and {MODEL}/; leave step out"
+        )
 
 
 def saved_steps(path: Path) -> list[int]:
@@ -158,12 +176,15 @@ def params_of(path: Path, step: int) -> Path:
     return path / CHECKPOINTS / str(step) / PARAMS
 
 
-def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], int]:
+def read_weights(
+    path: Path, step: int | None = None, dtype: Any = np.float32
+) -> tuple[dict[str, Any], int]:
     """Read the weights of a run.
 
     Args:
       path: the directory of the run.
       step: of the checkpoint; by default the latest.
+      dtype: of the weights, float32 in the file.
 
     Returns:
       The tree of weights, NumPy arrays, and its step.
@@ -176,6 +197,7 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
     from embed_jax.files.leaf_checksum import check_leaves
     from embed_jax.tree import nest
 
+    check_whole("step", step)
     for attempt in range(_TRIES):
         steps = saved_steps(path)
         if not steps:
@@ -197,9 +219,11 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
                     raise ValueError(f"{error}; {_REMEDY}") from error
                 raise why_not_read(source, error, _REMEDY) from error
             continue
-        for name, values in named.items():
-            check_finite(values, name, str(source))
-        return nest(named), chosen
+        weights = {
+            name: as_weights(values, dtype, name, str(source))
+            for name, values in named.items()
+        }
+        return nest(weights), chosen
     raise AssertionError("the last attempt returns or raises")
 
 
