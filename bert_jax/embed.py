@@ -61,8 +61,8 @@ def apply_encoder(
     return cast(tuple[Float[Array, "B T D"], ...], layers)
 
 
-@names_errors
 @needs("params", "tokens")
+@names_errors
 def encode(
     params: BertParams, tokens: BertTokens, *, dtype: DTypeLike = jnp.float32
 ) -> Float[Array, "B L T D"]:
@@ -92,8 +92,8 @@ def _encode(
     return jnp.stack(apply_encoder(params, tokens, dtype=dtype), axis=1)
 
 
-@names_errors
 @needs("params", "tokens")
+@names_errors
 def embed(
     params: BertParams,
     tokens: BertTokens,

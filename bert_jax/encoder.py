@@ -42,18 +42,23 @@ class Embeddings(nn.Module):
         token = self._table("token", self.config.vocab_size)
         segment = self._table("segment", self.config.num_segments)
         position = self._table("position", self.config.max_positions)
-        states = token(ids) + segment(segment_ids)
+        # In float32, though the tables may be of 16 bits.
+        states = _widened(token(ids)) + _widened(segment(segment_ids))
         if positions is None:
-            first_rows = position.embedding[: ids.shape[1]]
+            first_rows = _widened(position.embedding[: ids.shape[1]])
             states = states + jnp.broadcast_to(first_rows[None], states.shape)
         else:
-            states = states + position(positions)
+            states = states + _widened(position(positions))
         states = LayerNorm(self.config, name="norm", dtype=self.dtype)(states)
         return Dropout(self.config.dropout_rate)(states, deterministic)
 
     def _table(self, name: str, rows: int) -> nn.Embed:
         init = published_init(self.config)
         return nn.Embed(rows, self.config.layer_dim, embedding_init=init, name=name)
+
+
+def _widened(values: Array) -> Array:
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
 class Mlp(nn.Module):

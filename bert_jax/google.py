@@ -4,6 +4,8 @@
 import re
 from pathlib import Path
 
+import jax.numpy as jnp
+
 from bert_jax.huggingface import EARLY_CONFIG, has_weights, heads_of, read_config
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer
@@ -30,7 +32,7 @@ DEFAULT_SEGMENTS = 16
 
 
 def load_google(
-    path: Path, *, encoder_only: bool, cased: bool | None
+    path: Path, *, encoder_only: bool, cased: bool | None, dtype: jnp.dtype
 ) -> tuple[BertParams, Tokenizer]:
     """Read a checkpoint in the form of Google's releases.
 
@@ -41,6 +43,7 @@ def load_google(
       path: the directory, or the prefix of one of its checkpoints.
       encoder_only: whether variables above the encoder are left out.
       cased: whether case is kept; by default inferred from the vocabulary.
+      dtype: of the parameters.
 
     Raises:
       ValueError: see `bert_jax.load`.
@@ -79,7 +82,8 @@ def load_google(
         tensors[name if name in known else variable] = _reader(variables, variable)
     heads = heads_of(tensors, settings)
     source = str(variables.prefix)
-    return assemble(tensors, config, heads, source, str(config_path)), tokenizer
+    params = assemble(tensors, config, heads, source, str(config_path), dtype)
+    return params, tokenizer
 
 
 def _reader(variables: TensorFlowCheckpoint, name: str) -> TensorReader:

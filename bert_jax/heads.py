@@ -57,7 +57,7 @@ class MlmHead(nn.Module):
             precision=precision(self.dtype),
             preferred_element_type=jnp.float32,
         )
-        return logits + bias[None, None]
+        return logits + bias.astype(jnp.float32)[None, None]
 
 
 class NspHead(nn.Module):

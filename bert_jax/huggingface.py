@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -204,7 +205,9 @@ MODEL = DirectoryKind(
 """What `save_directory` writes; a published model has no mark, and is not replaced."""
 
 
-def load_directory(path: Path, *, encoder_only: bool) -> tuple[BertParams, Tokenizer]:
+def load_directory(
+    path: Path, *, encoder_only: bool, dtype: jnp.dtype
+) -> tuple[BertParams, Tokenizer]:
     """Read a directory with config.json, weights and tokeniser files.
 
     Early directories have bert_config.json instead, in the same keys.
@@ -212,6 +215,7 @@ def load_directory(path: Path, *, encoder_only: bool) -> tuple[BertParams, Token
     Args:
       path: the directory.
       encoder_only: whether tensors above the encoder are left out.
+      dtype: of the parameters.
 
     Raises:
       ValueError: see `bert_jax.load`.
@@ -228,7 +232,7 @@ def load_directory(path: Path, *, encoder_only: bool) -> tuple[BertParams, Token
     heads = () if encoder_only else heads_of(tensors, settings)
     config = _with_labels(config, tensors, heads, str(config_path))
     _settle_decoder(tensors, config, source)
-    params = assemble(tensors, config, heads, source, str(config_path))
+    params = assemble(tensors, config, heads, source, str(config_path), dtype)
     return params, tokenizer
 
 

@@ -4,6 +4,9 @@
 import os
 from pathlib import Path
 
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
 from bert_jax import sentence_modules, tokenizer_settings
 from bert_jax.google import is_google, load_google
 from bert_jax.huggingface import (
@@ -17,13 +20,14 @@ from bert_jax.params import BertParams
 from bert_jax.run import load_run
 from bert_jax.sentence_modules import warn_of_modules
 from bert_jax.tokenizer import Tokenizer
+from embed_jax.devices.precision import float_dtype
 from embed_jax.files.bucket import local_copy, run_path
 from embed_jax.files.claim import claim
 from embed_jax.files.directory import written_whole
 from embed_jax.files.hub import fetch_snapshot
 from embed_jax.files.json_file import read_json
 from embed_jax.files.local_path import local_path
-from embed_jax.files.run_directory import is_run
+from embed_jax.files.run_directory import is_run, refuse_step
 
 HUB_FILES = (
     "config.json",
@@ -53,6 +57,8 @@ def load(
     *,
     encoder_only: bool = False,
     cased: bool | None = None,
+    dtype: DTypeLike = jnp.float32,
+    step: int | None = None,
 ) -> tuple[BertParams, Tokenizer]:
     """Load a BERT encoder with its tokeniser.
 
@@ -60,8 +66,8 @@ def load(
     torch's weights-only loader, each sharded or not; old `gamma`/`beta` names, with or
     without a prefix such as `bert.` or `module.`, pooler and heads; 16-bit files; an
     early one with `bert_config.json`), a Google
-    TensorFlow checkpoint, the directory of a training run (its latest weights), or a
-    hub id.
+    TensorFlow checkpoint, the directory of a training run (its latest weights, or those
+    of a `step`), or a hub id.
 
     Args:
       path: a directory, the prefix of one of several TensorFlow checkpoints, or an id
@@ -69,32 +75,43 @@ def load(
       encoder_only: leaves out pooler and heads, known or not.
       cased: for Google checkpoints only, whether case is kept; by default inferred
         from the vocabulary.
+      dtype: of the parameters, such as "bfloat16", which take half the memory;
+        float64 needs JAX's 64-bit mode. What is computed has a dtype of its own, that
+        of `embed(…, dtype=…)`.
+      step: of a training run's checkpoint; by default its latest.
 
     Returns:
-      Float32 parameters on JAX's default device, and the tokeniser.
+      Parameters on JAX's default device, and the tokeniser.
 
     Raises:
       ValueError: a missing, unexpected, misshapen or damaged tensor or file, or an
-        unsupported variant of BERT; one line that names the file and the remedy.
+        unsupported variant of BERT; one line that names the file and the remedy. A
+        step that the run did not save, with a list of those that it did.
 
     Example:
       >>> load("no/such/model/here")
       Traceback (most recent call last):
       ValueError: no/such/model/here: no such directory
     """
+    dtype = float_dtype("load(): dtype", dtype)
     directory = run_path(path)
     if is_run(directory):
-        return load_run(directory, encoder_only=encoder_only)
+        return load_run(directory, encoder_only=encoder_only, step=step, dtype=dtype)
+    refuse_step(directory, step)
     directory = local_copy(directory)
     if is_google(directory):
-        return load_google(directory, encoder_only=encoder_only, cased=cased)
+        return load_google(
+            directory, encoder_only=encoder_only, cased=cased, dtype=dtype
+        )
     if not directory.is_dir():
         directory = _fetch(os.fspath(path))
     if cased is not None:
         raise ValueError(
             f"{directory} tells itself whether capitals are kept; leave cased out"
         )
-    params, tokenizer = load_directory(directory, encoder_only=encoder_only)
+    params, tokenizer = load_directory(
+        directory, encoder_only=encoder_only, dtype=dtype
+    )
     warn_of_modules(directory, params.config.max_positions)
     return params, tokenizer
 

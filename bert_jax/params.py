@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from bert_jax.config import BertConfig
 from bert_jax.encoder import Encoder
 from bert_jax.heads import HEADS, MlmHead
-from embed_jax.tree import summarise
+from embed_jax.tree import summarise_model
 
 
 class BertParams(flax.struct.PyTreeNode):
@@ -30,8 +30,8 @@ class BertParams(flax.struct.PyTreeNode):
     config: BertConfig = flax.struct.field(pytree_node=False)
 
     def __repr__(self) -> str:
-        """Return the configuration and the number of weights."""
-        return summarise(self, self.config)
+        """Return one line without weights: `config` and the leaves have the rest."""
+        return summarise_model(self)
 
 
 def init_params(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 from jax import tree
+from jax.typing import DTypeLike
 
 from bert_jax.config import BertConfig
 from bert_jax.heads import HEADS
@@ -24,7 +25,11 @@ from embed_jax.tree import SEPARATOR, name_leaves
 
 
 def load_run(
-    path: Path, *, encoder_only: bool, step: int | None = None
+    path: Path,
+    *,
+    encoder_only: bool,
+    step: int | None = None,
+    dtype: DTypeLike = jnp.float32,
 ) -> tuple[BertParams, Tokenizer]:
     """Load an encoder from the directory of its run.
 
@@ -32,6 +37,7 @@ def load_run(
       path: the directory.
       encoder_only: leaves out pooler and heads.
       step: of the checkpoint; by default the latest.
+      dtype: of the parameters.
 
     Raises:
       ValueError: there is no checkpoint yet, a file is damaged, or the weights do not
@@ -42,7 +48,7 @@ def load_run(
     settings = model / "config.json"
     config = read_config(read_json(settings), str(settings))
     tokenizer = load_tokenizer(model, config)
-    weights, step = read_weights(path, step)
+    weights, step = read_weights(path, step, dtype)
     shapes = _shapes(config, weights.get("heads", {}))
     check_fits(name_leaves(weights), shapes, params_of(path, step), settings)
     heads = {} if encoder_only else weights.get("heads", {})

@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.typing import DTypeLike
 
 from bert_jax.config import BertConfig
 from bert_jax.params import BertParams
-from embed_jax.files.finite import check_finite
+from embed_jax.files.finite import as_weights
 from embed_jax.messages import list_first
 
 Path = tuple[str, ...]
@@ -135,6 +136,7 @@ def assemble(
     heads: Sequence[str],
     source: str,
     settings: str = "",
+    dtype: DTypeLike = jnp.float32,
 ) -> BertParams:
     """Build parameters from published tensors; each must be there, and no other.
 
@@ -144,9 +146,10 @@ def assemble(
       heads: the heads of the model.
       source: the file of the tensors, for messages.
       settings: the file of the configuration, for messages, if there is one.
+      dtype: of the parameters.
 
     Returns:
-      Float32 parameters on the default device.
+      Parameters on the default device.
 
     Raises:
       ValueError: a tensor is missing, left over, of another shape, not a float or not
@@ -174,8 +177,7 @@ def assemble(
         _check_shape(tensor, values.shape, source, described)
         if values.dtype.name not in FLOATS:
             raise ValueError(f"{source}: {tensor.name} is {values.dtype}, not a float")
-        values = values.astype(np.float32, copy=False)
-        check_finite(values, tensor.name, source)
+        values = as_weights(values, dtype, tensor.name, source)
         # JAX transposes while it copies, faster than NumPy would.
         leaves[tensor.path] = jnp.asarray(values.T if tensor.transposed else values)
     tree = unflatten_dict(leaves)

@@ -28,6 +28,7 @@ from elmo_jax.scoring import (
     SentenceScore,
     perplexity,
     score_sentences,
+    stream_scores,
 )
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
@@ -57,6 +58,7 @@ __all__ = [
     "read_vocabulary",
     "save",
     "score_sentences",
+    "stream_scores",
     "stream_sentences",
     "stream_words",
     "vector_width",

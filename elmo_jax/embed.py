@@ -62,8 +62,8 @@ def apply_bilm(
     return cast(BiLmOutput, output)
 
 
-@names_errors
 @needs("params", "tokens")
+@names_errors
 def encode(
     params: ElmoParams, tokens: ElmoTokens, *, dtype: DTypeLike = jnp.float32
 ) -> Float[Array, "B L T D"]:
@@ -93,8 +93,8 @@ def _encode(
     return jnp.stack(apply_bilm(params, tokens, dtype=dtype).layers, axis=1)
 
 
-@names_errors
 @needs("params", "tokens")
+@names_errors
 def embed(
     params: ElmoParams,
     tokens: ElmoTokens,

@@ -7,6 +7,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
 from elmo_jax.bilm import Carry
 from elmo_jax.config import ElmoConfig
 from elmo_jax.discovery import (
@@ -42,6 +45,7 @@ from elmo_jax.weights import (
     disassemble_start,
     find_stored,
 )
+from embed_jax.devices.precision import float_dtype
 from embed_jax.files.bucket import local_copy, run_path
 from embed_jax.files.checked_files import check_files, write_checksums
 from embed_jax.files.claim import claim
@@ -49,7 +53,7 @@ from embed_jax.files.directory import written_whole
 from embed_jax.files.hub import fetch_snapshot
 from embed_jax.files.kinds import MARK, DirectoryKind, hdf5_with
 from embed_jax.files.local_path import local_path
-from embed_jax.files.run_directory import is_run
+from embed_jax.files.run_directory import is_run, refuse_step
 
 WEIGHTS, SOFTMAX, VOCABULARY = "weights.hdf5", "softmax_weights.hdf5", "vocab.txt"
 
@@ -62,12 +66,15 @@ def load(
     embedding: str | os.PathLike[str] | None = None,
     vocabulary: str | os.PathLike[str] | None = None,
     encoder_only: bool = False,
+    dtype: DTypeLike = jnp.float32,
+    step: int | None = None,
 ) -> tuple[ElmoParams, ElmoTokenizer]:
     """Load a biLM with its tokeniser.
 
     Reads `*options.json` with weights in HDF5 as bilm-tf, AllenNLP and NLPL publish
     them, with or without a softmax file, of characters or of a word table; the
-    directory in which bilm-tf trained, whose checkpoint holds the softmax; or a hub id.
+    directory in which bilm-tf trained, whose checkpoint holds the softmax; the
+    directory of a training run (its latest weights, or those of a `step`); or a hub id.
 
     Args:
       path: a directory; the options file of one of several models in a directory; the
@@ -82,22 +89,29 @@ def load(
       vocabulary: a word a line, instead of `vocab*.txt` or `vocab*.txt.gz`.
       encoder_only: leaves out the softmax and, for a character model, the vocabulary
         unless it is given.
+      dtype: of the parameters, such as "bfloat16", which take half the memory;
+        float64 needs JAX's 64-bit mode. What is computed has a dtype of its own, that
+        of `embed(…, dtype=…)`, and states are float32.
+      step: of a training run's checkpoint; by default its latest.
 
     Returns:
-      Float32 parameters on JAX's default device, and the tokeniser.
+      Parameters on JAX's default device, and the tokeniser.
 
     Raises:
       ValueError: a missing, unexpected, misshapen or damaged tensor or file, or several
-        candidates for one; one line that names the file and the remedy.
+        candidates for one; one line that names the file and the remedy. A step that
+        the run did not save, with a list of those that it did.
 
     Example:
       >>> load("no/such/model/here")
       Traceback (most recent call last):
       ValueError: no/such/model/here: no such directory
     """
+    dtype = float_dtype("load(): dtype", dtype)
     directory = run_path(path)
     if is_run(directory):
-        return load_run(directory, encoder_only=encoder_only)
+        return load_run(directory, encoder_only=encoder_only, step=step, dtype=dtype)
+    refuse_step(directory, step)
     directory = local_copy(directory)
     if not is_local(directory):
         directory = fetch_snapshot(os.fspath(path), HUB_FILES)
@@ -152,6 +166,7 @@ def load(
             and find_stored(softmax_tensors, SOFTMAX_WEIGHTS) is None,
             sources=(str(files.weights), str(files.softmax or files.weights)),
             options=files.options.name,
+            dtype=dtype,
         )
     params = params.replace(start=start)
     return params, ElmoTokenizer(config, words)

@@ -97,7 +97,7 @@ class LstmLayer(nn.Module):
                 "projection", glorot, (cell_dim, width), jnp.float32
             )
             projection = projection.astype(self.dtype)
-        return kernel.astype(self.dtype), bias, projection
+        return kernel.astype(self.dtype), bias.astype(jnp.float32), projection
 
     def _divide(
         self,

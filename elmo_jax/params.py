@@ -11,7 +11,7 @@ from elmo_jax.bilm import BiLm, Carry
 from elmo_jax.char_cnn import scaled_normal
 from elmo_jax.config import ElmoConfig
 from elmo_jax.tokens import ElmoTokens
-from embed_jax.tree import summarise
+from embed_jax.tree import summarise_model
 
 
 class ElmoParams(flax.struct.PyTreeNode):
@@ -34,8 +34,8 @@ class ElmoParams(flax.struct.PyTreeNode):
     start: Carry | None = None
 
     def __repr__(self) -> str:
-        """Return the configuration and the number of weights."""
-        return summarise(self, self.config)
+        """Return one line without weights: `config` and the leaves have the rest."""
+        return summarise_model(self)
 
 
 def init_params(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 from jax import tree
+from jax.typing import DTypeLike
 
 from elmo_jax.config import ElmoConfig
 from elmo_jax.options import parse_options, read_options
@@ -22,7 +23,11 @@ from embed_jax.tree import SEPARATOR, name_leaves
 
 
 def load_run(
-    path: Path, *, encoder_only: bool, step: int | None = None
+    path: Path,
+    *,
+    encoder_only: bool,
+    step: int | None = None,
+    dtype: DTypeLike = jnp.float32,
 ) -> tuple[ElmoParams, ElmoTokenizer]:
     """Load a biLM from the directory of its run.
 
@@ -30,6 +35,7 @@ def load_run(
       path: the directory.
       encoder_only: leaves out the softmax.
       step: of the checkpoint; by default the latest.
+      dtype: of the parameters.
 
     Raises:
       ValueError: there is no checkpoint yet, a file is damaged, or the weights do not
@@ -42,7 +48,7 @@ def load_run(
     config = parse_options(
         read_options(options), str(options), vocab_size=len(words), bidirectional=True
     )
-    weights, step = read_weights(path, step)
+    weights, step = read_weights(path, step, dtype)
     num_words = len(words) if weights.get("heads") else None
     shapes = _shapes(config, num_words)
     check_fits(name_leaves(weights), shapes, params_of(path, step), options)

@@ -37,7 +37,7 @@ from elmo_jax.scoring import (
     Perplexity,
     PerplexityMeter,
     SentenceScore,
-    score_sentences,
+    open_scores,
 )
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Running
@@ -125,7 +125,7 @@ def _run(command: Command, write: "SentenceLines | TokenLines | JsonLines") -> N
     )
     meter = PerplexityMeter()
     # What cannot be scored is refused here, before anything is written or shown.
-    scores = score_sentences(
+    scores = open_scores(
         params,
         tokenizer,
         command.running.sentences(command.corpus),

@@ -18,20 +18,22 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from elmo_jax.bilm import Carry
-from elmo_jax.corpus import MAX_LENGTH, pack_shapes
+from elmo_jax.corpus import CORPUS, MAX_LENGTH, pack_shapes
 from elmo_jax.embed import apply_bilm
 from elmo_jax.packed_runner import PackedRunner, check_tokenizer
 from elmo_jax.params import ElmoParams
 from elmo_jax.softmax import log_normaliser, scores_of
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
+from embed_jax.arguments import errors_of, needs
 from embed_jax.corpus.embedder import batch_budget
-from embed_jax.corpus.options import TextOptions
+from embed_jax.corpus.options import make_options
 from embed_jax.corpus.sentences import Sentence, checked, refuse_bare_text
 from embed_jax.corpus.stream import Item, stream_vectors
 from embed_jax.corpus.unknown import OfUnknown, judged
 from embed_jax.devices.any_mesh import on_any_mesh
 from embed_jax.devices.mesh import replicate
+from embed_jax.devices.precision import float_dtype
 
 # Positions a batch on each device: their scores for a block of the vocabulary are held
 # at once.
@@ -147,6 +149,7 @@ def perplexity(scores: Iterable[SentenceScore]) -> Perplexity:
     return meter.result()
 
 
+@needs("params", "tokenizer", "sentences")
 def score_sentences(
     params: ElmoParams,
     tokenizer: ElmoTokenizer,
@@ -158,8 +161,8 @@ def score_sentences(
     mesh: Mesh | None = None,
     on_batch: Callable[[int], None] | None = None,
     unknown: OfUnknown = "warn",
-) -> Iterator[SentenceScore]:
-    """Compute the log-probability of every word, in order and in bounded memory.
+) -> list[SentenceScore]:
+    """Compute the log-probability of every word of every sentence.
 
     Args:
       params: weights with a softmax.
@@ -177,11 +180,11 @@ def score_sentences(
         refuses it. Where a tenth is unknown, that is logged.
 
     Returns:
-      An iterator of `SentenceScore`.
+      A `SentenceScore` of each sentence, in their order.
 
     Raises:
       ValueError: the model has no softmax or no vocabulary, they or the tokeniser do
-        not match, or an invalid option; raised at once.
+        not match, or an invalid option.
 
     Example:
       >>> import elmo_jax
@@ -192,8 +195,86 @@ def score_sentences(
       >>> score.forward.shape, score.unknown.tolist()
       ((3,), [True, False])
     """
+    with errors_of("score_sentences"):
+        scores = open_scores(
+            params,
+            tokenizer,
+            sentences,
+            token_budget=token_budget,
+            max_length=max_length,
+            dtype=dtype,
+            mesh=mesh,
+            on_batch=on_batch,
+            unknown=unknown,
+        )
+    return list(scores)
+
+
+@needs("params", "tokenizer", "sentences")
+def stream_scores(
+    params: ElmoParams,
+    tokenizer: ElmoTokenizer,
+    sentences: Iterable[Sentence],
+    *,
+    token_budget: int | None = None,
+    max_length: int | None = None,
+    dtype: DTypeLike = jnp.float32,
+    mesh: Mesh | None = None,
+    on_batch: Callable[[int], None] | None = None,
+    unknown: OfUnknown = "warn",
+) -> Iterator[SentenceScore]:
+    """Compute the scores of any number of sentences, in order, in bounded memory.
+
+    Arguments and errors are those of `score_sentences`; the sentences are read lazily,
+    in a thread of their own.
+
+    Returns:
+      An iterator of `SentenceScore`.
+
+    Raises:
+      ValueError: see `score_sentences`; raised at once.
+    """
+    with errors_of("stream_scores"):
+        return open_scores(
+            params,
+            tokenizer,
+            sentences,
+            token_budget=token_budget,
+            max_length=max_length,
+            dtype=dtype,
+            mesh=mesh,
+            on_batch=on_batch,
+            unknown=unknown,
+        )
+
+
+def open_scores(
+    params: ElmoParams,
+    tokenizer: ElmoTokenizer,
+    sentences: Iterable[Sentence],
+    *,
+    token_budget: int | None = None,
+    max_length: int | None = None,
+    dtype: DTypeLike = jnp.float32,
+    mesh: Mesh | None = None,
+    on_batch: Callable[[int], None] | None = None,
+    unknown: OfUnknown = "warn",
+) -> Iterator[SentenceScore]:
+    """Check all arguments at once; return the generator of scores.
+
+    What both functions above are made of, and what the command uses, whose errors name
+    no function.
+
+    Raises:
+      ValueError: see `score_sentences`.
+    """
     refuse_bare_text(sentences)
-    TextOptions(max_length=max_length, token_budget=token_budget).check()
+    dtype = float_dtype("dtype", dtype)
+    make_options(
+        None,
+        {"max_length": max_length, "token_budget": token_budget, "unknown": unknown},
+    )
+    CORPUS.check_kinds(params, tokenizer)
     check_tokenizer(params, tokenizer)
     _check_softmax(params, tokenizer)
     longest = MAX_LENGTH if max_length is None else max_length
@@ -206,7 +287,7 @@ def score_sentences(
         highest_layer=params.config.num_blocks,
         max_length=longest,
         num_positions=budget,
-        dtype=jnp.dtype(dtype),
+        dtype=dtype,
         mesh=mesh,
         with_targets=True,
     )

@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.typing import DTypeLike
 
 from elmo_jax.bilm import Carry
 from elmo_jax.config import NUM_CHARACTERS, ElmoConfig
 from elmo_jax.params import ElmoParams
-from embed_jax.files.finite import check_finite
+from embed_jax.files.finite import as_weights
 from embed_jax.messages import list_first
 from embed_jax.recurrence import LstmState
 
@@ -253,19 +254,19 @@ def match_tensors(
 
 def read_tensors(
     pairs: Iterable[tuple[Tensor, Stored]],
+    dtype: DTypeLike = jnp.float32,
 ) -> dict[Path, jax.Array]:
     """Read tensors one after another to the default device.
 
     Returns:
-      Float32 arrays by path.
+      Arrays of the dtype by path.
 
     Raises:
       ValueError: a tensor is not a float, or not finite, or its file is damaged.
     """
     leaves = {}
     for tensor, stored in pairs:
-        values = stored.read()
-        check_finite(values, stored.name, str(stored.source))
+        values = as_weights(stored.read(), dtype, stored.name, str(stored.source))
         leaves[tensor.path] = jnp.asarray(values[0] if tensor.led_by_one else values)
     return leaves
 
@@ -279,6 +280,7 @@ def assemble(
     tied: bool,
     sources: tuple[str, str],
     options: str,
+    dtype: DTypeLike = jnp.float32,
 ) -> ElmoParams:
     """Build parameters from stored tensors.
 
@@ -290,9 +292,10 @@ def assemble(
       tied: whether its weights are the word table, so that only its bias is stored.
       sources: the files of both, for messages.
       options: the file with the options, for messages.
+      dtype: of the parameters.
 
     Returns:
-      Float32 parameters on the default device.
+      Parameters on the default device.
 
     Raises:
       ValueError: see `match_tensors` and `read_tensors`.
@@ -307,7 +310,7 @@ def assemble(
             if not (tied and tensor.name == SOFTMAX_WEIGHTS)
         ]
         pairs += match_tensors(softmax, wanted, config, sources[1], options)
-    tree = unflatten_dict(read_tensors(pairs))
+    tree = unflatten_dict(read_tensors(pairs, dtype))
     if softmax and tied:
         table = tree["encoder"]["words"]["embedding"]
         tree["heads"]["softmax"]["weights"] = table

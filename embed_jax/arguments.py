@@ -22,8 +22,10 @@ def errors_of(function: str) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        # Of these alone is it known that a message is all they are made of.
-        if type(error) in (TypeError, ValueError):
+        # Of these alone is it known that a message is all they are made of. Python's
+        # own begins with the function.
+        is_named = str(error).startswith(f"{function}()")
+        if type(error) in (TypeError, ValueError) and not is_named:
             error.args = (f"{function}(): {error}",)
         raise
 

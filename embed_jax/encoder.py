@@ -7,16 +7,19 @@ A family registers under the entry point "embed_jax.encoders", whose name is the
 
 import dataclasses
 import importlib.metadata
+import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from embed_jax.corpus.embedder import CorpusEmbedder
 from embed_jax.corpus.options import Options, make_options
 from embed_jax.corpus.stream import Embedded
+from embed_jax.devices.precision import float_dtype
 from embed_jax.export.spec import Exportable
 from embed_jax.files.bucket import local_copy, run_path
 from embed_jax.files.hub import HUB_ID, fetch_snapshot
@@ -49,7 +52,8 @@ class Encoder:
 
     Attributes:
       name: of the family; that of its entry point, or of its main one.
-      load: loads `(params, tokenizer)` from a path or an id on the hub.
+      load: loads `(params, tokenizer)` from a path or an id on the hub; takes the
+        options `dtype` and `step` of `embed_jax.load`, if they are given.
       corpus: embeds text of any size.
       export: makes an `Exportable` of params, tokenizer, spec and dtype.
       claims: returns whether a directory, or a file in one, is a model of the family
@@ -61,7 +65,7 @@ class Encoder:
     """
 
     name: str
-    load: Callable[[str], Loaded]
+    load: Callable[..., Loaded]
     corpus: CorpusEmbedder
     export: Callable[[Any, Any, LayerSpec, jnp.dtype], Exportable]
     claims: Callable[[Path], bool] = _claims_nothing
@@ -138,18 +142,43 @@ def find_encoder(path: str | os.PathLike[str]) -> Encoder:
     raise _unknown(os.fspath(path), directory)
 
 
-def load(path: str | os.PathLike[str]) -> Loaded:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    dtype: DTypeLike = jnp.float32,
+    step: int | None = None,
+) -> Loaded:
     """Load a model of any family: `(params, tokenizer)`.
 
     Args:
       path: a directory of a published model or of a training run, here or in a bucket
         (gs://…), or an id on the Hugging Face hub; for the formats see the `load` of
         each family.
+      dtype: of the parameters, such as "bfloat16".
+      step: of a training run's checkpoint; by default its latest.
 
     Raises:
       ValueError: see `find_encoder` and the family's `load`.
     """
-    return find_encoder(path).load(os.fspath(path))
+    dtype = float_dtype("load(): dtype", dtype)
+    options: dict[str, Any] = {} if step is None else {"step": step}
+    if dtype != jnp.float32:
+        options["dtype"] = dtype
+    encoder = find_encoder(path)
+    lacked = [name for name in options if not _takes(encoder.load, name)]
+    if lacked:
+        raise ValueError(
+            f"load(): models of {encoder.name!r} are loaded without {lacked[0]}; leave "
+            "it out"
+        )
+    return encoder.load(os.fspath(path), **options)
+
+
+def _takes(function: Callable[..., Any], option: str) -> bool:
+    parameters = inspect.signature(function).parameters
+    return option in parameters or any(
+        each.kind is each.VAR_KEYWORD for each in parameters.values()
+    )
 
 
 def encoder_named(name: str, source: str) -> Encoder:

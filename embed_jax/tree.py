@@ -74,22 +74,36 @@ def map_named(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     )
 
 
-def summarise(tree: Any, config: object) -> str:
+def summarise(tree: Any, *facts: str) -> str:
     """Describe a tree of weights in one line, for a short `repr`.
 
     Args:
       tree: of arrays, or of objects with `shape` and `dtype`.
-      config: the configuration of the model.
+      *facts: what else to say, before the number of weights.
 
     Example:
-      >>> summarise({"bias": jax.numpy.zeros((2, 600))}, "a layer")
-      'dict(a layer, 1,200 weights, float32)'
+      >>> summarise({"bias": jax.numpy.zeros((2, 600))}, "2 blocks", "width 600")
+      'dict(2 blocks, width 600, 1,200 weights, float32)'
     """
     arrays = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "shape")]
     number = sum(math.prod(leaf.shape) for leaf in arrays)
     dtypes = sorted({str(leaf.dtype) for leaf in arrays})
-    parts = [str(config), f"{number:,} weights", *dtypes]
+    parts = [*facts, f"{number:,} weights", *dtypes]
     return f"{type(tree).__name__}({', '.join(parts)})"
+
+
+def summarise_model(params: Any) -> str:
+    """Describe a model's weights in one line: blocks, width, weights and heads.
+
+    Args:
+      params: has `config`, with `num_blocks` and `layer_dim`, and `heads`. Its leaves
+        may be anything, such as tracers, shapes or shardings.
+    """
+    config, heads = params.config, params.heads
+    facts = [f"{config.num_blocks} blocks", f"width {config.layer_dim}"]
+    if isinstance(heads, Mapping) and heads:
+        facts.append(f"heads {' '.join(sorted(map(str, heads)))}")
+    return summarise(params, *facts)
 
 
 def _name(path: tuple[Any, ...]) -> str:

@@ -33,7 +33,6 @@ TokenizerT = TypeVar("TokenizerT")
 Level = Literal["words", "sentences"]
 
 _needs_text = needs("self", "params", "tokenizer", "sentences")
-_ORDER = "pass params, tokenizer, sentences, in this order"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -286,6 +285,7 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
         Raises:
           ValueError: a malformed spec, a layer that the model lacks, an unknown pool.
         """
+        self.check_kinds(params)
         config: Any = params.config  # pyright: ignore[reportAttributeAccessIssue]
         spec = parse_layer_spec(layer_spec)
         return pooled_width(spec.width(config.num_blocks, config.layer_dim), pool)
@@ -313,10 +313,7 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
         if pool not in pools:
             raise ValueError(f"pool {pool!r}: {suggest(pool, pools, 'pool')}")
         options.check()
-        for name, value, kind in zip(
-            ("params", "tokenizer"), (params, tokenizer), self.kinds, strict=False
-        ):
-            check_kind(name, value, kind, _ORDER)
+        self.check_kinds(params, tokenizer)
         config: Any = params.config  # pyright: ignore[reportAttributeAccessIssue]
         joined = join_specs(
             layer_spec, options.mix, config.num_blocks, config.layer_dim
@@ -352,6 +349,20 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
         return (
             found if is_as_computed else _finished(found, joined, layer_spec, options)
         )
+
+    def check_kinds(self, *given: Any) -> None:
+        """Refuse arguments of other kinds, as where two of them changed places.
+
+        Args:
+          *given: params, then the tokeniser, or params alone.
+
+        Raises:
+          ValueError: names what was passed, and the order.
+        """
+        order = "pass params, tokenizer, sentences, in this order"
+        names = "params", "tokenizer"
+        for name, value, kind in zip(names, given, self.kinds, strict=False):
+            check_kind(name, value, kind, order)
 
 
 def _finished(

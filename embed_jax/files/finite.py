@@ -1,14 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A check that weights are finite, made when they are read."""
+"""Weights that are read: their dtype, and a check that they are finite."""
+
+from typing import Any
 
 import numpy as np
+
+
+def as_weights(values: np.ndarray, dtype: Any, name: str, source: str) -> np.ndarray:
+    """Return a tensor in the dtype of the weights, if all of it is finite.
+
+    Args:
+      values: of any float dtype.
+      dtype: of the result.
+      name: of the tensor in its file.
+      source: the file.
+
+    Raises:
+      ValueError: see `check_finite`; or a value is too large for the dtype.
+
+    Example:
+      >>> as_weights(np.array([1e6], np.float32), np.dtype("float16"), "bias", "w.hdf5")
+      Traceback (most recent call last):
+      ValueError: w.hdf5: bias holds values too large for float16; bfloat16 holds them
+    """
+    dtype = np.dtype(dtype)
+    wide = values if dtype == np.float64 else values.astype(np.float32, copy=False)
+    check_finite(wide, name, source)
+    with np.errstate(over="ignore"):
+        cast = wide.astype(dtype, copy=False)
+    if dtype == np.float16 and not np.isfinite(cast).all():
+        raise ValueError(
+            f"{source}: {name} holds values too large for float16; bfloat16 holds them"
+        )
+    return cast
 
 
 def check_finite(values: np.ndarray, name: str, source: str) -> None:
     """Refuse a tensor that holds NaN or infinity.
 
     Args:
-      values: float32.
+      values: of any float dtype.
       name: of the tensor in its file.
       source: the file.
 

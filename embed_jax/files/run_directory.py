@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from embed_jax.checks import check_whole
 from embed_jax.files.bucket import in_bucket
 from embed_jax.files.checked_files import check_files
-from embed_jax.files.finite import check_finite
+from embed_jax.files.finite import as_weights
 from embed_jax.files.json_file import read_json
 from embed_jax.files.restoring import why_not_read
 
@@ -67,6 +68,23 @@ def kind_of(path: Path) -> str:
     if kind is None:
         raise ValueError(f"{path / EXPERIMENT} is damaged; it does not name the model")
     return str(kind)
+
+
+def refuse_step(path: Path, step: int | None) -> None:
+    """Refuse a step where there is no run whose checkpoints could have it.
+
+    Args:
+      path: of a model that is no run.
+      step: what `load` was asked for; None is allowed.
+
+    Raises:
+      ValueError: there is a step.
+    """
+    if step is not None:
+        raise ValueError(
+            f"load(): step {step!r} is of a training run, and {path} is none: it lacks "
+            f"{EXPERIMENT} and {MODEL}/; leave step out"
+        )
 
 
 def saved_steps(path: Path) -> list[int]:
@@ -169,12 +187,15 @@ def params_of(path: Path, step: int) -> Path:
     return path / CHECKPOINTS / str(step) / PARAMS
 
 
-def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], int]:
+def read_weights(
+    path: Path, step: int | None = None, dtype: Any = np.float32
+) -> tuple[dict[str, Any], int]:
     """Read the weights of a run.
 
     Args:
       path: the directory of the run.
       step: of the checkpoint; by default the latest.
+      dtype: of the weights, float32 in the file.
 
     Returns:
       The tree of weights, NumPy arrays, and its step.
@@ -187,6 +208,7 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
     from embed_jax.files.leaf_checksum import check_leaves
     from embed_jax.tree import nest
 
+    check_whole("step", step)
     for attempt in range(_TRIES):
         steps = saved_steps(path)
         if not steps:
@@ -208,9 +230,11 @@ def read_weights(path: Path, step: int | None = None) -> tuple[dict[str, Any], i
                     raise ValueError(f"{error}; {_REMEDY}") from error
                 raise why_not_read(source, error, _REMEDY) from error
             continue
-        for name, values in named.items():
-            check_finite(values, name, str(source))
-        return nest(named), chosen
+        weights = {
+            name: as_weights(values, dtype, name, str(source))
+            for name, values in named.items()
+        }
+        return nest(weights), chosen
     raise AssertionError("the last attempt returns or raises")
 
 

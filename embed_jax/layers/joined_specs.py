@@ -35,12 +35,14 @@ class JoinedSpecs(NamedTuple):
         """
         if len(self.widths) == 1:
             return [vectors]
-        starts = np.cumsum(self.widths)[:-1]
-        pooled = vectors.reshape(len(vectors), -1, sum(self.widths))
+        total = sum(self.widths)
+        # No -1 among the sizes, for there may be no vector.
+        side_by_side = vectors.reshape(len(vectors), vectors.shape[1] // total, total)
+        parts = np.split(side_by_side, np.cumsum(self.widths)[:-1], axis=-1)
+        # Copied, so that what is kept of one spec does not hold the others.
         return [
-            # A copy, so that what is kept of one spec does not hold the others.
-            part.reshape(len(vectors), -1).copy()
-            for part in np.split(pooled, starts, axis=-1)
+            part.reshape(len(part), part.shape[1] * part.shape[2]).copy()
+            for part in parts
         ]
 
 

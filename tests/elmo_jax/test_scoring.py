@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Log-probabilities: the oracle's, the same in any company, and adding up."""
 
+import itertools
 import math
 
 import hypothesis
@@ -240,6 +241,27 @@ def test_no_array_has_a_score_for_every_position_and_word():
     assert not any(num_words in shape for shape in shapes)
 
 
+def test_scores_are_a_list_or_a_stream():
+    scores = elmo_jax.score_sentences(SMALLEST, SMALLEST_TOKENIZER, POOL[:3])
+    assert isinstance(scores, list)
+    read = []
+
+    def text():
+        for sentence in itertools.cycle(POOL[:3]):
+            read.append(sentence)
+            yield sentence
+
+    # Of a text without an end.
+    stream = elmo_jax.stream_scores(
+        SMALLEST, SMALLEST_TOKENIZER, text(), token_budget=64
+    )
+    for expected, streamed in zip(scores, stream, strict=False):
+        assert streamed.words == expected.words
+        np.testing.assert_allclose(streamed.forward, expected.forward, atol=UNMOVED)
+    stream.close()
+    assert read
+
+
 def test_what_cannot_score_is_refused_at_once():
     def sentences():
         raise AssertionError("read too early")
@@ -253,10 +275,14 @@ def test_what_cannot_score_is_refused_at_once():
         ((PARAMS, make_tokenizer(CONFIG)), {}, "another model's"),
         ((PARAMS, TOKENIZER), {"max_length": 0}, "max_length .* at least 1, not 0"),
         ((PARAMS, TOKENIZER), {"token_budget": 0}, "token_budget .* not"),
+        ((PARAMS, TOKENIZER), {"dtype": "float31"}, "dtype 'float31' is not one of"),
+        ((PARAMS, TOKENIZER), {"unknown": "ignore"}, "unknown 'ignore': choices"),
     ]
     for model, options, message in cases:
-        with pytest.raises(ValueError, match=message) as caught:
-            elmo_jax.score_sentences(*model, sentences(), **options)
-        assert "\n" not in str(caught.value)
+        for function in (elmo_jax.score_sentences, elmo_jax.stream_scores):
+            name = rf"^{function.__name__}\(\): .*"
+            with pytest.raises(ValueError, match=name + message) as caught:
+                function(*model, sentences(), **options)
+            assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="pass a list of sentences"):
         elmo_jax.score_sentences(PARAMS, TOKENIZER, "the bank")

@@ -6,6 +6,8 @@ import shutil
 from fnmatch import fnmatch
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -173,3 +175,69 @@ def test_what_users_type_is_there():
         assert getattr(embed_jax, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         embed_jax.nothing  # noqa: B018
+
+
+DTYPES = ["bfloat16", "float16", np.float32, jnp.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["bert", "elmo"])
+def test_weights_are_rounded_to_the_dtype_that_is_asked_for(name, dtype, tmp_path):
+    path = MODELS[name](tmp_path / "model")
+    exact, _ = embed_jax.load(path)
+    params, tokenizer = embed_jax.load(path, dtype=dtype)
+    for ours, leaf in zip(jax.tree.leaves(params), jax.tree.leaves(exact), strict=True):
+        assert isinstance(ours, jax.Array)
+        assert (ours.dtype, leaf.dtype) == (jnp.dtype(dtype), np.float32)
+        np.testing.assert_array_equal(ours, leaf.astype(jnp.dtype(dtype)))
+    assert jax.tree.structure(params) == jax.tree.structure(exact)
+    # Computed in float32: nothing but the weights is rounded.
+    widened = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
+    corpus, text = find_encoder(path).corpus, [["we", "sat"]]
+    (found,) = corpus.embed_words(params, tokenizer, text, "concat(all)")
+    (expected,) = corpus.embed_words(widened, tokenizer, text, "concat(all)")
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["bert", "elmo"])
+def test_dtypes_of_no_weights_are_refused(name, tmp_path):
+    path = MODELS[name](tmp_path / "model")
+    for load in (embed_jax.load, find_encoder(path).load):
+        with pytest.raises(ValueError, match=r"^load\(\): dtype 'int8' is not one of"):
+            load(path, dtype="int8")
+        with pytest.raises(ValueError, match=r"^load\(\): dtype 'brain' is not one of"):
+            load(path, dtype="brain")
+        with pytest.raises(ValueError, match=r"float64 needs jax\.config\.update"):
+            load(path, dtype="float64")
+        with pytest.raises(ValueError, match=r"^load\(\): step 3 is of a training run"):
+            load(path, step=3)
+
+
+@pytest.mark.parametrize("name", ["bert", "elmo"])
+def test_weights_of_64_bits_where_jax_is_set_to_them(name, tmp_path):
+    path = MODELS[name](tmp_path / "model")
+    exact, _ = embed_jax.load(path)
+    with jax.enable_x64():
+        params, tokenizer = embed_jax.load(path, dtype="float64")
+        for ours, leaf in zip(
+            jax.tree.leaves(params), jax.tree.leaves(exact), strict=True
+        ):
+            assert ours.dtype == np.float64
+            np.testing.assert_array_equal(ours, leaf)
+        corpus = find_encoder(path).corpus
+        (wide,) = corpus.embed_words(params, tokenizer, [["we", "sat"]], "all")
+    (narrow,) = corpus.embed_words(exact, tokenizer, [["we", "sat"]], "all")
+    assert wide.dtype == np.float32
+    np.testing.assert_allclose(wide, narrow, atol=1e-5)
+
+
+@pytest.mark.usefixtures("toy_registered")
+def test_a_family_without_an_option_of_load_is_named(tmp_path):
+    path = MODELS["toy"](tmp_path / "model")
+    for options in ({"dtype": "bfloat16"}, {"step": 3}):
+        (option,) = options
+        with pytest.raises(ValueError, match=f"'toy' are loaded without {option}"):
+            embed_jax.load(path, **options)
+    params, _ = embed_jax.load(path, dtype="float32")
+    assert params.table.dtype == np.float32

@@ -76,18 +76,47 @@ def test_a_summary_counts_weights_and_names_their_dtypes():
     tree = Moments(mean={"up": np.ones((20, 60), np.float32)}, square={})
     assert summarise(tree, "of two") == "Moments(of two, 1,200 weights, float32)"
     mixed = {"b": np.ones(3, np.int8), "a": np.ones((), np.float32), "none": None}
-    assert summarise(mixed, 7) == "dict(7, 4 weights, float32, int8)"
+    assert summarise(mixed, "7") == "dict(7, 4 weights, float32, int8)"
     # What stands for arrays: shapes alone, and marks at their places.
     shapes = jax.eval_shape(lambda: {"a": np.ones((2, 2), np.float16)})
-    assert summarise(shapes, 7) == "dict(7, 4 weights, float16)"
-    assert summarise({"a": True, "b": "kept"}, 7) == "dict(7, 0 weights)"
+    assert summarise(shapes, "7") == "dict(7, 4 weights, float16)"
+    assert summarise({"a": True, "b": "kept"}) == "dict(0 weights)"
 
 
-@pytest.mark.parametrize("package", [bert_jax, elmo_jax], ids=["bert", "elmo"])
-def test_a_model_is_shown_without_its_weights(package):
+SHOWN = {
+    bert_jax: "BertParams(2 blocks, width 32, heads mlm nsp pooler, {:,} weights, {})",
+    elmo_jax: "ElmoParams(2 blocks, width 32, {:,} weights, {})",
+}
+
+
+@pytest.mark.parametrize("package", SHOWN, ids=["bert", "elmo"])
+def test_a_model_is_shown_in_one_line_without_its_weights(package):
     params = package.init_params(jax.random.key(0), package.TINY)
     number = sum(leaf.size for leaf in jax.tree.leaves(params))
-    name = type(params).__name__
-    assert repr(params) == f"{name}({package.TINY}, {number:,} weights, float32)"
+    assert repr(params) == SHOWN[package].format(number, "float32")
     assert str(params) == repr(params)
-    assert repr(package.TINY) in repr(jax.eval_shape(lambda: params))
+    halved = jax.tree.map(lambda leaf: leaf.astype("bfloat16"), params)
+    assert repr(halved) == SHOWN[package].format(number, "bfloat16")
+
+
+@pytest.mark.parametrize("package", SHOWN, ids=["bert", "elmo"])
+def test_what_stands_for_a_model_is_shown_alike(package):
+    params = package.init_params(jax.random.key(0), package.TINY)
+    number = sum(leaf.size for leaf in jax.tree.leaves(params))
+    expected = SHOWN[package].format(number, "float32")
+    assert repr(jax.eval_shape(lambda: params)) == expected
+    traced = []
+    jax.make_jaxpr(lambda tree: traced.append(repr(tree)))(params)
+    assert traced == [expected]
+    # What jax and optax make of it: no arrays at all, or none of the heads.
+    axes = jax.tree.map(lambda leaf: leaf.ndim, params)
+    assert repr(axes) == SHOWN[package].format(0, "").replace(", )", ")")
+    assert "weights" in repr(params.replace(encoder=None, heads=None))
+
+
+@pytest.mark.parametrize("package", SHOWN, ids=["bert", "elmo"])
+def test_a_notebook_shows_a_model_in_the_same_line(package):
+    pretty = pytest.importorskip("IPython.lib.pretty")
+    params = package.init_params(jax.random.key(0), package.TINY)
+    assert pretty.pretty(params) == repr(params)
+    assert not hasattr(params, "_repr_html_")

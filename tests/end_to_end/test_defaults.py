@@ -7,6 +7,7 @@ import pytest
 
 import bert_jax
 import elmo_jax
+import embed_jax
 from embed_jax.corpus.batching import BatchShapes
 from embed_jax.explore import word_types
 from embed_jax.explore.word2vec import write_word2vec
@@ -31,6 +32,15 @@ STREAM = {
     "unknown": "warn",
 }
 TEXT = STREAM | {"return_words": False}
+SCORES = {
+    "token_budget": None,
+    "max_length": None,
+    "dtype": "float32",
+    "mesh": None,
+    "on_batch": None,
+    "unknown": "warn",
+}
+LOAD = {"dtype": "float32", "step": None}
 EMBED = {"layer_spec": "last", "mix": None, "dtype": "float32"}
 TOKENIZER = {"max_length": None, "long": "error", "pad_to": None}
 DEFAULTS = [
@@ -44,17 +54,16 @@ DEFAULTS = [
     (elmo_jax.embed_sentences, TEXT),
     (bert_jax.embed, EMBED),
     (elmo_jax.embed, EMBED | {"carry": None}),
+    (elmo_jax.score_sentences, SCORES),
+    (elmo_jax.stream_scores, SCORES),
+    (bert_jax.load, LOAD | {"encoder_only": False, "cased": None}),
     (
-        elmo_jax.score_sentences,
-        {
-            "token_budget": None,
-            "max_length": None,
-            "dtype": "float32",
-            "mesh": None,
-            "on_batch": None,
-            "unknown": "warn",
-        },
+        elmo_jax.load,
+        LOAD
+        | {"encoder_only": False}
+        | dict.fromkeys(("weights", "softmax", "embedding", "vocabulary")),
     ),
+    (embed_jax.load, LOAD),
     (bert_jax.Tokenizer.__call__, {"pairs": None} | TOKENIZER),
     (elmo_jax.ElmoTokenizer.__call__, TOKENIZER | {"pad_types_to": None}),
     (

@@ -89,9 +89,7 @@ def test_what_a_killed_beginning_left_there_is_completed(folder, in_bucket: Path
         if path.parent.name != "model":
             path.unlink()
     (in_bucket / "model/config.json").write_bytes(b"{}")
-    with pytest.raises(
-        FileExistsError, match=r"gs://.*/model is there already"
-    ):
+    with pytest.raises(FileExistsError, match=r"gs://.*/model is there already"):
         pretrain(experiment, in_bucket, mesh=one_device())
 
 

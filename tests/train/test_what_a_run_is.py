@@ -14,6 +14,7 @@ from etils import epath
 
 import bert_jax
 import elmo_jax
+import embed_jax
 from embed_jax.files.checked_files import CHECKSUMS
 from embed_jax.files.run_directory import (
     CHECKPOINTS,
@@ -66,6 +67,34 @@ def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+# A checkpoint
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_is_loaded_at_any_of_its_steps(whole, kind):
+    run, load = whole[kind], PACKAGES[kind].load
+    latest, _ = load(run)
+    by_step = {step: load(run, step=step)[0] for step in (2, 4)}
+    jax.tree.map(np.testing.assert_array_equal, by_step[4], latest)
+    for step, params in by_step.items():
+        weights, _ = read_weights(run, step)
+        jax.tree.map(np.testing.assert_array_equal, params.encoder, weights["encoder"])
+    first, last = (jax.tree.leaves(by_step[step].encoder)[0] for step in (2, 4))
+    assert np.any(np.asarray(first) != np.asarray(last))
+    halved, _ = embed_jax.load(run, step=2, dtype="bfloat16")
+    rounded = jax.tree.map(lambda leaf: leaf.astype("bfloat16"), by_step[2])
+    jax.tree.map(np.testing.assert_array_equal, halved, rounded)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_that_a_run_did_not_save_is_answered_by_those_it_did(whole, kind):
+    for load in (PACKAGES[kind].load, embed_jax.load):
+        with pytest.raises(ValueError, match=r"no checkpoint of step 3, only 2, 4$"):
+            load(whole[kind], step=3)
+        with pytest.raises(ValueError, match="no checkpoint of step 0, only"):
+            load(whole[kind], step=0)
 
 
 # The text
