@@ -7,7 +7,7 @@ import json
 import pkgutil
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 
@@ -21,7 +21,8 @@ from embed_jax.suggest import suggest
 from train.data.config import DataConfig
 from train.former_names import with_current_names
 from train.loop.optimizer import Optimizer
-from train.own_config import is_file_name, load_file
+from train.new_run import command_from
+from train.own_file import is_file_name, load_file
 from train.own_text import OwnText, read_own_text, with_own_text
 from train.plain import to_plain
 
@@ -73,6 +74,14 @@ class Pretraining:
     num_threads: int = 1
     data: DataConfig
     optimizer: Optimizer
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether a longer run makes the same steps, so that a run can be lengthened.
+
+        Not where the learning rate falls to zero at its end, or a phase ends with it.
+        """
+        return len(self.phases()) == 1 and not self.optimizer.rate_has_an_end
 
     def phases(self) -> "list[Phase]":
         """Return the phases of the run; here there is only one."""
@@ -205,11 +214,17 @@ class NoOptions:
 
 
 Options = TypeVar("Options")
+OfRun = Callable[[list[str]], tuple[str, Pretraining]]
 
 
 @overload
 def read_command(
-    arguments: list[str], prog: str, options: type[Options], description: str
+    arguments: list[str],
+    prog: str,
+    options: type[Options],
+    description: str,
+    *,
+    of_run: OfRun | None = None,
 ) -> tuple[Options, Pretraining]: ...
 @overload
 def read_command(
@@ -227,6 +242,8 @@ def read_command(
     options: type[Options],
     description: str,
     kind: type = Pretraining,
+    *,
+    of_run: OfRun | None = None,
 ) -> tuple[Options, Any]:
     """Parse `CONFIG` and the command's options and changed fields after it.
 
@@ -236,6 +253,8 @@ def read_command(
       options: a dataclass of the command's own options.
       description: of the command, for its help.
       kind: of the configurations that the command takes.
+      of_run: gives name and configuration of a run that is named by the options, where
+        no CONFIG stands before them.
 
     Raises:
       ValueError: there is no such experiment; names the closest. Or a path is an
@@ -251,11 +270,17 @@ def read_command(
             f"{prog} CONFIG --help lists every field that can be changed.\n"
         )
         raise SystemExit(0 if arguments else 2)
-    name = arguments[0]
-    default = experiment_named(name, kind)
+    name, *rest = arguments
+    if of_run and name.startswith("-"):
+        rest = arguments
+        name, default = of_run(arguments)
+        record = "as it was begun"
+    else:
+        default = experiment_named(name, kind)
+        record = _record_of(name)
     fields: list[Any] = []
     if isinstance(default, Pretraining):
-        data = with_own_text(default.data, name, read_own_text(arguments[1:]))
+        data = with_own_text(default.data, name, read_own_text(rest))
         default = dataclasses.replace(default, data=data)
         fields = [("own_text", Annotated[OwnText, tyro.conf.arg(name="")])]
     no_prefix = tyro.conf.arg(name="")
@@ -274,9 +299,9 @@ def read_command(
     )
     command = tyro.cli(
         both,
-        args=arguments[1:],
+        args=rest,
         prog=f"{prog} {name}",
-        description=f"{description.strip()}\n\n{name}: {_record_of(name)}",
+        description=f"{description.strip()}\n\n{name}: {record}",
         config=(tyro.conf.AvoidSubcommands,),
     )
     return with_local_paths(command.options), with_local_paths(command.experiment)
@@ -319,6 +344,7 @@ def check_same(experiment: Pretraining, run: Path) -> None:
 
     Names of directories may differ where the run knows their content: the prepared text
     is then held against its digests, and the model to begin from against its weights.
+    There may be more steps where they change none of the earlier ones.
 
     Args:
       experiment: the configuration asked for.
@@ -338,16 +364,29 @@ def check_same(experiment: Pretraining, run: Path) -> None:
         free |= {name for name in held.keys() | asked.keys() if _is_text(name)}
     if weights is not None and experiment.init_from is not None:
         free.add("init_from")
+    if experiment.may_grow and is_longer(experiment, held.get("num_steps")):
+        free.add("num_steps")
     different = [
-        f"{name} is {asked.get(name)!r} and was {held.get(name)!r}"
+        name
         for name in sorted(held.keys() | asked.keys())
         if held.get(name) != asked.get(name) and name not in free
     ]
     if different:
-        raise ValueError(
-            f"{run} is a run of another configuration: "
-            f"{'; '.join(different)}. Give it the same one, or another directory"
+        told = "; ".join(
+            f"{name} is {asked.get(name)!r} and was {held.get(name)!r}"
+            for name in different
         )
+        command = command_from(run, {name: asked.get(name) for name in different})
+        raise ValueError(
+            f"{run} is a run of another configuration: {told}. Give it the same one, "
+            "or another directory"
+            + (f"; from its weights a new run begins by: {command}" if command else "")
+        )
+
+
+def is_longer(experiment: Pretraining, num_steps: object) -> bool:
+    """Return whether a run has more steps than it was recorded with."""
+    return isinstance(num_steps, int) and experiment.num_steps > num_steps
 
 
 def _is_text(name: str) -> bool:

@@ -5,7 +5,7 @@
 
 A BERT becomes a Hugging Face directory, an ELMo options.json with HDF5 files. The
 exported checkpoint is the one with the lowest held-out loss, or the latest if none was
-evaluated.
+evaluated; `--latest` takes the latest whatever its loss. The last line says which.
 """
 
 import dataclasses
@@ -21,7 +21,12 @@ from embed_jax.files.bucket import run_path
 from embed_jax.files.claim import claim
 from embed_jax.files.local_path import local_path
 from embed_jax.files.output_file import check_absent, check_not_read
-from embed_jax.files.run_directory import best_step, is_run, saved_steps
+from embed_jax.files.run_directory import (
+    best_step,
+    held_out_loss,
+    is_run,
+    saved_steps,
+)
 from train.called import called
 from train.families.registry import family_of_run
 
@@ -36,6 +41,8 @@ class Command:
     """The directory to make."""
     step: int | None = None
     """Step of the checkpoint; by default the best that is kept."""
+    latest: bool = False
+    """Take the latest checkpoint, not the best."""
     overwrite: bool = False
     """Replace an existing model, if it was saved here."""
 
@@ -73,13 +80,41 @@ def export(
 
 
 def _export(run: Path, model: Path, step: int | None, *, overwrite: bool) -> int:
-    chosen = best_step(run) if step is None else step
-    if chosen is None:
-        chosen = saved_steps(run)[-1] if saved_steps(run) else None
+    chosen = step
+    if step is None:
+        chosen = best_step(run) or _latest(run)
     family = family_of_run(run)
     params, tokenizer = family.load_run(run, encoder_only=False, step=chosen)
     family.save(model, params, tokenizer, overwrite=overwrite)
     return chosen or 0
+
+
+def _latest(run: Path) -> int | None:
+    return saved_steps(run)[-1] if saved_steps(run) else None
+
+
+def describe(run: Path, step: int) -> str:
+    """Return which of a run's checkpoints one is: its step, and its held-out loss.
+
+    Example: "the weights of step 600, held-out loss 2.31, the best of the 3 kept; the
+    latest is of step 900".
+    """
+    loss = held_out_loss(run, step)
+    measured = "" if loss is None else f", held-out loss {loss:.4g}"
+    kept, best, latest = saved_steps(run), best_step(run), _latest(run)
+    standing = []
+    if step == best:
+        standing.append(f"the best of the {len(kept)} kept" if len(kept) > 1 else "")
+    if step == latest:
+        standing.append("the latest")
+    if best is None:
+        standing.append("none was measured on held-out text")
+    elif step != best:
+        standing.append(f"the best kept is of step {best}")
+    if step != latest:
+        standing.append(f"the latest is of step {latest}")
+    told = "; ".join(filter(None, standing))
+    return f"the weights of step {step}{measured}: {told}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -87,10 +122,13 @@ def main(arguments: list[str] | None = None) -> int:
     command = tyro.cli(Command, args=arguments, prog=called("export"))
 
     def action() -> None:
-        step = export(
-            command.run, command.model, step=command.step, overwrite=command.overwrite
-        )
-        sys.stdout.write(f"{command.model}: the weights of step {step}\n")
+        run, step = local_path(command.run), command.step
+        if command.latest:
+            if step is not None:
+                raise ValueError("--latest and --step: give one of them")
+            step = _latest(run)
+        step = export(run, command.model, step=step, overwrite=command.overwrite)
+        sys.stdout.write(f"{command.model}: {describe(run, step)}\n")
 
     return exit_status("train.export", action, "nothing was written")
 

@@ -6,7 +6,9 @@
 
 Any field of the configuration can be changed on the command line; `--help` after the
 name lists them. A run that was stopped or killed goes on when the same command is given
-again, as if nothing had happened. While it runs, `load(RUN)` gives its latest weights.
+again, or `--workdir RUN` alone, as if nothing had happened. While it runs, `load(RUN)`
+gives its latest weights. `--init-from RUN` begins a run from the weights of another,
+with its configuration if none is named.
 
 On several hosts the same command is given on each, with RUN and the prepared text where
 all see them:
@@ -63,6 +65,7 @@ from train.data.loader import load_batches
 from train.data.prepared import check_prepared
 from train.families.family import Setup
 from train.families.registry import family_of
+from train.going_on import experiment_of_run, how_to_train_on
 from train.loop.checkpoint import Checkpoints
 from train.loop.compiled import CompiledStep
 from train.loop.consistency import check_agreed, check_seen, not_shared
@@ -75,7 +78,10 @@ from train.loop.progress import Progress, is_due
 from train.loop.setup import set_up, write_model
 from train.loop.sharding import training_mesh
 from train.loop.step import TrainState, init_state, make_step
+from train.loop.tracker import Track
 from train.objectives.objective import Objective
+from train.own_file import load_file
+from train.recorded import lengthen
 
 # So long a host may take to see what another one wrote.
 _SECONDS_TO_BE_SEEN = 30
@@ -92,6 +98,7 @@ def pretrain(
     *,
     mesh: Mesh | None = None,
     stop: Callable[[], bool] = lambda: False,
+    track: Track | None = None,
 ) -> TrainState:
     """Train until the last step, or until `stop` returns True.
 
@@ -104,6 +111,10 @@ def pretrain(
       mesh: the devices; by default all.
       stop: called after every step; True saves and returns. If one of several processes
         is asked to stop, all stop after the next step.
+      track: called with a step and its metrics by name, such as {"train/loss": 2.5},
+        wherever a line of them is logged; by the first process only. What it raises is
+        said, and the run goes on. A run that was killed tells again the steps after its
+        last checkpoint.
 
     Returns:
       The last state.
@@ -121,11 +132,15 @@ def pretrain(
             # The other processes of this run write nothing.
             if is_first():
                 held.enter_context(claim_directory(run))
-        return _pretrain(experiment, run, mesh, stop)
+        return _pretrain(experiment, run, mesh, stop, track)
 
 
 def _pretrain(
-    experiment: Pretraining, run: Path, mesh: Mesh | None, stop: Callable[[], bool]
+    experiment: Pretraining,
+    run: Path,
+    mesh: Mesh | None,
+    stop: Callable[[], bool],
+    track: Track | None,
 ) -> TrainState:
     mesh = training_mesh() if mesh is None else mesh
     phases = experiment.phases()
@@ -150,12 +165,14 @@ def _pretrain(
         if checkpoints.latest() is not None:
             state, position = checkpoints.restore(state)
         first = int(position["step"])
-        log = RunLog(run, first) if is_first() else SilentLog()
+        log = RunLog(run, first, track) if is_first() else SilentLog()
         progress = Progress(experiment, log, mesh, position["interval"])
         loop = _Loop(optimizer, rate, mesh, checkpoints, log, progress, stop)
         try:
             if first:
                 log.say(f"going on from the checkpoint of step {first}")
+            if first >= experiment.num_steps:
+                log.say(f"it was the last one; {how_to_train_on(experiment, run)}")
             for phase, objective in zip(phases, setup.objectives, strict=True):
                 if first < phase.last and not loop.stopped:
                     state = loop.run(phase, objective, state, max(first, phase.first))
@@ -216,7 +233,10 @@ class _Loop:
             experiment.num_threads,
         )
         for batch in batches:
+            known = step_function.num_compiled
             state, means = step_function(state, place_batch(batch, mesh), self._log.say)
+            if step_function.num_compiled > known:
+                self._progress.pause()
             step += 1
             self._progress.note(step, means, float(self._rate(step - 1)))
 
@@ -292,6 +312,8 @@ def _begin_run(experiment: Pretraining, run: Path, setup: Setup) -> None:
         with open_output(run / EXPERIMENT) as file:
             file.write((json.dumps(content, indent=2) + "\n").encode("utf-8"))
         write_checksums(run, [EXPERIMENT])
+    else:
+        lengthen(experiment, run)
 
 
 def _wait_for(path: Path) -> None:
@@ -315,6 +337,9 @@ class Options:
     processes: Annotated[Processes, tyro.conf.arg(name="")]
     fsdp: int = 1
     """Devices that share one copy of the weights; may change when a run resumes."""
+    tracker: Annotated[Path | None, tyro.conf.arg(metavar="FILE.py")] = None
+    """A Python file of your own with a function track(step, metrics), which gets every
+    point of the curves."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -325,14 +350,19 @@ def main(arguments: list[str] | None = None) -> int:
     to_the_end = ExitStack()
 
     def action() -> None:
-        options, experiment = read_command(given, prog, Options, __doc__ or "")
+        options, experiment = read_command(
+            given, prog, Options, __doc__ or "", of_run=experiment_of_run
+        )
         options.processes.join()
         if jax.process_count() > 1:
             to_the_end.enter_context(last_words(f"{name}: {_LAST_WORDS}"))
+        track = None
+        if options.tracker is not None and is_first():
+            track = load_file(str(options.tracker), "track").track
         keep_compilations()
         with stop_signal() as stop:
             mesh = training_mesh(options.fsdp)
-            pretrain(experiment, options.workdir, mesh=mesh, stop=stop)
+            pretrain(experiment, options.workdir, mesh=mesh, stop=stop, track=track)
 
     with to_the_end:
         status = exit_status(

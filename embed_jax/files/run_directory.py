@@ -118,12 +118,22 @@ def best_step(path: Path) -> int | None:
     """
     losses: dict[int, float] = {}
     for step in saved_steps(path):
-        metrics = read_item(path / CHECKPOINTS / str(step), METRICS_ITEM)
-        loss = (metrics or {}).get("loss")
-        if isinstance(loss, int | float):
+        loss = held_out_loss(path, step)
+        if loss is not None:
             losses[step] = loss
     numbers = [step for step, loss in losses.items() if math.isfinite(loss)]
     return min(numbers, key=losses.__getitem__, default=None)
+
+
+def held_out_loss(path: Path, step: int) -> float | None:
+    """Return the held-out loss of a run's checkpoint; None if it was not measured.
+
+    Raises:
+      ValueError: the metrics of the checkpoint are damaged.
+    """
+    metrics = read_item(path / CHECKPOINTS / str(step), METRICS_ITEM)
+    loss = (metrics or {}).get("loss")
+    return loss if isinstance(loss, int | float) else None
 
 
 def read_item(checkpoint: Path, name: str) -> dict[str, Any] | None:

@@ -63,6 +63,12 @@ LOOP = {
     "--coordinator": Option("--coordinator b:2", "joined", PROCESSES, ["b:2", 4, 2]),
     "--num-processes": Option("--num-processes 3", "joined", PROCESSES, ["a:1", 3, 2]),
     "--process-id": Option("--process-id 3", "joined", PROCESSES, ["a:1", 4, 3]),
+    "--tracker": Option(
+        "--tracker mine.py",
+        "error",
+        to="train.pretrain: mine.py: no such file; it would be a Python file of your "
+        "own with a function track()\n",
+    ),
     "--fsdp": Option("--fsdp 2", "mesh", to={"data": 1, "fsdp": 2}),
     "--num-steps": Option("--num-steps 5", "logged", to=[1, 2, 3, 4, 5]),
     "--log-every": Option("--log-every 2", "logged", to=[2, 4]),

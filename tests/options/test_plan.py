@@ -96,7 +96,13 @@ TRIED = {
 }
 CASES = [(config, name) for config, table in TRIED.items() for name in table]
 # These would tell where a run lies and of which processes it is made.
-NOT_OF_PLAN = {"--workdir", "--coordinator", "--num-processes", "--process-id"}
+NOT_OF_PLAN = {
+    "--workdir",
+    "--coordinator",
+    "--num-processes",
+    "--process-id",
+    "--tracker",
+}
 
 
 def planned(config: str) -> dict[str, Option]:

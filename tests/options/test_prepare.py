@@ -87,6 +87,7 @@ TRIED = {
 CASES = [(config, name) for config, table in TRIED.items() for name in table]
 NOT_OF_PREPARE = {
     *("--workdir", "--coordinator", "--num-processes", "--process-id", "--fsdp"),
+    "--tracker",
 }
 
 

@@ -12,6 +12,11 @@ from train.export import main
 # None was measured, so that the last of both checkpoints is written by default.
 TABLE = {
     "--step": Option("--step 1", "values", to=[1.0]),
+    "--latest": Option(
+        "--latest --step 1",
+        "again",
+        to="train.export: --latest and --step: give one of them\n",
+    ),
     "--overwrite": Option("--overwrite", "again", to=""),
 }
 

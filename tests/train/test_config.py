@@ -230,7 +230,7 @@ COMMANDS = {
     prepare: ["CONFIG is one of", "elmo_tiny", "--help"],
     pretrain: ["CONFIG is one of", "bert_base", "goes on when the same command"],
     evaluate: ["RUN_OR_MODEL", "--data", "--reset-state", "perplexity"],
-    export: ["RUN", "MODEL", "--step", "--overwrite"],
+    export: ["RUN", "MODEL", "--step", "--latest", "--overwrite"],
     quickstart: ["--directory", "--steps", "tiny ELMo"],
 }
 

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import h5py
@@ -126,7 +127,10 @@ def test_the_best_weights_are_taken(runs, models, tmp_path, capsys, kind):
     assert (saved_steps(run), best_step(run)) == ([3, 6], 3)
     path = tmp_path / "model"
     assert export.main([str(run), str(path)]) == 0
-    assert "the weights of step 3" in capsys.readouterr().out
+    assert (
+        f"{path}: the weights of step 3, held-out loss 1: the best of the 2 kept; the "
+        "latest is of step 6\n"
+    ) == capsys.readouterr().out
     leaves = {}
     for name, model in (("best", path), ("last", models[kind])):
         params, _ = package.load(model)
@@ -135,6 +139,13 @@ def test_the_best_weights_are_taken(runs, models, tmp_path, capsys, kind):
 
     assert export.main([str(run), str(path)]) == 2
     assert "--overwrite replaces it" in capsys.readouterr().err
+    assert export.main([str(run), str(path), "--latest", "--overwrite"]) == 0
+    assert capsys.readouterr().out.endswith(
+        "of step 6, held-out loss 2: the latest; the best kept is of step 3\n"
+    )
+    params, _ = package.load(path)
+    last = params.heads["softmax" if kind == "elmo" else "mlm"]["bias"]
+    np.testing.assert_array_equal(last, leaves["last"])
     assert export.main([str(run), str(path), "--step", "6", "--overwrite"]) == 0
     assert export.main([str(run), str(tmp_path / "x"), "--step", "5"]) == 2
     assert "no checkpoint of step 5, only 3, 6" in capsys.readouterr().err
@@ -155,8 +166,10 @@ def test_figures_of_an_elmo(folder, runs, models, capsys):
 
     line = [str(models["elmo"]), "--data", str(data), "--batch-size", "8"]
     assert evaluate.main(line) == 0
-    figures = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    figures = json.loads(said.out)
     assert figures != of_run
+    assert re.search(r"evaluating: .* [1-9]\d*/[1-9]\d* ", said.err)
     params, tokenizer = elmo_jax.load(models["elmo"])
     store = WordStore.open(data / "held_out")
     sentences = [

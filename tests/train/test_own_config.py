@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from train.config import NoOptions, experiment_named, read_command
-from train.own_config import load_file
+from train.own_file import load_file
 from train.prepare import main
 
 OWN = '''"""My own: two cores and an hour."""
@@ -67,7 +67,7 @@ def test_a_file_anywhere_is_a_configuration(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "mine.py: no such file; a configuration of your own is a Python file"),
+        (None, "mine.py: no such file; it would be a Python file of your own"),
         ("a = 1", r"mine.py has no function config\(\)"),
         ("a = (", "mine.py, line 1: "),
         ("def config(): return 3", r"config\(\) returns a int, and .* a Pretraining"),

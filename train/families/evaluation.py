@@ -2,9 +2,11 @@
 """Command-line options for evaluation on held-out text."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
+
+from tqdm import tqdm
 
 from embed_jax.files.run_directory import is_run, read_experiment
 from train.former_names import with_current_names
@@ -31,6 +33,11 @@ class Evaluation:
     """BERT: the kind of pairs to evaluate. For a run, as trained."""
     packed: bool = False
     """BERT: whether rows hold several texts. For a run, as trained."""
+
+
+def shown(batches: range) -> Iterator[int]:
+    """Yield the numbers of batches, with a progress bar on standard error."""
+    return iter(tqdm(batches, desc="evaluating", unit=" batches"))
 
 
 def settings_of(model: Path, former_names: Mapping[str, str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compiled training step, one program for each batch shape."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,13 @@ from train.objectives.objective import Batch, Means
 
 
 class CompiledStep:
-    """The training step, compiled once for each batch shape; it donates the state."""
+    """The training step, compiled once for each batch shape; it donates the state.
+
+    Attributes:
+      num_compiled: programs so far.
+    """
+
+    num_compiled = 0
 
     def __init__(self, step: Callable, state: TrainState) -> None:
         """Compile nothing yet; states will keep the shardings of the one given."""
@@ -35,12 +42,17 @@ class CompiledStep:
     def __call__(
         self, state: TrainState, batch: Batch, say: Callable[[str], None]
     ) -> tuple[TrainState, Means]:
-        """Make a step; before the first one, report the memory that it needs."""
+        """Make a step; say when it is compiled, and what memory the first one needs."""
         shapes = tuple(leaf.shape for leaf in jax.tree.leaves(batch))
         if shapes not in self._programs:
+            another = " once more, for batches of another shape" * bool(self._programs)
+            say(f"compiling the training step{another} …")
+            began = time.perf_counter()
             program = self.compile(state, batch)
+            say(f"compiled in {time.perf_counter() - began:.1f} s")
             if not self._programs:
                 say(describe_memory(program, state))
             self._programs[shapes] = program
+            self.num_compiled += 1
         leaves, means = self._programs[shapes](state, batch)
         return jax.tree.unflatten(self._tree, leaves), means

@@ -15,6 +15,7 @@ from embed_jax.files.json_file import parse_object
 from embed_jax.files.output_file import open_output
 from train.loop.curves import Curves
 from train.loop.mirror import Mirror
+from train.loop.tracker import Track, Tracker
 
 METRICS, CURVES = "metrics.jsonl", "tensorboard"
 
@@ -45,13 +46,14 @@ class Interval:
 class RunLog:
     """Writes a run's metrics; removes lines of steps that a resumed run repeats."""
 
-    def __init__(self, directory: Path, step: int) -> None:
+    def __init__(self, directory: Path, step: int, track: Track | None = None) -> None:
         """Open the log at a step.
 
         Args:
           directory: of the run.
           step: the last valid step; later lines come from a run that was killed after
             its last checkpoint.
+          track: takes the points of the curves too.
         """
         self._mirror = None
         if in_bucket(directory):
@@ -62,6 +64,7 @@ class RunLog:
             self._drop_after(step)
         self._file = self._path.open("a", encoding="utf-8")
         self._curves = Curves(directory / CURVES, step)
+        self._tracker = Tracker(track, self.say)
 
     def write(self, step: int, metrics: Mapping[str, float], *, kind: str) -> None:
         """Write one line, `{"step": …, "kind": …, …}`, and the curves."""
@@ -71,6 +74,7 @@ class RunLog:
         was_whole = self._curves.is_whole
         points = {f"{kind}/{name}": value for name, value in metrics.items()}
         self._curves.write(step, points)
+        self._tracker.write(step, points)
         if was_whole and not self._curves.is_whole:
             self.say(
                 f"{self._path.parent / CURVES}: the disk is full or fails; curves lack "
@@ -159,29 +163,30 @@ def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
 
 
 class Clock:
-    """Measures the time of steps, without the first, which includes compilation."""
+    """Measures the time of steps, without what comes between them."""
 
     def __init__(self) -> None:
         """Start."""
         self._began: float | None = None
         self._steps = 0
+        self._mean: float | None = None
 
     def tick(self) -> None:
         """Record the end of a step."""
+        now = time.perf_counter()
         if self._began is None:
-            self._began = time.perf_counter()
+            self._began, self._steps = now, 0
         else:
             self._steps += 1
+            self._mean = (now - self._began) / self._steps
 
     def pause(self) -> None:
-        """Restart the measurement, after something other than a step."""
-        self._began, self._steps = None, 0
+        """Leave out the time until the next tick; the mean holds until another one."""
+        self._began = None
 
     def seconds_a_step(self) -> float | None:
-        """Return the mean time of a step since the last pause, or None."""
-        if self._began is None or not self._steps:
-            return None
-        return (time.perf_counter() - self._began) / self._steps
+        """Return the mean time of a step since the last pause or before it, or None."""
+        return self._mean
 
 
 def duration(seconds: float) -> str:

@@ -48,6 +48,11 @@ class Adagrad:
         check_above(self, 0, "learning_rate", "loss_factor", "max_norm")
         check_at_least(self, 0, "initial_accumulator")
 
+    @property
+    def rate_has_an_end(self) -> bool:
+        """Whether the learning rates of all steps depend on the length of the run."""
+        return self.decays
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BertAdam:
@@ -67,6 +72,7 @@ class BertAdam:
     """
 
     sparse_update: ClassVar[bool] = False
+    rate_has_an_end: ClassVar[bool] = True
 
     learning_rate: float = 1e-4
     warmup_steps: int = 10_000
@@ -101,6 +107,7 @@ class Lamb:
     """
 
     sparse_update: ClassVar[bool] = False
+    rate_has_an_end: ClassVar[bool] = True
 
     learning_rate: float = 6e-3
     warmup_steps: int = 2000

@@ -34,7 +34,7 @@ class Progress:
 
     def begin(self, objective: Objective, first: int) -> None:
         """Begin a phase with its objective, after `first` steps of the run."""
-        self._clock.pause()
+        self._clock = Clock()
         # Read once: BERT's makes a batch of the first epoch, whose plan is forgotten.
         self._tokens = objective.tokens_per_batch
         self._objective, self._first = objective, first
@@ -76,7 +76,7 @@ class Progress:
         return {"step": step, "interval": self._interval.sums}
 
     def pause(self) -> None:
-        """Exclude the time from now to the next step from the time of steps."""
+        """Leave the time until the next step is done out of the time of steps."""
         self._clock.pause()
 
     def _say(self, step: int, metrics: Mapping[str, float]) -> None:

@@ -2,7 +2,7 @@
 """The interface of a pretraining objective: loss, carry and evaluation of a model."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -19,6 +19,11 @@ Carry = Any
 Batch = Any
 """A named tuple with `rows`, whose arrays begin with the batch axis. `types`, if there
 are any, may be sharded over devices too; other fields are replicated."""
+
+
+Watch = Callable[[range], Iterable[int]]
+"""Takes the numbers of the batches of an evaluation and yields them, one when the one
+before it is done."""
 
 
 class Mean(NamedTuple):
@@ -100,6 +105,7 @@ class Objective(Protocol):
     def measure(self, params: Params) -> dict[str, float]:
         """Return held-out metrics by name; "loss" selects the best checkpoint.
 
-        A loss of a sampled softmax must not be called a perplexity.
+        A loss of a sampled softmax must not be called a perplexity. A family that wants
+        its evaluations to be watched takes a `Watch` besides.
         """
         ...

@@ -2,12 +2,17 @@
 """What a run tells while it goes on."""
 
 import math
+import re
+
+import numpy as np
+import pytest
 
 from embed_jax.devices.mesh import data_mesh
-from tests.train.experiments import make_experiment
-from train.loop.log import Interval, RunLog, read_metrics
+from tests.train.experiments import KINDS, make_experiment, one_device
+from train.loop.log import Clock, Interval, RunLog, read_metrics
 from train.loop.progress import Progress
 from train.objectives.objective import Mean
+from train.pretrain import pretrain
 
 
 class Objective:
@@ -72,3 +77,66 @@ def test_a_line_does_not_make_the_first_epoch_anew(tmp_path, monkeypatch, capsys
     log.close()
     assert "tokens/s" in capsys.readouterr().err
     assert objective.asked == before
+
+
+class Time:
+    """A clock that goes on when it is told to."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+def test_after_a_pause_the_time_of_the_steps_before_it_is_told(monkeypatch):
+    time, clock = Time(), Clock()
+    monkeypatch.setattr("train.loop.log.time", time)
+    clock.tick()
+    assert clock.seconds_a_step() is None
+    for _ in range(3):
+        time.now += 2
+        clock.tick()
+    clock.pause()
+    time.now += 1000
+    assert clock.seconds_a_step() == 2
+    clock.tick()
+    assert clock.seconds_a_step() == 2
+    time.now += 3
+    clock.tick()
+    assert clock.seconds_a_step() == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rates_and_time_left_leave_compilation_out(
+    folder, tmp_path, monkeypatch, capsys, kind
+):
+    time, shapes = Time(), iter([1, 1, 1, 2, 1, 1, 3, 1])
+    monkeypatch.setattr("train.loop.log.time", time)
+    monkeypatch.setattr("train.loop.progress.peak_flops", lambda devices: None)
+    seen = set()
+
+    class Step:
+        """Takes two seconds, and a thousand more for each shape that is new."""
+
+        num_compiled = 0
+
+        def __init__(self, step, state):
+            pass
+
+        def __call__(self, state, batch, say):
+            shape = next(shapes)
+            if shape not in seen:
+                seen.add(shape)
+                time.now += 1000
+                self.num_compiled += 1
+            time.now += 2
+            return state, {"loss": Mean(np.float32(1), np.float32(1))}
+
+    monkeypatch.setattr("train.pretrain.CompiledStep", Step)
+    options = {"num_steps": 8, "eval_every": 0, "save_every": 100}
+    experiment = make_experiment(kind, folder, **options)
+    pretrain(experiment, tmp_path / "run", mesh=one_device())
+    said = capsys.readouterr().err
+    left = re.findall(r"step (\d) of 8 .* (\d+) s left", said)
+    assert "min left" not in said
+    assert dict(left) == {str(step): str(2 * (8 - step)) for step in range(2, 9)}

@@ -17,7 +17,7 @@ from train.families.bert.config import MaskedLmPretraining
 from train.families.bert.continuation import piece_ids
 from train.families.bert.objective import MaskedLmObjective
 from train.families.bert.pieces import PieceStore
-from train.families.evaluation import Evaluation, settings_of
+from train.families.evaluation import Evaluation, settings_of, shown
 
 
 def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
@@ -70,4 +70,4 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
         dtype=jnp.dtype(jnp.float32),
         eval_batches=asked.batches,
     )
-    return objective.measure(params)
+    return objective.measure(params, shown)

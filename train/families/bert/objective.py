@@ -24,7 +24,7 @@ from train.loop.placement import place_batch
 from train.loop.sharding import gather_weights
 from train.loop.sparse_rows import Rows
 from train.objectives.cross_entropy import cross_entropy
-from train.objectives.objective import Mean, Means, perplexity_of
+from train.objectives.objective import Mean, Means, Watch, perplexity_of
 
 # As published, so that a batch without a hidden token has a loss.
 _AT_LEAST = 1e-5
@@ -141,7 +141,7 @@ class MaskedLmObjective:
         pairs = _sums_of(logits, rows.labels, rows.label_weights)
         return _Sums(*tokens, *pairs)
 
-    def measure(self, params: BertParams) -> dict[str, float]:
+    def measure(self, params: BertParams, watch: Watch = iter) -> dict[str, float]:
         """Return losses and accuracies on held-out text, 15 % of it masked."""
         if self.held_out is None:
             return {}
@@ -149,7 +149,7 @@ class MaskedLmObjective:
         if self.eval_batches is not None:
             number = min(number, self.eval_batches)
         totals = np.zeros((4, 2))
-        for index in range(number):
+        for index in watch(range(number)):
             batch = place_batch(self.held_out[index], self.mesh)
             sums = measure_batch(self, params, batch)
             totals += np.asarray(sums, np.float64)

@@ -12,7 +12,7 @@ from train.families.elmo.batches import BilmBatches
 from train.families.elmo.config import BilmPretraining
 from train.families.elmo.objective import BilmObjective
 from train.families.elmo.words import WordStore
-from train.families.evaluation import Evaluation, settings_of
+from train.families.evaluation import Evaluation, settings_of, shown
 
 WINDOW = 20
 
@@ -63,4 +63,4 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
         dtype=jnp.dtype(jnp.float32),
         eval_batches=asked.batches,
     )
-    return objective.measure(params)
+    return objective.measure(params, shown)

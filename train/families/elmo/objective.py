@@ -24,7 +24,7 @@ from train.families.elmo.batches import BilmBatch, BilmBatches, BilmRows
 from train.loop.placement import place_batch
 from train.loop.sharding import gather, gather_weights, shardings_of_batch
 from train.loop.sparse_rows import Rows, unique_rows
-from train.objectives.objective import Mean, Means, perplexity_of
+from train.objectives.objective import Mean, Means, Watch, perplexity_of
 from train.objectives.sampled_softmax import sampled_softmax_losses
 
 DIRECTIONS = ("forward", "backward")
@@ -188,7 +188,7 @@ class BilmObjective:
         place = shardings_of_batch(batch, self.mesh).types
         return None if place.is_fully_replicated else partial(gather, place)
 
-    def measure(self, params: ElmoParams) -> dict[str, float]:
+    def measure(self, params: ElmoParams, watch: Watch = iter) -> dict[str, float]:
         """Return the held-out perplexity of each direction, over the whole vocabulary.
 
         All words and sentence ends count, unknown words as `<UNK>`.
@@ -200,7 +200,7 @@ class BilmObjective:
         number = self.held_out.epoch_end(0)
         if self.eval_batches is not None:
             number = min(number, self.eval_batches)
-        for index in range(number):
+        for index in watch(range(number)):
             batch = place_batch(self.held_out[index], self.mesh)
             sums, carry = measure_batch(self, params, carry, batch)
             totals += np.asarray(sums, np.float64)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Configurations of the user's own, in a Python file anywhere."""
+"""Python files of the user's own, anywhere: configurations, and trackers."""
 
 import hashlib
 import importlib.util
@@ -22,41 +22,41 @@ def is_file_name(name: str) -> bool:
     return name.endswith(_SUFFIX) or len(Path(name).parts) > 1
 
 
-def load_file(name: str) -> ModuleType:
-    """Run a configuration file and return its module, the same one when asked again.
+def load_file(name: str, function: str = "config") -> ModuleType:
+    """Run a file and return its module, the same one when asked again.
 
     Its folder is not searched for modules: a file there may be called as one of ours.
 
     Args:
       name: the path of the file.
+      function: that it must have.
 
     Raises:
-      ValueError: there is no such file, it is no Python, or it has no `config()`.
+      ValueError: there is no such file, it is no Python, or it has no such function.
     """
     path = local_path(name)
     if not path.is_file():
         raise ValueError(
-            f"{path}: no such file; a configuration of your own is a Python file with "
-            "a function config(), as those in configs/"
+            f"{path}: no such file; it would be a Python file of your own with a "
+            f"function {function}()"
         )
     digest = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:12]
-    module_name = f"own_config_{digest}"
+    module_name = f"own_file_{digest}"
     if module_name in sys.modules:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise ValueError(
-            f"{path}: a configuration is a Python file; its name ends in .py"
+            f"{path}: a file of your own is Python, and its name ends in .py"
         )
     module = importlib.util.module_from_spec(spec)
     # Before it runs: classes that it defines are looked up there.
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-        if not callable(getattr(module, "config", None)):
+        if not callable(getattr(module, function, None)):
             raise ValueError(
-                f"{path} has no function config(), which returns the configuration; "
-                "see the files of configs/"
+                f"{path} has no function {function}(); docs/pretraining.md has examples"
             )
     except BaseException as error:
         del sys.modules[module_name]
