@@ -183,7 +183,9 @@ def _open(directory: BucketPath) -> Any:
     import tensorstore
 
     spec = {
-        **{"driver": "gcs", "bucket": directory.bucket, "path": f"{directory.key}/"},
+        "driver": "gcs",
+        "bucket": directory.bucket,
+        "path": f"{directory.key}/",
         "context": {"gcs_request_retries": _RETRIES},
     }
     try:
