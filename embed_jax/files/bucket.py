@@ -11,6 +11,7 @@ import atexit
 import functools
 import importlib.util
 import io
+import logging
 import os
 import re
 import shutil
@@ -367,8 +368,14 @@ def _file_system() -> Any:
     # Late: it takes half a second, and few need it.
     import fsspec
 
+    logging.getLogger("gcsfs").addFilter(_is_not_raised)
     # It is kept there, for a fork anew. Listings are not: other processes write too.
     return fsspec.filesystem("gcs", use_listings_cache=False)
+
+
+def _is_not_raised(record: logging.LogRecord) -> bool:
+    """Return whether a message of the client is not of an error that it also raises."""
+    return not record.exc_info
 
 
 @contextmanager

@@ -29,6 +29,8 @@ SECONDS_TO_RENEW = 10.0
 SECONDS_TO_EXPIRE = 60.0
 # Clocks of two machines differ by less.
 _SECONDS_LONG_AGO = 600.0
+# By itself TensorStore tries for a quarter of an hour before it says what is wrong.
+_RETRIES = {"max_retries": 5, "initial_delay": "1s", "max_delay": "8s"}
 _held: dict[str, "Lease"] = {}
 
 
@@ -180,7 +182,12 @@ def check_still_claimed(directory: os.PathLike[str]) -> None:
 def _open(directory: BucketPath) -> Any:
     import tensorstore
 
-    spec = {"driver": "gcs", "bucket": directory.bucket, "path": f"{directory.key}/"}
+    spec = {
+        "driver": "gcs",
+        "bucket": directory.bucket,
+        "path": f"{directory.key}/",
+        "context": {"gcs_request_retries": _RETRIES},
+    }
     try:
         return tensorstore.KvStore.open(spec).result()
     except ValueError as error:
