@@ -61,11 +61,11 @@ SLIPS = [
     Slip(
         behaviour="Lines of contexts are numbered from 0 where they are read",
         before="""
-            for index, line in enumerate(read_sentences(corpus)):
+            for index, line in enumerate(read_sentences(corpus, layout)):
                 if following is None:
         """,
         after="""
-            for index, line in enumerate(read_sentences(corpus), start=1):
+            for index, line in enumerate(read_sentences(corpus, layout), start=1):
                 if following is None:
         """,
         tests=("tests/embed_jax/explore/contexts/test_occurrences.py", *CONTEXTS),

@@ -21,12 +21,12 @@ SLIPS = [
         behaviour="What is wrong in a file of tags is said with its line, from 1",
         before="""
             for number, text in enumerate(lines, start=1):
-                columns = _columns(text, separator)
+                cells = _cells(text, separator)
                 if not text.strip(_BLANKS):
         """,
         after="""
             for number, text in enumerate(lines):
-                columns = _columns(text, separator)
+                cells = _cells(text, separator)
                 if not text.strip(_BLANKS):
         """,
         tests=("tests/train/tasks/data/test_conll.py",),

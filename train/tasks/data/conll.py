@@ -141,7 +141,8 @@ def read_conll(
     Args:
       path: UTF-8; .gz is decompressed.
       column: the column of the tags: its index, from 0 or from the end; or as it is
-        given on a command line, its number from 1, or its name in CoNLL-U.
+        given on a command line, its number from 1, or its name in CoNLL-U; there also
+        MISC:name for the tags that a column holds as name=B-PER, and O elsewhere.
       word_column: of the words, as given on a command line; by default the first, and
         FORM of CoNLL-U.
       scheme: "auto" for spans in any of IOB1, BIO2, IOBES and BILOU, which are read as
@@ -165,7 +166,10 @@ def read_conll(
 
     lines = list(read_lines(path))
     in_conll_u = is_conll_u(lines[:SAMPLE])
+    key = ""
     if in_conll_u:
+        if isinstance(column, str):
+            column, _, key = column.partition(":")
         rows = analysed(read_conll_u_rows(lines, path))
     else:
         rows = read_rows(lines, path, _word_test(column, scheme))
@@ -178,7 +182,7 @@ def read_conll(
         else:
             names = COLUMNS if in_conll_u else ()
             places = places or _find_columns(path, row, column, word_column, names)
-            held.append(row)
+            held.append(_with_tag(row, places[1], key) if key else row)
     close()
     return sentences
 
@@ -286,6 +290,23 @@ def _find_columns(
             f"tags; there are {num_columns}"
         )
     return words, tags
+
+
+def _with_tag(row: Row, column: int, key: str) -> Row:
+    """Replace a cell of `name=value|…` by one of its values, or by O.
+
+    Example:
+      >>> _with_tag(Row(1, ["Oslo", "name=B-LOC|SpaceAfter=No"]), 1, "name").cells
+      ['Oslo', 'B-LOC']
+    """
+    pairs = (pair.partition("=") for pair in row.cells[column].split("|"))
+    values = {name: value for name, _, value in pairs}
+    return row._replace(
+        cells=[
+            values.get(key, "O") if place == column else cell
+            for place, cell in enumerate(row.cells)
+        ]
+    )
 
 
 def _sentence(

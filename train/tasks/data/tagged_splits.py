@@ -30,7 +30,8 @@ class TaggedData:
     """The column of the words: its number from 1, the default, or from the last, -1;
     of CoNLL-U its name too: FORM, the default, LEMMA, …"""
     tag_column: str = "-1"
-    """The column of the tags, likewise; by default the last."""
+    """The column of the tags, likewise; by default the last. Of CoNLL-U whose MISC has
+    name=B-PER it is MISC:name."""
     test_fraction: float | None = None
     """For data that have no test split, such as a single file: the share of sentences
     to hold out for the test, and as many for dev if there are none."""

@@ -366,6 +366,19 @@ def test_the_words_of_conll_u_are_those_that_are_tagged(tmp_path):
         read_conll(path, column="4")
 
 
+def test_tags_may_be_values_in_a_column(tmp_path):
+    """As name=B-PER in MISC, where a word that is no name has none."""
+    rows = ("Ann\tname=B-PER|SpaceAfter=No", "Lee\tname=I-PER", "ran\t_", ".\tSpell=x")
+    lines = [
+        f"{number}\t{word}\t_\t_\t_\t_\t_\t_\t_\t{misc}\n"
+        for number, (word, misc) in enumerate((row.split("\t") for row in rows), 1)
+    ]
+    path = _file(tmp_path, "".join(lines))
+    (sentence,) = read_conll(path, column="misc:name")
+    assert sentence.words == ("Ann", "Lee", "ran", ".")
+    assert sentence.tags == ("B-PER", "I-PER", "O", "O")
+
+
 def test_columns_of_words_and_tags_are_counted_from_1(tmp_path):
     path = _file(tmp_path, "# one\n1 EU B-ORG -\n2 # O -\n# 1 2 3\n")
     (sentence,) = read_conll(path, column="3", word_column="2")
