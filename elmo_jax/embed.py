@@ -20,7 +20,7 @@ from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.layers.select import Mix, Specs, pair_mixes, select_each
 
 
-@on_any_mesh(BiLmOutput("B T D", "B H", "D"))
+@on_any_mesh(BiLmOutput(*cast(Any, ("B T D", "B H", "D"))))
 def apply_bilm(
     params: ElmoParams,
     tokens: ElmoTokens,
