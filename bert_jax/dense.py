@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from bert_jax.config import BertConfig, HiddenAct
+from bert_jax.gelu import exact_gelu
 from embed_jax.devices.precision import precision
 
 ACTIVATIONS: dict[HiddenAct, Callable[[jax.Array], jax.Array]] = {
-    "gelu": partial(jax.nn.gelu, approximate=False),
+    "gelu": exact_gelu,
     "gelu_new": partial(jax.nn.gelu, approximate=True),
     "gelu_pytorch_tanh": partial(jax.nn.gelu, approximate=True),
     "relu": jax.nn.relu,

@@ -9,9 +9,11 @@ docs/decisions/lstm-training.md.
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from embed_jax.devices.any_mesh import varying_alike
+from embed_jax.devices.any_mesh import mesh_of, varying_alike
 from embed_jax.devices.materialise import materialise
 from embed_jax.devices.platform import target_platform
 from embed_jax.devices.precision import precision
@@ -31,9 +33,25 @@ def highest_responses(
       embedded: the characters of each word, of the dtype of the products.
       kernel: filters of `w` characters each; no padding is added.
     """
+    kernel = _whole_along_width(kernel)
     if target_platform() == "cpu" and kernel.shape[-1] >= FEWEST_FILTERS:
         return _highest_in_portions(*varying_alike((embedded, kernel)))
     return _highest(embedded, kernel)
+
+
+def _whole_along_width(kernel: Float[Array, "w E F"]) -> Float[Array, "w E F"]:
+    """Keep the width of filters, which may be sharded in any way, from being divided.
+
+    XLA (of jax 0.10 and 0.12) computes wrong gradients of a convolution whose filters
+    are divided along their width, if a product that follows is divided too.
+    """
+    mesh = mesh_of(kernel)
+    is_auto = all(kind == AxisType.Auto for kind in mesh.axis_types)
+    if mesh.empty or not is_auto or not isinstance(kernel, Tracer):
+        return kernel
+    free = PartitionSpec.UNCONSTRAINED
+    whole = NamedSharding(mesh, PartitionSpec(None, free, free))
+    return jax.lax.with_sharding_constraint(kernel, whole)
 
 
 def _highest(embedded: Array, kernel: Array) -> Array:

@@ -23,7 +23,7 @@ from embed_jax.layers.select import Mix, Specs, pair_mixes, select_each
 from embed_jax.tokens import check_batch
 
 
-@on_any_mesh(BiLmOutput("B T D", "B H", "D"))
+@on_any_mesh(BiLmOutput(*cast(Any, ("B T D", "B H", "D"))))
 def apply_bilm(
     params: ElmoParams,
     tokens: ElmoTokens,

@@ -78,18 +78,19 @@ def mesh_of(tree: Any) -> AbstractMesh:
     """Return the mesh of a computation: the context's, or else that of its arrays.
 
     It may be empty. While a function is traced, arrays know the mesh that they are on.
+    Where some are on Explicit axes and others on Auto ones, it is the Explicit mesh.
 
     Example:
       >>> mesh_of(np.zeros(3)).empty
       True
     """
-    mesh = jax.sharding.get_abstract_mesh()
+    meshes = [jax.sharding.get_abstract_mesh()]
     for leaf in jax.tree.leaves(tree):
-        if not mesh.empty:
-            break
         if isinstance(leaf, jax.Array):
-            mesh = jax.typeof(leaf).sharding.mesh
-    return mesh
+            meshes.append(jax.typeof(leaf).sharding.mesh)
+    explicit = [mesh for mesh in meshes if AxisType.Explicit in mesh.axis_types]
+    some = [mesh for mesh in meshes if not mesh.empty]
+    return next(iter([*explicit, *some, meshes[0]]))
 
 
 def varying_alike(tree: T) -> T:

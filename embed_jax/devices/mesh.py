@@ -58,7 +58,8 @@ def replicate_beside(tree: T, others: Any) -> T:
     """
     for leaf in jax.tree.leaves(others):
         if isinstance(leaf, jax.Array) and leaf.committed:
-            if isinstance(leaf.sharding, NamedSharding):
-                return replicate(tree, leaf.sharding.mesh)
-            return jax.device_put(tree, leaf.sharding)
+            sharding = leaf.sharding
+            if isinstance(sharding, NamedSharding):
+                sharding = NamedSharding(sharding.mesh, PartitionSpec())
+            return jax.device_put(tree, sharding)
     return jax.device_put(tree)

@@ -21,7 +21,8 @@ from jax.sharding import PartitionSpec as P
 
 import bert_jax
 import elmo_jax
-from embed_jax import ScalarMix
+from embed_jax import ScalarMix, data_mesh
+from embed_jax.devices.mesh import replicate
 from tests.bert_jax.words import make_tokenizer
 from tests.compilations import compiling_quickly
 
@@ -265,6 +266,14 @@ def test_rows_may_be_manual_where_other_axes_are_explicit(family):
     check(f"{family} embed", jax.jit(mapped)(params, tokens))
 
 
+@pytest.mark.parametrize("family", ["bert", "elmo"])
+def test_weights_on_auto_axes_read_tokens_on_explicit_ones(family):
+    model = model_of(family)
+    params = replicate(model.params, data_mesh(jax.devices()[:4]))
+    _, tokens = place(model, "tokens", make_mesh("explicit", 4))
+    check(f"{family} embed", embed(model)(params, tokens))
+
+
 # Gradients, and the caller's own jit
 
 
@@ -282,9 +291,9 @@ def gradient_alone(family: str) -> Any:
 
 
 def divided(params: Any) -> Any:
-    """Return specs that divide every matrix of the weights over the axis "model"."""
+    """Return specs that divide matrices and filters over the axis "model"."""
     return jax.tree.map(
-        lambda leaf: P("model") if leaf.ndim == 2 and leaf.shape[0] % 2 == 0 else P(),
+        lambda leaf: P("model") if leaf.ndim > 1 and leaf.shape[0] % 2 == 0 else P(),
         params,
     )
 
