@@ -78,6 +78,10 @@ def test_another_process_tokenises_alike():
             tokenize = Tokenize(tokenizer, **OPTIONS)
             found = pool.submit(tokenize, TEXTS).result()
             assert same(found, tokenize(TEXTS))
+        # There, no threads of the library's own compete with other workers.
+        name = "TOKENIZERS_PARALLELISM"
+        assert pool.submit(os.getenv, name).result() == "false"
+        assert name not in os.environ
 
 
 FORKED = """
