@@ -276,7 +276,6 @@ def test_what_cannot_score_is_refused_at_once():
         ((PARAMS, TOKENIZER), {"max_length": 0}, "max_length .* at least 1, not 0"),
         ((PARAMS, TOKENIZER), {"token_budget": 0}, "token_budget .* not"),
         ((PARAMS, TOKENIZER), {"dtype": "float31"}, "dtype 'float31' is not one of"),
-        ((PARAMS, TOKENIZER), {"unknown": "ignore"}, "unknown 'ignore': choices"),
     ]
     for model, options, message in cases:
         for function in (elmo_jax.score_sentences, elmo_jax.stream_scores):
