@@ -41,7 +41,7 @@ SLIPS = [
     ),
     Slip(
         behaviour="Several specs at once are computed in the type that is asked for",
-        before="tokens, specs, mixes, jnp.dtype(dtype), mesh_of_rows()",
+        before="tokens, specs, mixes, dtype, mesh_of_rows()",
         after="tokens, specs, mixes, jnp.dtype(jnp.float32), mesh_of_rows()",
         tests=("tests/bert_jax/test_embed.py",),
     ),
