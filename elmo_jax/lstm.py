@@ -97,7 +97,8 @@ class LstmLayer(nn.Module):
                 "projection", glorot, (cell_dim, width), jnp.float32
             )
             projection = projection.astype(self.dtype)
-        return kernel.astype(self.dtype), bias.astype(jnp.float32), projection
+        bias = bias.astype(jnp.float32)  # whatever its dtype, as the gates are
+        return kernel.astype(self.dtype), bias, projection
 
     def _divide(
         self,

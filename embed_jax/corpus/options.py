@@ -149,7 +149,7 @@ def _check(name: str, value: Any) -> None:
         case "specials" | "normalize" if not isinstance(value, bool | np.bool_):
             raise ValueError(f"{name} is True or False, not {value!r}")
         case "dtype" | "out_dtype":
-            float_dtype(name, value)
+            float_dtype(name, value)  # pyright: ignore[reportArgumentType]
 
 
 def _is_number(value: Any) -> bool:

@@ -34,7 +34,7 @@ def float_dtype(name: str, dtype: DTypeLike) -> jnp.dtype:
         raise ValueError(
             f"{name} {shown!r} is not one of {', '.join(each.name for each in _FLOATS)}"
         )
-    if found == jnp.float64 and not jax.config.jax_enable_x64:
+    if jax.dtypes.canonicalize_dtype(found) != found:
         raise ValueError(
             f'{name} float64 needs jax.config.update("jax_enable_x64", True); without '
             "it, arrays have 32 bits at most"

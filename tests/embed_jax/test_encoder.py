@@ -5,6 +5,7 @@ import json
 import shutil
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -235,7 +236,8 @@ def test_weights_of_64_bits_where_jax_is_set_to_them(name, tmp_path):
 @pytest.mark.usefixtures("toy_registered")
 def test_a_family_without_an_option_of_load_is_named(tmp_path):
     path = MODELS["toy"](tmp_path / "model")
-    for options in ({"dtype": "bfloat16"}, {"step": 3}):
+    given: list[dict[str, Any]] = [{"dtype": "bfloat16"}, {"step": 3}]
+    for options in given:
         (option,) = options
         with pytest.raises(ValueError, match=f"'toy' are loaded without {option}"):
             embed_jax.load(path, **options)

@@ -41,7 +41,7 @@ SLIPS = [
     ),
     Slip(
         behaviour="Several specs at once are computed in the type that is asked for",
-        before="found = _embed(params, tokens, specs, mixes, jnp.dtype(dtype))",
+        before="found = _embed(params, tokens, specs, mixes, dtype)",
         after="found = _embed(params, tokens, specs, mixes, jnp.dtype(jnp.float32))",
         tests=("tests/bert_jax/test_embed.py",),
     ),
