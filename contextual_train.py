@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 _NAME = "contextual-train"
-_COMMANDS = {
+COMMANDS = {
     "prepare": "text → vocabulary + token store",
     "pretrain": "a run; the same command continues it",
     "evaluate": "held-out metrics of a run or a model",
@@ -32,17 +32,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; return its exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     if not given or given[0] in ("-h", "--help"):
-        width = max(map(len, _COMMANDS))
-        lines = [f"  {name:{width}}  {what}" for name, what in _COMMANDS.items()]
+        width = max(map(len, COMMANDS))
+        lines = [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
         sys.stdout.write(
             f"usage: {_NAME} COMMAND [--help] …\n\n" + "\n".join(lines) + "\n"
         )
         return 0 if given else 2
     name, *rest = given
-    if name not in _COMMANDS:
-        close = difflib.get_close_matches(name, _COMMANDS, n=1)
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        return _refuse(f"no command {name!r}; {hint}commands: {', '.join(_COMMANDS)}")
+        return _refuse(f"no command {name!r}; {hint}commands: {', '.join(COMMANDS)}")
     checkout = Path(__file__).resolve().parent
     if not (checkout / "train" / "pretrain.py").is_file():
         return _refuse(
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     # First of all, so that no other `train` or `configs` is found before it.
     sys.path.insert(0, str(checkout))
-    importlib.import_module("train.called").call_by(_NAME)
+    importlib.import_module("train.called").call_by(f"{_NAME} ")
     return importlib.import_module(f"train.{name}").main(rest)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import contextual_train
-from train.called import called
+from train.called import AS_MODULES, call_by, called
 
 REPOSITORY = Path(contextual_train.__file__).parent
 OWN = """
@@ -61,13 +61,14 @@ def test_every_command_of_train_is_one_of_its_commands():
         for path in (REPOSITORY / "train").glob("*.py")
         if "\ndef main(" in path.read_text(encoding="utf-8")
     ]
-    assert sorted(modules) == sorted(contextual_train._COMMANDS)
+    assert sorted(modules) == sorted(contextual_train.COMMANDS)
 
 
 @pytest.fixture
 def as_before(monkeypatch):
-    monkeypatch.setattr("train.called._beginning", "python -m train.")
     monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    call_by(AS_MODULES)
 
 
 @pytest.mark.usefixtures("as_before")

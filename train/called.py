@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the commands of `train` are called, for their help and their messages."""
 
-_AS_MODULES = "python -m train."
-_beginning = _AS_MODULES
+AS_MODULES = "python -m train."
+_beginning = AS_MODULES
 
 
 def called(name: str) -> str:
@@ -18,7 +18,7 @@ def called(name: str) -> str:
     return f"{_beginning}{name}"
 
 
-def call_by(launcher: str) -> None:
-    """Have all commands called by a launcher that takes their names."""
+def call_by(beginning: str) -> None:
+    """Have all commands called by what stands before their names from now on."""
     global _beginning
-    _beginning = f"{launcher} "
+    _beginning = beginning

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import REPOSITORY
+from tests.end_to_end.pages import read_blocks
 from train.config import NoOptions, experiment_named, read_command
+from train.loop.optimizer import Lamb
 from train.own_file import load_file
 from train.prepare import main
 
@@ -96,3 +99,11 @@ def test_an_error_in_a_file_is_its_own(tmp_path):
             read(str(path))
     path.write_text("from configs.bert_tiny import config\n")
     assert dataclasses.asdict(read(str(path))) == dataclasses.asdict(read("bert_tiny"))
+
+
+def test_the_one_of_the_page_is_a_configuration(tmp_path):
+    page = REPOSITORY / "docs" / "pretraining.md"
+    (block,) = [b.text for b in read_blocks(page) if "def config" in b.text]
+    (tmp_path / "mine.py").write_text(block, encoding="utf-8")
+    experiment = read(str(tmp_path / "mine.py"))
+    assert (type(experiment.optimizer), experiment.num_steps) == (Lamb, 5000)

@@ -2,13 +2,18 @@
 """Every point of a run reaches a function of the user's, who may fail."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from tests.conftest import REPOSITORY
+from tests.end_to_end.pages import read_blocks
 from tests.train.experiments import KINDS, losses, make_experiment, one_device
 from train.loop.log import RunLog
+from train.own_file import load_file
 from train.pretrain import main, pretrain
 
+PAGE = REPOSITORY / "docs" / "pretraining.md"
 OWN = """
 import json
 points = open("points.jsonl", "a")
@@ -87,3 +92,18 @@ def test_the_command_takes_a_file_with_the_function(
     (tmp_path / "other.py").write_text("a = 3")
     assert main([*line, "other.py"]) == 2
     assert "other.py has no function track()" in capsys.readouterr().err
+
+
+def test_the_one_of_the_page_logs_every_point(tmp_path, monkeypatch):
+    (block,) = [b.text for b in read_blocks(PAGE) if "def track" in b.text]
+    assert len([line for line in block.splitlines() if line.strip()]) <= 6
+    logged = []
+    run = SimpleNamespace(log=lambda metrics, step: logged.append((step, metrics)))
+    wandb = SimpleNamespace(init=lambda **_: run)
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    path = tmp_path / "wandb_tracker.py"
+    path.write_text(block, encoding="utf-8")
+    log = RunLog(tmp_path, 0, load_file(str(path), "track").track)
+    log.write(50, {"masked_loss": 3.25}, kind="train")
+    log.close()
+    assert logged == [(50, {"train/masked_loss": 3.25})]
