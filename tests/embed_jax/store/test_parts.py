@@ -25,6 +25,7 @@ from embed_jax.explore.nearest import find_occurrences
 from embed_jax.files import sync
 from embed_jax.store import PartedStore, StoreWriter, VectorStore, parts
 from embed_jax.store.partial import lock_folder, partial_of, parts_of
+from tests.kills import stride_of
 
 DIM = 3
 CORPUS_SIZE = 40
@@ -453,7 +454,9 @@ def test_a_full_disk_leaves_the_parts(tmp_path, monkeypatch):
     check_corpus(path)
 
 
-@pytest.mark.parametrize("stride", [151, pytest.param(37, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "stride", [151, pytest.param(stride_of(37), marks=pytest.mark.slow)]
+)
 def test_killed_at_any_line(tmp_path, stride):
     """In a process of its own, which can fork: it has none of JAX's threads."""
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}

@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from embed_jax import store
 from embed_jax.files import sync
 from embed_jax.store import StoreWriter, VectorStore, build, reader
+from tests.kills import number_of, stride_of
 
 DIM = 8
 CORPUS_SIZE = 60
@@ -712,7 +713,7 @@ def test_killed_at_any_line(tmp_path):
 
 @pytest.mark.slow
 def test_killed_at_very_many_lines(tmp_path):
-    run_harness("lines", tmp_path, 7)
+    run_harness("lines", tmp_path, stride_of(7))
 
 
 def test_killed_at_any_time(tmp_path):
@@ -721,7 +722,7 @@ def test_killed_at_any_time(tmp_path):
 
 @pytest.mark.slow
 def test_killed_at_very_many_times(tmp_path):
-    run_harness("times", tmp_path, 600)
+    run_harness("times", tmp_path, number_of(600))
 
 
 def test_lock_dies_with_its_writer(tmp_path):
