@@ -73,8 +73,8 @@ def put_treebank(folder: Path, data: Path) -> None:
             )
         )
     (folder / "treebank.conllu").write_text("\n".join(sentences) + "\n", "utf-8")
-    tagged = (data / "ner_wnut17/train.conll").read_text("utf-8").split("\n\n")
-    (folder / "entities.conll").write_text("\n\n".join(tagged[:300]) + "\n\n", "utf-8")
+    tagged = (data / "ner_wnut17/train.conll").read_text("utf-8").splitlines(True)
+    (folder / "entities.conll").write_text("".join(tagged[:6000]), "utf-8")
 
 
 PUT: dict[str, Callable[[Path, Path], None]] = {
