@@ -118,4 +118,4 @@ def test_a_notebook_shows_a_model_in_the_same_line(package):
     pretty = pytest.importorskip("IPython.lib.pretty")
     params = package.init_params(jax.random.key(0), package.TINY)
     assert pretty.pretty(params) == repr(params)
-    assert not hasattr(params, "_repr_html_")
+    assert "_repr_html_" not in dir(params)
