@@ -29,6 +29,7 @@ from train.tasks.features import cached_features
 from train.tasks.ner.tagging import TaggedFeatures, Tagging
 from train.tasks.ner.trained_specs import train_specs
 from train.tasks.results import (
+    NOTHING_FOUND,
     Outcome,
     Row,
     results_output,
@@ -163,7 +164,7 @@ def _compare(config: Tagging, options: Options, command: str, stem: str) -> list
         command=command,
         rows=rows,
         facts=({"split": said} if said else {})
-        | ({"nothing found": "; ".join(remarks)} if remarks else {})
+        | ({NOTHING_FOUND: "; ".join(remarks)} if remarks else {})
         | _facts(config, corpus, splits, outcomes, (caching, training)),
     )
     if options.csv:
