@@ -30,6 +30,7 @@ from train.tasks.features import cached_features
 from train.tasks.ner.tagging import TaggedFeatures, Tagging
 from train.tasks.ner.trained_specs import train_specs
 from train.tasks.results import (
+    NOTHING_FOUND,
     Outcome,
     Row,
     results_output,
@@ -126,9 +127,8 @@ def compare_specs(config: Tagging, options: Options, command: str) -> list[Row]:
 
 def _compare(config: Tagging, options: Options, command: str, stem: str) -> list[Row]:
     corpus, said = read_tagged(options.data, options, config.seed)
-    check_entities(corpus, options.data)
-    if said:
-        sys.stderr.write(f"{said}\n")
+    remarks = check_entities(corpus, options.data)
+    sys.stderr.writelines(f"{line}\n" for line in [*filter(None, [said]), *remarks])
     began = time.monotonic()
     splits = {
         name: _with_features(config, options, name, corpus[name]) for name in SPLITS
@@ -165,6 +165,7 @@ def _compare(config: Tagging, options: Options, command: str, stem: str) -> list
         command=command,
         rows=rows,
         facts=({"split": said} if said else {})
+        | ({NOTHING_FOUND: "; ".join(remarks)} if remarks else {})
         | _facts(config, corpus, splits, outcomes, (caching, training)),
     )
     if options.csv:

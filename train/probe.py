@@ -33,6 +33,7 @@ from train.tasks.probes.probing import Measured, Subject, Task
 from train.tasks.probes.senses_by_layer import WsdTask
 from train.tasks.probes.similarity_by_layer import StsTask
 from train.tasks.results import (
+    NOTHING_FOUND,
     Row,
     results_output,
     seeds_output,
@@ -125,6 +126,8 @@ def _measure(command: Command, tasks: Mapping[str, Task], shown: str) -> None:
     began = time.monotonic()
     for name, task in tasks.items():
         found = task.measure(subject)
+        if why := found.facts.get(NOTHING_FOUND):
+            sys.stderr.write(f"{name}: {why}\n")
         # Each at once: what comes later may be stopped.
         table = write_results(
             directory,

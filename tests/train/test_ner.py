@@ -180,6 +180,8 @@ def test_scores_stand_under_their_split(folder: Path):
     for row in record["rows"]:
         assert row["scores"] == {"dev F1": [100, 100], "test F1": [0, 0]}
     assert record["facts"]["data"].startswith("train 3 sentences, 6 words; dev 3")
+    why = "test has no entity, so nothing can be found in it"
+    assert record["facts"]["nothing found"] == why
     # Word, gold tag, and what the first seed found.
     found = (folder / "found/0.conll").read_text()
     assert found.splitlines()[:2] == ["the\tO\tO", "banks\tO\tB-ORG"]

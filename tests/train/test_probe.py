@@ -246,7 +246,12 @@ def test_tags_that_training_lacks_are_wrong_in_their_split(folder: Path):
     probe_run.write_pos(folder / "data", splits)
     options = "--probe.num-seeds 2 --probe.batch-words 8 --probe.learning-rate 0.1"
     more = [*options.split(), "--tags", "upos", "xpos"]
-    rows = measured(folder, "pos", *more).tables["it-pos"]
+    ran = measured(folder, "pos", *more)
+    rows = ran.tables["it-pos"]
+    # And it is said why.
+    why = "no tag of dev is one of train (C; A, B), so none can be found"
+    assert ran.facts["it-pos"]["nothing found"] == why
+    assert f"pos: {why}\n" in ran.error
     for name in ("most frequent tag", "layer 0", "layer 1"):
         scores = rows[name].scores
         assert set(scores["UPOS dev"]) == {0}
@@ -266,6 +271,9 @@ def test_correlations_stand_under_their_split(folder: Path):
     ran = measured(folder, "sts")
     scores = ran.tables["it-sts"]["layer 1, mean"].scores
     assert set(scores) == {"test Spearman", "test Pearson"}
+    assert ran.facts["it-sts"]["nothing found"] == (
+        "all 3 pairs of dev have the similarity 2, with which nothing correlates"
+    )
     # Side by side with the other tasks stands that of test.
     both = ran.tables["it"]["layer 1"].scores
     assert both == {"STS-B Spearman, mean": scores["test Spearman"]}

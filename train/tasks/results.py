@@ -23,6 +23,9 @@ from embed_jax.files.separated import write_csv
 # In a picture, what says that it was drawn here.
 PICTURE = {"Software": "contextual-jax"}
 
+NOTHING_FOUND = "nothing found"
+"""The fact of a table that says why there is nothing to find."""
+
 
 class Outcome(NamedTuple):
     """The result of training on frozen vectors, one value a seed.

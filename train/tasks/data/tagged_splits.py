@@ -94,29 +94,36 @@ def read_tagged(data: str, options: TaggedData, seed: int = 0) -> Splits:
     return _divided(data, given, fraction or 0, seed)
 
 
-def check_entities(splits: Mapping[str, Sequence[TaggedSentence]], source: str) -> None:
-    """Refuse data in which nothing can be found, before anything is computed.
+def check_entities(
+    splits: Mapping[str, Sequence[TaggedSentence]], source: str
+) -> list[str]:
+    """Refuse data of which nothing can be learnt, before anything is computed.
+
+    Returns:
+      Why nothing can be found in dev or test, a line each; none where something can.
 
     Raises:
-      ValueError: a split has no entity, or the test only those of types that training
-        lacks; says which.
+      ValueError: no word of the training data is in an entity.
     """
     types = {
         name: {tag[2:] for sentence in sentences for tag in sentence.tags} - {""}
         for name, sentences in splits.items()
     }
-    for name, found in types.items():
-        if not found:
-            raise ValueError(
-                f"{source}: no word of {name} has another tag than O, so there is "
-                "nothing to find; is --tag-column that of the tags?"
-            )
+    if not types["train"]:
+        raise ValueError(
+            f"{source}: no word of train has another tag than O, so there is nothing "
+            "to learn; is --tag-column that of the tags?"
+        )
+    remarks = []
     for name in ("dev", "test"):
-        if types["train"].isdisjoint(types[name]):
-            raise ValueError(
-                f"{source}: {name} has entities of {_listed(types[name])} only, and "
-                f"train of {_listed(types['train'])}: none of them can be found"
+        if not types[name]:
+            remarks.append(f"{name} has no entity, so nothing can be found in it")
+        elif types["train"].isdisjoint(types[name]):
+            remarks.append(
+                f"{name} has entities of {_listed(types[name])} only, and train of "
+                f"{_listed(types['train'])}, so none of them can be found"
             )
+    return remarks
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -15,9 +15,14 @@ import numpy as np
 from embed_jax.corpus.conll import NOTHING, analysed, read_conll_u_rows
 from embed_jax.corpus.lines import read_lines
 from train.tasks.probes.linear_probe import Examples, ProbeConfig, train_probes
-from train.tasks.probes.probing import Measured, Subject, panel_of, say
+from train.tasks.probes.probing import (
+    Measured,
+    Subject,
+    panel_of,
+    say,
+)
 from train.tasks.probes.terms import read_terms
-from train.tasks.results import Outcome, Row
+from train.tasks.results import NOTHING_FOUND, Outcome, Row
 
 SPLITS = ("train", "dev", "test")
 TAG_SETS = ("upos", "xpos")
@@ -62,9 +67,10 @@ class PosTask:
         self._corpus = {
             split: read_tagged_words(find_tagged_words(data, split)) for split in SPLITS
         }
+        self._remarks: list[str] = []
         for tag_set in tag_sets:
             found = {split: {*self._flat(split, tag_set)} for split in SPLITS}
-            _check_learnable(data, tag_set, found)
+            self._remarks += _check_learnable(data, tag_set, found)
 
     def measure(self, subject: Subject) -> Measured:
         """Train a probe for each layer, spec and tag set."""
@@ -116,6 +122,8 @@ class PosTask:
             "seconds": f"{caching:.0f} for all features (few if they were cached), "
             f"{sum(outcome.seconds for outcome in every):.0f} for all probes",
         }
+        if self._remarks:
+            facts[NOTHING_FOUND] = "; ".join(self._remarks)
         return Measured(
             f"Parts of speech by layer of {subject.name}",
             [baseline, *rows],
@@ -190,30 +198,34 @@ def find_tagged_words(folder: Path, split: str) -> Path:
     return found[0]
 
 
-def _check_learnable(data: Path, tag_set: str, tags: Mapping[str, set[str]]) -> None:
-    """Refuse tags that a probe finds nothing in.
+def _check_learnable(
+    data: Path, tag_set: str, tags: Mapping[str, set[str]]
+) -> list[str]:
+    """Refuse tags that nothing can be learnt of.
+
+    Returns:
+      Why nothing can be found in dev or test, a line each; none where something can.
 
     Raises:
-      ValueError: says why.
+      ValueError: the training words have no tags, or one only.
     """
-    for split, found in tags.items():
-        if found == {NOTHING}:
-            raise ValueError(
-                f"{data}: no word of {split} has a tag, all are {NOTHING!r}; --tags "
-                f"chooses another column than {tag_set}"
-            )
+    if tags["train"] == {NOTHING}:
+        raise ValueError(
+            f"{data}: no word of train has a tag, all are {NOTHING!r}; --tags chooses "
+            f"another column than {tag_set}"
+        )
     if len(tags["train"]) < 2:
         (only,) = tags["train"]
         raise ValueError(
             f"{data}: every word of train has the same tag of {tag_set}, {only!r}; "
             "there is nothing to tell apart"
         )
-    for split in ("dev", "test"):
-        if tags["train"].isdisjoint(tags[split]):
-            raise ValueError(
-                f"{data}: no tag of {split} is one of train ({_few(tags[split])}; "
-                f"{_few(tags['train'])}): none can be found"
-            )
+    return [
+        f"no tag of {split} is one of train ({_few(tags[split])}; "
+        f"{_few(tags['train'])}), so none can be found"
+        for split in ("dev", "test")
+        if tags["train"].isdisjoint(tags[split])
+    ]
 
 
 def _few(names: set[str], most: int = 5) -> str:

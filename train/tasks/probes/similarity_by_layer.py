@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from train.tasks.probes import similarity
-from train.tasks.probes.probing import Measured, Subject, note_of_mix, panel_of
-from train.tasks.results import Row
+from train.tasks.probes.probing import (
+    Measured,
+    Subject,
+    note_of_mix,
+    panel_of,
+)
+from train.tasks.results import NOTHING_FOUND, Row
 
 PAIR_FILES = {"dev": "sts-dev.csv", "test": "sts-test.csv"}
 
@@ -26,12 +31,12 @@ class StsTask:
             split: similarity.read_pairs(data / file)
             for split, file in PAIR_FILES.items()
         }
-        for split, pairs in self._splits.items():
-            if len({pair.similarity for pair in pairs}) < 2:
-                raise ValueError(
-                    f"{data / PAIR_FILES[split]}: all {len(pairs)} pairs have the "
-                    f"similarity {pairs[0].similarity:g}, with which nothing correlates"
-                )
+        self._remarks = {
+            split: f"all {len(pairs)} pairs of {split} have the similarity "
+            f"{pairs[0].similarity:g}, with which nothing correlates"
+            for split, pairs in self._splits.items()
+            if len({pair.similarity for pair in pairs}) < 2
+        }
 
     def measure(self, subject: Subject) -> Measured:
         """Correlate cosines and similarities for each layer, spec and pooling."""
@@ -51,7 +56,7 @@ class StsTask:
             for pool, options in pools.items()
         }
         rows = [
-            _pair_row(subject, spec, pool, found[pool][spec])
+            _pair_row(subject, spec, pool, found[pool][spec], self._remarks)
             for spec in specs
             for pool in pools
         ]
@@ -74,6 +79,8 @@ class StsTask:
             "poolings": "over the tokens of a sentence; nothing is trained",
             "seconds": f"{time.monotonic() - began:.0f} for all layers and poolings",
         }
+        if self._remarks:
+            facts[NOTHING_FOUND] = "; ".join(self._remarks.values())
         title = "sentence similarity, Spearman on test"
         return Measured(
             f"Sentence similarity by layer and pooling of {subject.name}",
@@ -89,6 +96,7 @@ def _pair_row(
     spec: str,
     pool: str,
     correlations: Mapping[str, similarity.Correlation | None],
+    remarks: Mapping[str, str],
 ) -> Row:
     scores = {
         f"{split} {name}": (getattr(held, name.lower()),)
@@ -96,5 +104,9 @@ def _pair_row(
         if held
         for name in ("Spearman", "Pearson")
     }
-    note = note_of_mix(spec) if scores else "all sentences have the same vector"
+    note = note_of_mix(spec)
+    if not scores and remarks.keys() >= correlations.keys():
+        note = "all pairs are rated alike"
+    elif not scores:
+        note = "all sentences have the same vector"
     return Row(f"{subject.title_of(spec)}, {pool}", scores, note)

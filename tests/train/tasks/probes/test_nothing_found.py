@@ -3,9 +3,8 @@
 
 import pytest
 
-from tests.train.probe_run import write_pairs, write_senses
+from tests.train.probe_run import write_senses
 from train.tasks.probes.senses_by_layer import SENSE_FILES, WsdTask
-from train.tasks.probes.similarity_by_layer import StsTask
 
 
 def test_senses_of_lemmas_that_training_lacks(tmp_path):
@@ -16,11 +15,3 @@ def test_senses_of_lemmas_that_training_lacks(tmp_path):
     shared = [[[*sentence, ("bank", "b2")] for sentence in d] for d in documents]
     write_senses(tmp_path / "it" / SENSE_FILES["MASC"], shared)
     WsdTask(tmp_path / "it", 3, 0)
-
-
-def test_pairs_that_are_all_alike(tmp_path):
-    pairs = [(3.0, "a bank", "the bank"), (3.0, "a river", "water")]
-    good = [(1.0, "a bank", "the bank"), (3.0, "a river", "water")]
-    folder = write_pairs(tmp_path / "it", {"dev": good, "test": pairs})
-    with pytest.raises(ValueError, match=r"test.csv: all 2 pairs have the simil"):
-        StsTask(folder)
