@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A store, and what lies beside it, is checked whenever it is opened."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from embed_jax.files.checked_files import CHECKSUMS
-from tests.train.experiments import prepare_data
 from train.data.store import TokenStore, written_store
 from train.families.bert.pieces import PieceStore
 from train.families.elmo.words import WordStore
@@ -59,11 +59,14 @@ def test_a_store_of_an_earlier_version_is_opened_if_its_starts_rise(path: Path) 
 
 
 @pytest.mark.parametrize("name", ["words/vocab.txt", "pieces/tokenizer/vocab.txt"])
-def test_a_changed_vocabulary_is_refused_when_its_store_is_opened(tmp_path, name):
-    prepare_data(tmp_path)
+def test_a_changed_vocabulary_is_refused_when_its_store_is_opened(
+    folder, tmp_path, name
+):
+    kind = name.split("/")[0]
+    shutil.copytree(folder / kind, tmp_path / kind)
     path = tmp_path / name
-    stores = {"words": WordStore, "pieces": PieceStore}
-    store, held = stores[name.split("/")[0]], tmp_path / name.split("/")[0] / "train"
+    store = {"words": WordStore, "pieces": PieceStore}[kind]
+    held = tmp_path / kind / "train"
     assert store.open(held)
     path.write_bytes(path.read_bytes()[:-2] + b"#\n")
     with pytest.raises(ValueError, match=r"vocab\.txt is damaged; remove the dir"):
