@@ -42,7 +42,8 @@ def warn_of_modules(directory: Path, max_length: int) -> None:
     if steps != ["the mean of its pieces"]:
         logging.getLogger(__name__).warning(
             "%s: this model's own vector of a sentence is %s; embed_sentences gives "
-            'what pool= says, by default "mean", of all of a text, and no more',
+            'what pool= says, by default "mean", of all of a text, divided by its '
+            "length with normalize=True, and no more",
             directory / MODULES,
             ", then ".join(steps),
         )
