@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tests that README.md names are there."""
+"""The tests that README.md and the page on newcomers name are there."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
+AT_HOME = HERE.parent / "docs/decisions/at-home.md"
 ROW = re.compile(r"^\| .* \| (?P<tests>.*`[\w/]+\.py::.*) \|$", re.MULTILINE)
 NAMED = re.compile(r"`(?:(?P<file>[\w/]+\.py)::)?(?P<test>test_\w+)`")
 
 
-def test_every_test_that_is_named_exists():
-    rows = ROW.findall((HERE / "README.md").read_text("utf-8"))
-    assert len(rows) > 40
+@pytest.mark.parametrize(("page", "least"), [(HERE / "README.md", 40), (AT_HOME, 30)])
+def test_every_test_that_is_named_exists(page, least):
+    rows = ROW.findall(page.read_text("utf-8"))
+    assert len(rows) > least
     for row in rows:
         file = ""
         for found in NAMED.finditer(row):
