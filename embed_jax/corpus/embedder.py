@@ -307,13 +307,13 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
         Raises:
           ValueError: see `stream_words`.
         """
-        refuse_bare_text(sentences)
         pools = WORD_POOLS if level == "words" else self.sentence_pools
         pool = options.pool or ("first" if level == "words" else "mean")
         if pool not in pools:
             raise ValueError(f"pool {pool!r}: {suggest(pool, pools, 'pool')}")
         options.check()
         self.check_kinds(params, tokenizer)
+        refuse_bare_text(sentences)
         config: Any = params.config  # pyright: ignore[reportAttributeAccessIssue]
         joined = join_specs(
             layer_spec, options.mix, config.num_blocks, config.layer_dim

@@ -61,8 +61,8 @@ TAKES_CONFIGS = {"benchmarks.fsdp_memory"}
 WRITTEN = {"ARTEFACT/serve.py": "embed_jax/export/serve.py"}
 # Tools of others, whose options are not checked.
 TOOLS = {
-    ".", "basedpyright", "cd", "export", "git", "lint-imports", "pre-commit", "ruff",
-    "sphinx-build", "tensorboard", "tfds",
+    ".", "basedpyright", "cat", "cd", "echo", "export", "git", "head", "lint-imports",
+    "pre-commit", "ruff", "sphinx-build", "tensorboard", "test", "tfds",
 }  # fmt: skip
 
 # Runs blocks that share their names, and marks where the next one's output begins.

@@ -8,6 +8,7 @@ import contextlib
 import io
 import itertools
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -297,7 +298,9 @@ class Trained:
         with in_directory(self.path(kind)) as (patch, call):
             patch.setattr(module, "measure_batch", note)
             line = [model, "--data", "text", *given]
-            _, error = call(train.evaluate.main, line)
+            _, said = call(train.evaluate.main, line)
+        # The bar of progress is no error.
+        error = "".join(part for part in re.split(r"[\r\n]", said) if "%|" not in part)
 
         def program() -> str:
             objective, params, of = measured[0]

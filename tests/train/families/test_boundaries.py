@@ -120,7 +120,7 @@ def test_text_is_prepared_without_jax():
         check=True,
     )
     loaded = set(result.stdout.split())
-    assert {"train", "numpy", "tokenizers", "sacremoses"} <= loaded
+    assert {"train", "numpy", "tokenizers"} <= loaded
     assert not loaded & {"jax", "flax", "optax", "orbax", "h5py"}
 
 
