@@ -43,7 +43,8 @@ def load_file(name: str, function: str = "config") -> ModuleType:
     digest = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:12]
     module_name = f"own_file_{digest}"
     if module_name in sys.modules:
-        return sys.modules[module_name]
+        # It may have been run for another function.
+        return _having(sys.modules[module_name], path, function)
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise ValueError(
@@ -54,13 +55,17 @@ def load_file(name: str, function: str = "config") -> ModuleType:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-        if not callable(getattr(module, function, None)):
-            raise ValueError(
-                f"{path} has no function {function}(); docs/pretraining.md has examples"
-            )
+        return _having(module, path, function)
     except BaseException as error:
         del sys.modules[module_name]
         if isinstance(error, SyntaxError):
             raise ValueError(f"{path}, line {error.lineno}: {error.msg}") from error
         raise
+
+
+def _having(module: ModuleType, path: Path, function: str) -> ModuleType:
+    if not callable(getattr(module, function, None)):
+        raise ValueError(
+            f"{path} has no function {function}(); docs/pretraining.md has examples"
+        )
     return module

@@ -101,6 +101,14 @@ def test_an_error_in_a_file_is_its_own(tmp_path):
     assert dataclasses.asdict(read(str(path))) == dataclasses.asdict(read("bert_tiny"))
 
 
+def test_a_file_without_the_function_is_told_of_whatever_it_was_run_for(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def config():\n    return 1\n", encoding="utf-8")
+    load_file(str(path))
+    with pytest.raises(ValueError, match=r"mine.py has no function track\(\)"):
+        load_file(str(path), "track")
+
+
 def test_the_one_of_the_page_is_a_configuration(tmp_path):
     page = REPOSITORY / "docs" / "pretraining.md"
     (block,) = [b.text for b in read_blocks(page) if "def config" in b.text]
