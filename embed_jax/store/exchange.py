@@ -44,7 +44,10 @@ def is_exchanged(output: Path) -> bool:
 
 def store_for(output: Path) -> Path:
     """Return the store that an output is made of: itself, or one beside it."""
-    return output.with_name(f"{output.name}.h5") if is_exchanged(output) else output
+    if not is_exchanged(output):
+        return output
+    # No name that somebody gives a store to keep, for it is removed at the end.
+    return output.with_name(f"{output.name}.unfinished.h5")
 
 
 def check_exchange(output: Path, dtype: str, *, replace: bool) -> None:

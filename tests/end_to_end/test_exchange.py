@@ -128,13 +128,13 @@ def test_a_run_that_is_killed_leaves_nothing_half_and_goes_on(
         ran = embed(tmp_path, name)
     assert ran.status
     assert not (tmp_path / name).exists()
-    assert (tmp_path / f"{name}.h5").exists()
+    assert (tmp_path / f"{name}.unfinished.h5").exists()
     # The vectors are not computed again.
     ran = embed(tmp_path, name, "--resume")
     assert ran.status == 0, ran.refusal
     assert ran.batches == []
     assert (tmp_path / name).exists()
-    assert not (tmp_path / f"{name}.h5").exists()
+    assert not (tmp_path / f"{name}.unfinished.h5").exists()
     assert "is complete already" in embed(tmp_path, name, "--resume").printed
     ran = embed(tmp_path, name, "--resume", "--words", "last")
     assert ran.status == 2
@@ -160,6 +160,13 @@ def test_what_is_not_ours_is_not_replaced(embed, tmp_path, name):
     assert ran.status == 2
     assert "was written here, and only such a file is replaced" in ran.refusal
     assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_store_of_nearly_that_name_is_kept(embed, tmp_path):
+    assert embed(tmp_path, "vectors.npy.h5").status == 0
+    before = (tmp_path / "vectors.npy.h5").read_bytes()
+    assert embed(tmp_path, "vectors.npy", "--resume").status == 0
+    assert (tmp_path / "vectors.npy.h5").read_bytes() == before
 
 
 def test_what_other_programs_do_not_have_is_refused(embed, tmp_path, monkeypatch):
