@@ -20,6 +20,7 @@ from embed_jax.files.run_directory import read_experiment
 from embed_jax.suggest import suggest
 from train.data.config import DataConfig
 from train.former_names import with_current_names
+from train.from_plain import completed
 from train.loop.optimizer import Optimizer
 from train.new_run import command_from
 from train.own_file import is_file_name, load_file
@@ -357,7 +358,8 @@ def check_same(experiment: Pretraining, run: Path) -> None:
     written = read_experiment(run)
     prepared = written.pop(PREPARED_TEXT, None)
     weights = written.pop(FIRST_WEIGHTS, None)
-    held = _flatten(with_current_names(written, experiment.former_names))
+    written = with_current_names(written, experiment.former_names)
+    held = _flatten(completed(experiment, written))
     asked = _flatten(json.loads(json.dumps(to_json(experiment))))
     free: set[str] = set(FREE_FIELDS)
     if prepared is not None:

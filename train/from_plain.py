@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversion of JSON values back to configurations, see `train.plain`."""
+"""Conversion of JSON values back to configurations, see `train.plain`.
+
+A field that came later has a default. Where configurations without the field meant
+another value, the field says so, and files of that time are read with it:
+
+    trust_of_all: bool = dataclasses.field(default=False, metadata={"formerly": True})
+"""
 
 import dataclasses
+import json
 import types
 import typing
 from collections.abc import Mapping
@@ -9,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from embed_jax.suggest import suggest
+from train.plain import to_plain
 
 Config = TypeVar("Config")
 
@@ -17,7 +25,8 @@ def from_plain(kind: type[Config], value: Mapping[str, Any], place: str = "") ->
     """Convert a JSON object, as `to_plain` gives it, to a dataclass.
 
     Args:
-      kind: the dataclass; a field that the object lacks has its default.
+      kind: the dataclass; a field that the object lacks has the value of its metadata
+        "formerly", if there is one, or else its default.
       value: the object; its "type" is ignored.
       place: where it stands, for messages.
 
@@ -42,11 +51,106 @@ def from_plain(kind: type[Config], value: Mapping[str, Any], place: str = "") ->
                 f"{place}{name}: no such field; {suggest(name, names, 'fields')}"
             )
     return kind(
+        **{name: value for name, value in _formerly(kind).items() if name not in given},
         **{
             name: _value(wanted[name], held, f"{place}{name}")
             for name, held in given.items()
-        }
+        },
     )
+
+
+def completed(config: Any, held: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded configuration with the fields that came after it.
+
+    Args:
+      config: a configuration of today.
+      held: what `to_plain` gave for one of an earlier version. An object in it of
+        another class than at the same place of `config` is returned as it is.
+
+    Example:
+      >>> @dataclasses.dataclass
+      ... class Shape:
+      ...     width: int
+      ...     name: str = dataclasses.field(default="b", metadata={"formerly": "a"})
+      >>> completed(Shape(4), {"type": "Shape", "width": 3})
+      {'type': 'Shape', 'width': 3, 'name': 'a'}
+    """
+    full = dict(held)
+    later = _later(type(config))
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name not in held:
+            if field.name in later:
+                full[field.name] = json.loads(json.dumps(to_plain(later[field.name])))
+            continue
+        inner = held[field.name]
+        if _are_of_one_class(value, inner):
+            full[field.name] = completed(value, inner)
+    return full
+
+
+def as_recorded(config: Config, held: Mapping[str, Any]) -> Config:
+    """Return a configuration as it was meant before it had some of its fields.
+
+    Args:
+      config: a configuration of today.
+      held: what `to_plain` gave for one of an earlier version. Where it lacks a field
+        that `config` leaves at its default, the field becomes what its absence meant.
+
+    Example:
+      >>> @dataclasses.dataclass
+      ... class Shape:
+      ...     width: int
+      ...     name: str = dataclasses.field(default="b", metadata={"formerly": "a"})
+      >>> as_recorded(Shape(4), {"type": "Shape", "width": 3})
+      Shape(width=4, name='a')
+      >>> as_recorded(Shape(4), {"type": "Shape", "width": 3, "name": "b"})
+      Shape(width=4, name='b')
+    """
+    changes: dict[str, Any] = {}
+    former, later = _formerly(type(config)), _later(type(config))
+    for field in dataclasses.fields(typing.cast(Any, config)):
+        value, inner = getattr(config, field.name), held.get(field.name)
+        if field.name not in held:
+            if field.name in former and value == _default_of(field):
+                changes[field.name] = later[field.name]
+        elif _are_of_one_class(value, inner):
+            changes[field.name] = as_recorded(value, inner)
+    return dataclasses.replace(typing.cast(Any, config), **changes)
+
+
+def _are_of_one_class(value: Any, held: Any) -> bool:
+    return (
+        dataclasses.is_dataclass(value)
+        and isinstance(held, Mapping)
+        and held.get("type") == type(value).__name__
+    )
+
+
+def _formerly(kind: Any) -> dict[str, Any]:
+    """Return what an absent field meant, where that is not its default."""
+    return {
+        field.name: field.metadata["formerly"]
+        for field in dataclasses.fields(kind)
+        if "formerly" in field.metadata
+    }
+
+
+def _later(kind: Any) -> dict[str, Any]:
+    """Return what each absent field means; one without a default was never absent."""
+    defaults = {field.name: _default_of(field) for field in dataclasses.fields(kind)}
+    known = {
+        name: value
+        for name, value in defaults.items()
+        if value is not dataclasses.MISSING
+    }
+    return known | _formerly(kind)
+
+
+def _default_of(field: dataclasses.Field) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
 
 
 def _value(wanted: Any, held: Any, place: str) -> Any:

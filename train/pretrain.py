@@ -81,7 +81,7 @@ from train.loop.step import TrainState, init_state, make_step
 from train.loop.tracker import Track
 from train.objectives.objective import Objective
 from train.own_file import load_file
-from train.recorded import lengthen
+from train.recorded import as_begun, lengthen
 
 # So long a host may take to see what another one wrote.
 _SECONDS_TO_BE_SEEN = 30
@@ -143,6 +143,8 @@ def _pretrain(
     track: Track | None,
 ) -> TrainState:
     mesh = training_mesh() if mesh is None else mesh
+    with all_or_none():
+        experiment = as_begun(experiment, run)
     phases = experiment.phases()
     for phase in phases:
         check_shared(phase.experiment, mesh)

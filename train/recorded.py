@@ -11,7 +11,7 @@ from embed_jax.files.run_directory import EXPERIMENT, read_experiment
 from train.config import FIRST_WEIGHTS, PREPARED_TEXT, Pretraining, is_longer
 from train.families.registry import family_named
 from train.former_names import with_current_names
-from train.from_plain import from_plain
+from train.from_plain import as_recorded, from_plain
 
 
 def recorded(run: Path) -> Pretraining:
@@ -46,6 +46,25 @@ def recorded(run: Path) -> Pretraining:
         )
     except ValueError as error:
         raise ValueError(f"{run / EXPERIMENT}: {error}; {remedy}") from error
+
+
+def as_begun(experiment: Pretraining, run: Path) -> Pretraining:
+    """Return a configuration as a run of an earlier version means it.
+
+    A field that its record lacks, and that nobody gave, has the value that the run was
+    made with, so that it goes on as it was begun.
+
+    Args:
+      experiment: the configuration asked for.
+      run: the directory of the run, which need not be there yet.
+
+    Raises:
+      ValueError: the run's file is damaged.
+    """
+    if not (run / EXPERIMENT).is_file():
+        return experiment
+    held = with_current_names(read_experiment(run), experiment.former_names)
+    return as_recorded(experiment, held)
 
 
 def lengthen(experiment: Pretraining, run: Path) -> None:

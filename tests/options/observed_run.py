@@ -74,10 +74,10 @@ _OTHERWISE = "--optimizer.learning-rate 0.5 --optimizer.warmup-steps 0"
 # Every weight of the model that lies there.
 CONSTANT = 0.25
 # What an optimiser is tried on.
-WEIGHTS = {"kernel": np.array([2.0, -1.0], np.float32), "bias": np.zeros(1, np.float32)}
+WEIGHTS = {"kernel": np.float32([2.0, -1.0]), "bias": np.float32([0.5])}
 GRADIENTS = (
-    {"kernel": np.array([0.15, -0.2], np.float32), "bias": np.zeros(1, np.float32)},
-    {"kernel": np.array([0.3, 0.12], np.float32), "bias": np.zeros(1, np.float32)},
+    {"kernel": np.float32([0.15, -0.2]), "bias": np.float32([0.02])},
+    {"kernel": np.float32([0.3, 0.12]), "bias": np.float32([-0.01])},
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from tests.options.observed_run import GRADIENTS, WEIGHTS
 from tests.options.table import Ignored, Option
 from tests.oracles import optimizers as oracle
+from tests.oracles.lamb import Lamb, lamb_rate
 
 PROCESSES = "--coordinator a:1 --num-processes 4 --process-id 2"
 
@@ -24,7 +25,10 @@ def updates(of: type, **constants) -> list[list[float]]:
     for gradient in GRADIENTS:
         scaled = {name: factor * g.astype(float) for name, g in gradient.items()}
         new = optimizer.step(WEIGHTS, scaled)
-        change = [*(new["kernel"] - WEIGHTS["kernel"]), *(new["bias"])]
+        change = [
+            *(new["kernel"] - WEIGHTS["kernel"]),
+            *(new["bias"] - WEIGHTS["bias"]),
+        ]
         found.append([round(float(x), 4) for x in change])
     return found
 
@@ -37,11 +41,25 @@ def adam(**constants) -> list[list[float]]:
     )
 
 
+class LambInTwoPhases:
+    """LAMB with a root decay, in a first phase of two steps."""
+
+    def __init__(self, *, power: float = 0.5, **constants) -> None:
+        self._power = power
+        names = {"clip_norm": "max_norm"}
+        given = {names.get(name, name): value for name, value in constants.items()}
+        self._lamb = Lamb(**{"corrects_bias": True} | given)
+
+    def step(self, params, grads):
+        step = self._lamb.updates
+        rate = lamb_rate(step, peak=0.5, warmup_steps=0, num_steps=2, power=self._power)
+        return self._lamb.update(
+            params, grads, rate, lambda name: oracle.is_decayed(name)
+        )
+
+
 def lamb(**constants) -> list[list[float]]:
-    # Two phases: the first of two steps.
-    return updates(
-        oracle.Lamb, learning_rate=lambda step: 0.5 * (1 - step / 2), **constants
-    )
+    return updates(LambInTwoPhases, **constants)
 
 
 def adagrad(**constants) -> list[list[float]]:
@@ -171,18 +189,39 @@ OF_BERT = {
         "--objective.max-instances 1", "instances", "--objective.short-rate 1", 1
     ),
 }
-LONGER_ROWS = {
-    "--long-phase.num-steps": Option("--long-phase.num-steps 1", ("batches", "rates")),
-    "--long-phase.length": Option("--long-phase.length 28", "batches"),
-    "--long-phase.batch-size": Option("--long-phase.batch-size 16", "batches"),
-    "--long-phase.grad-accum-steps": Option("--long-phase.grad-accum-steps 2", "step"),
-    "--long-phase.learning-rate": Option(
-        "--long-phase.learning-rate 0.125", "rates", to=[0.5, 0.25, 0.125, 0.0625]
-    ),
-    "--long-phase.warmup-steps": Option(
-        "--long-phase.warmup-steps 1", "rates", to=[0.5, 0.25, 0.0, 0.125]
-    ),
-}
+ROOT = 0.5**0.5
+
+
+def longer_rows(half: float = 0.5) -> dict[str, Option]:
+    """Options of a second phase of two steps.
+
+    Args:
+      half: what a rate falls to when half of the steps are made.
+    """
+    first = [0.5, round(0.5 * half, 5)]
+    return {
+        "--long-phase.num-steps": Option(
+            "--long-phase.num-steps 1", ("batches", "rates")
+        ),
+        "--long-phase.length": Option("--long-phase.length 28", "batches"),
+        "--long-phase.batch-size": Option("--long-phase.batch-size 16", "batches"),
+        "--long-phase.grad-accum-steps": Option(
+            "--long-phase.grad-accum-steps 2", "step"
+        ),
+        "--long-phase.learning-rate": Option(
+            "--long-phase.learning-rate 0.125",
+            "rates",
+            to=[*first, 0.125, round(0.125 * half, 5)],
+        ),
+        "--long-phase.warmup-steps": Option(
+            "--long-phase.warmup-steps 1",
+            "rates",
+            to=[*first, 0.0, round(0.25 * half, 5)],
+        ),
+    }
+
+
+LONGER_ROWS = longer_rows()
 
 ADAGRAD = {
     "--optimizer.learning-rate": Option(
@@ -207,15 +246,16 @@ ADAGRAD = {
 
 def of_moments(
     make: Callable[..., list[list[float]]],
-    rates: tuple[list[float], list[float]],
+    rates: tuple[list[float], list[float], Option],
 ) -> dict[str, Option]:
     """Options of an optimiser that remembers means of gradients and of their squares.
 
     Args:
       make: what changes weights, of constants.
-      rates: with the highest one doubled, and with a warm-up of two steps.
+      rates: with the highest one doubled, and with a warm-up of two steps; and the
+        option of the power of the decay.
     """
-    doubled, warmed = rates
+    doubled, warmed, power = rates
     return {
         "--optimizer.learning-rate": Option(
             "--optimizer.learning-rate 1", "rates", to=doubled
@@ -223,6 +263,7 @@ def of_moments(
         "--optimizer.warmup-steps": Option(
             "--optimizer.warmup-steps 2", "rates", to=warmed
         ),
+        "--optimizer.decay-power": power,
         "--optimizer.beta1": Option(
             "--optimizer.beta1 0.5", "update", to=make(beta1=0.5)
         ),
@@ -241,8 +282,24 @@ def of_moments(
     }
 
 
-ADAM_RATES = [1.0, 0.75, 0.5, 0.25], [0.0, 0.25, 0.25, 0.125]
-LAMB = of_moments(lamb, ([1.0, 0.5, 0.25, 0.125], [0.0, 0.25, 0.25, 0.125]))
+ADAM_RATES = (
+    [1.0, 0.75, 0.5, 0.25],
+    [0.0, 0.25, 0.25, 0.125],
+    Option("--optimizer.decay-power 2", "rates", to=[0.5, 0.28125, 0.125, 0.03125]),
+)
+LAMB_RATES = (
+    [1.0, round(ROOT, 5), 0.25, round(0.25 * ROOT, 5)],
+    [0.0, 0.25, 0.25, round(0.25 * ROOT, 5)],
+    Option("--optimizer.decay-power 1", "rates", to=[0.5, 0.25, 0.25, 0.125]),
+)
+LAMB = of_moments(lamb, LAMB_RATES) | {
+    "--optimizer.corrects-bias": Option(
+        "--optimizer.no-corrects-bias", "update", to=lamb(corrects_bias=False)
+    ),
+    "--optimizer.adapts-all": Option(
+        "--optimizer.adapts-all", "update", to=lamb(trust_everywhere=True)
+    ),
+}
 
 
 def of_adam(weight_decay: float) -> dict[str, Option]:
@@ -286,7 +343,7 @@ OWN_TEXT = {
 OF_CONFIGS = {
     "bert_base": TFDS | of_adam(0.01) | LONGER_ROWS,
     "bert_large": TFDS | of_adam(0.01) | LONGER_ROWS,
-    "bert_large_lamb": TFDS | LAMB | LONGER_ROWS,
+    "bert_large_lamb": TFDS | LAMB | longer_rows(ROOT),
     "bert_mini": TFDS | of_adam(0.01) | LONGER_ROWS,
     "bert_novels": TEXT | of_adam(0.01),
     "bert_small": TFDS | of_adam(0.01) | LONGER_ROWS,

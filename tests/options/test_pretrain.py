@@ -12,15 +12,16 @@ from tests.options.pretraining_fields import (
     EVERY,
     IGNORED,
     LAMB,
-    LONGER_ROWS,
     LOOP,
     OF_BERT,
     OF_CONFIGS,
     OF_ELMO,
     OF_KINDS,
     OWN_TEXT,
+    ROOT,
     TEXT,
     TFDS,
+    longer_rows,
     of_adam,
 )
 from tests.options.table import (
@@ -38,7 +39,7 @@ TRIED = {
     "bert_tiny": EVERY | OF_BERT | DOCSTRINGS | of_adam(0.01),
     "elmo_novels": TEXT | OWN_TEXT,
     "elmo_original": TFDS | ADAGRAD,
-    "bert_large_lamb": LAMB | LONGER_ROWS,
+    "bert_large_lamb": LAMB | longer_rows(ROOT),
 }
 CASES = [(config, name) for config, table in TRIED.items() for name in table]
 # To see these takes runs of their own.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The optimisers of BERT and ELMo, in float64 on dicts of arrays.
 
-Oracles of Google BERT's Adam and learning rate, TensorFlow's Adagrad and LAMB. Every
+Oracles of Google BERT's Adam and learning rate and of TensorFlow's Adagrad. Every
 `step(params, grads)` returns new parameters and leaves its arguments alone. A learning
 rate is a number, or a function of the number of steps made before (0 at the first).
 """
@@ -117,10 +117,6 @@ class BertAdam:
             update = update + self.weight_decay * w
         return update
 
-    def ratio(self, name: str, w: np.ndarray, update: np.ndarray) -> float:
-        """A further factor of the learning rate; Adam has none."""
-        return 1.0
-
     def step(self, params: Arrays, grads: Arrays) -> dict[str, np.ndarray]:
         """New parameters from parameters and gradients of the same names."""
         if not self.m:
@@ -131,55 +127,9 @@ class BertAdam:
         for name in params:
             w = np.asarray(params[name], np.float64)
             update = self.update(name, w, grads[name])
-            new[name] = w - learning_rate * self.ratio(name, w, update) * update
+            new[name] = w - learning_rate * update
         self.n_steps += 1
         return new
-
-
-class Lamb(BertAdam):
-    """LAMB: Adam with bias correction, its update scaled to the parameter's norm.
-
-    `adapt_excluded=False` gives the parameters without decay no such ratio, as NVIDIA's
-    BERT does; True is LAMB as published.
-    """
-
-    def __init__(
-        self,
-        learning_rate: LearningRate,
-        *,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        epsilon: float = 1e-6,
-        weight_decay: float = 0.01,
-        exclude: tuple[str, ...] = NOT_DECAYED,
-        bias_correction: bool = True,
-        clip_norm: float | None = 1.0,
-        adapt_excluded: bool = True,
-    ):
-        super().__init__(
-            learning_rate,
-            beta1=beta1,
-            beta2=beta2,
-            epsilon=epsilon,
-            weight_decay=weight_decay,
-            exclude=exclude,
-            bias_correction=bias_correction,
-            clip_norm=clip_norm,
-        )
-        self.adapt_excluded = adapt_excluded
-
-    def ratio(self, name: str, w: np.ndarray, update: np.ndarray) -> float:
-        """The trust ratio: norm of the parameter by that of its update, 1 if one is 0.
-
-        One ratio for each name.
-        """
-        if not self.adapt_excluded and not is_decayed(name, self.exclude):
-            return 1.0
-        w_norm = np.sqrt(np.sum(w**2))
-        update_norm = np.sqrt(np.sum(update**2))
-        if w_norm == 0.0 or update_norm == 0.0:
-            return 1.0
-        return float(w_norm / update_norm)
 
 
 class Adagrad:

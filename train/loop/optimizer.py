@@ -69,6 +69,7 @@ class BertAdam:
       max_norm: the gradient is clipped to this global norm.
       corrects_bias: whether Adam's bias correction is applied; BERT's published program
         does not.
+      decay_power: the line is raised to this power, 1 as published.
     """
 
     sparse_update: ClassVar[bool] = False
@@ -82,6 +83,7 @@ class BertAdam:
     weight_decay: float = 0.01
     max_norm: float = 1.0
     corrects_bias: bool = False
+    decay_power: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse constants with which nothing is learnt, or the loss rises.
@@ -96,6 +98,8 @@ class BertAdam:
 class Lamb:
     """LAMB, with layer-wise rates for large batches (You et al. 2020).
 
+    The step of a leaf is scaled to the leaf's norm, which is called its trust ratio.
+
     Attributes:
       learning_rate: the peak of the schedule.
       warmup_steps: as in `BertAdam`.
@@ -104,6 +108,12 @@ class Lamb:
       epsilon: added to the root.
       weight_decay: of all but biases and normalisations.
       max_norm: the gradient is clipped to this global norm.
+      corrects_bias: whether Adam's bias correction is applied, as in the paper, in
+        TensorFlow Addons and in NVIDIA's programs; ALBERT's program does not.
+      decay_power: as in `BertAdam`; NVIDIA's programs have 0.5, a root.
+      adapts_all: whether biases and normalisations have a trust ratio too, as in
+        NVIDIA's TensorFlow program. The authors', ALBERT's and NVIDIA's PyTorch
+        programs leave it out.
     """
 
     sparse_update: ClassVar[bool] = False
@@ -116,6 +126,9 @@ class Lamb:
     epsilon: float = 1e-6
     weight_decay: float = 0.01
     max_norm: float = 1.0
+    corrects_bias: bool = True
+    decay_power: float = 1.0
+    adapts_all: bool = dataclasses.field(default=False, metadata={"formerly": True})
 
     def __post_init__(self) -> None:
         """Refuse constants with which nothing is learnt, or the loss rises.
@@ -127,7 +140,7 @@ class Lamb:
 
 
 def _check_moments(config: BertAdam | Lamb) -> None:
-    check_above(config, 0, "learning_rate", "max_norm", "epsilon")
+    check_above(config, 0, "learning_rate", "max_norm", "epsilon", "decay_power")
     check_at_least(config, 0, "warmup_steps", "weight_decay")
     check_rates(config, "beta1", "beta2")
 
@@ -169,7 +182,9 @@ def schedule_of(config: Optimizer, num_steps: int) -> Schedule:
             f"warmup_steps {config.warmup_steps} is above num_steps {num_steps}; the "
             "learning rate would never arrive"
         )
-    return warm_up_and_decay(config.learning_rate, config.warmup_steps, num_steps)
+    return warm_up_and_decay(
+        config.learning_rate, config.warmup_steps, num_steps, config.decay_power
+    )
 
 
 def transformation_of(
@@ -184,37 +199,46 @@ def transformation_of(
             optax.scale_by_learning_rate(schedule),
         )
     decay = optax.add_decayed_weights(config.weight_decay, mask=decay_mask)
-    adam = scale_by_bert_adam
-    if isinstance(config, Lamb) or config.corrects_bias:
-        adam = optax.scale_by_adam
+    adam = optax.scale_by_adam if config.corrects_bias else scale_by_bert_adam
     parts = [
         optax.clip_by_global_norm(config.max_norm),
         adam(config.beta1, config.beta2, config.epsilon),
         decay,
     ]
     if isinstance(config, Lamb):
-        parts.append(optax.scale_by_trust_ratio())
+        ratio = optax.scale_by_trust_ratio()
+        parts.append(ratio if config.adapts_all else optax.masked(ratio, decay_mask))
     return optax.chain(*parts, optax.scale_by_learning_rate(schedule))
 
 
 def warm_up_and_decay(
-    learning_rate: float, warmup_steps: int, num_steps: int
+    learning_rate: float, warmup_steps: int, num_steps: int, power: float = 1.0
 ) -> Schedule:
-    """Return BERT's schedule: linear warm-up from zero, then linear decay to zero.
+    """Return BERT's schedule: linear warm-up from zero, then decay to zero.
 
     The line of the decay begins at step 0, as published, so the rate drops a little at
     the end of the warm-up.
+
+    Args:
+      learning_rate: the peak.
+      warmup_steps: steps of the warm-up.
+      num_steps: steps after which the rate is zero.
+      power: the line of the decay is raised to it.
 
     Example:
       >>> rate = warm_up_and_decay(1.0, 10, 100)
       >>> [round(float(rate(step)), 2) for step in (0, 9, 10, 100)]
       [0.0, 0.9, 0.9, 0.0]
+      >>> round(float(warm_up_and_decay(1.0, 10, 100, 0.5)(64)), 2)
+      0.6
     """
 
     def rate(step: Int[Any, ""] | int) -> Float[Array, ""]:
         step = jnp.asarray(step, jnp.float32)
         rising = step / max(warmup_steps, 1)
         falling = jnp.maximum(0.0, 1 - step / num_steps)
+        if power != 1:
+            falling = falling**power
         return learning_rate * jnp.where(step < warmup_steps, rising, falling)
 
     return rate

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The optimisers are the published ones, written down a second time in NumPy."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 import bert_jax
 from bert_jax.weights import published_tensors
+from tests.oracles import lamb as oracle_of_lamb
 from tests.oracles import optimizers as oracle
 from train.loop.optimizer import (
     Adagrad,
@@ -16,6 +20,7 @@ from train.loop.optimizer import (
     Lamb,
     decay_mask,
     make_optimizer,
+    transformation_of,
     warm_up_and_decay,
 )
 
@@ -113,14 +118,82 @@ def test_adam_is_that_of_the_published_program(corrects_bias, weight_decay):
     assert_same(run(config), expected_from(theirs))
 
 
-def test_lamb_is_as_published():
-    config = Lamb(learning_rate=0.1, warmup_steps=3, weight_decay=0.3)
-    theirs = oracle.Lamb(
-        oracle.warmup_linear_decay(0.1, 3, NUM_STEPS),
+@pytest.mark.parametrize("adapts_all", [False, True])
+@pytest.mark.parametrize("corrects_bias", [False, True])
+def test_lamb_is_that_of_the_published_programs(corrects_bias, adapts_all):
+    config = Lamb(
+        learning_rate=0.1,
+        warmup_steps=3,
         weight_decay=0.3,
-        exclude=EXCLUDED,
+        corrects_bias=corrects_bias,
+        adapts_all=adapts_all,
     )
-    assert_same(run(config), expected_from(theirs))
+    assert_same(run(config), expected_from(PublishedLamb(config)))
+
+
+class PublishedLamb:
+    """The oracle, with the rates of a configuration."""
+
+    clip_norm = 1.0
+
+    def __init__(self, config: Lamb) -> None:
+        self._config = config
+        self._lamb = oracle_of_lamb.Lamb(
+            weight_decay=config.weight_decay,
+            corrects_bias=config.corrects_bias,
+            trust_everywhere=config.adapts_all,
+        )
+
+    def step(self, params, grads):
+        rate = oracle_of_lamb.lamb_rate(
+            self._lamb.updates,
+            peak=self._config.learning_rate,
+            warmup_steps=self._config.warmup_steps,
+            num_steps=NUM_STEPS,
+            power=self._config.decay_power,
+        )
+        return self._lamb.update(
+            params, grads, rate, lambda name: oracle.is_decayed(name, EXCLUDED)
+        )
+
+
+@pytest.mark.parametrize("kind", [BertAdam, Lamb])
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_the_decay_has_the_power_that_is_asked_for(kind, power):
+    config = kind(learning_rate=6e-3, warmup_steps=20, decay_power=power)
+    _, schedule = make_optimizer(config, 70)
+    steps = range(75)
+    theirs = [
+        oracle_of_lamb.lamb_rate(
+            step, peak=6e-3, warmup_steps=20, num_steps=70, power=power
+        )
+        for step in steps
+    ]
+    found = jax.vmap(schedule)(jnp.array(steps))
+    np.testing.assert_allclose(found, theirs, rtol=1e-5, atol=1e-9)
+
+
+def test_a_bias_under_a_constant_gradient_moves_as_far_as_adam_moves_it():
+    """Scaled to its own norm it would hardly leave the zero that it begins from."""
+    params = {"bias": jnp.zeros(3), "kernel": jnp.ones((3, 3))}
+    gradient = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 1e-3), params)
+    config = Lamb(learning_rate=0.01, warmup_steps=0)
+    for adapts_all, least, most in ((False, -1.01, -0.99), (True, -0.03, -0.02)):
+        optimizer = transformation_of(
+            dataclasses.replace(config, adapts_all=adapts_all),
+            optax.constant_schedule(0.01),
+        )
+
+        def step(_, held, optimizer=optimizer):
+            params, state = held
+            updates, state = optimizer.update(gradient, state, params)
+            return optax.apply_updates(params, updates), state
+
+        start = params, optimizer.init(params)
+        moved, _ = jax.jit(lambda held, f=step: jax.lax.fori_loop(0, 100, f, held))(
+            start
+        )
+        assert least < float(moved["bias"][0]) < most
 
 
 @pytest.mark.parametrize(("warmup", "total"), [(10, 100), (0, 20), (20, 20)])
