@@ -10,6 +10,10 @@ For example::
 Text at scale goes through `embed_words`, `embed_sentences` and their streaming forms.
 """
 
+import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.
+
+# isort: split
+
 from elmo_jax.bilm import zero_carry
 from elmo_jax.config import TINY, CharCnnConfig, ElmoConfig
 from elmo_jax.corpus import (

@@ -17,12 +17,15 @@ A blank line is no sentence: nothing of it is scored or counted. It has a row wi
 values among those of sentences, so that rows are lines, and no token.
 """
 
+import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.
+
+# isort: split
+
 import dataclasses
 import json
 import math
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -39,6 +42,7 @@ from elmo_jax.scoring import (
     SentenceScore,
     open_scores,
 )
+from embed_jax.commands.parsing import parse_command
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Running
 from embed_jax.corpus.text import check_unchanged, survey
@@ -89,11 +93,14 @@ class Command:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(Command, args=arguments, prog="python -m elmo_jax.score")
-    keep_compilations()
-    return exit_status(
-        "elmo_jax.score", partial(run, command), "nothing is kept; run it again"
-    )
+
+    def action() -> None:
+        prog = "python -m elmo_jax.score"
+        command = parse_command(Command, arguments, prog=prog)
+        keep_compilations()
+        run(command)
+
+    return exit_status("elmo_jax.score", action, "nothing is kept; run it again")
 
 
 def run(command: Command) -> None:

@@ -4,11 +4,14 @@
 python -m embed_jax MODEL corpus.txt vectors.h5 --layers "concat(last4)"
 """
 
+import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.
+
+# isort: split
+
 import dataclasses
 import itertools
 import sys
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +19,7 @@ import numpy as np
 import tyro
 from tyro.conf import arg
 
+from embed_jax.commands.parsing import parse_command
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Reading
 from embed_jax.corpus.text import Survey, check_unchanged, read_sentences, survey
@@ -95,17 +99,26 @@ class Command:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(Command, args=arguments, prog="python -m embed_jax")
-    keep_compilations()
-    return exit_status(
-        _speaker(command),
-        partial(embed_corpus, command),
-        f"what is done is kept beside {command.output}, add --resume to go on",
-    )
+    command: Command | None = None
+
+    def action() -> None:
+        nonlocal command
+        command = parse_command(Command, arguments, prog="python -m embed_jax")
+        keep_compilations()
+        embed_corpus(command)
+
+    def if_stopped() -> str:
+        if command is None:
+            return "nothing was begun"
+        return f"what is done is kept beside {command.output}, add --resume to go on"
+
+    return exit_status(lambda: _speaker(command), action, if_stopped)
 
 
-def _speaker(command: Command) -> str:
+def _speaker(command: Command | None) -> str:
     """Return the prefix of error lines; names the process where there are several."""
+    if command is None:
+        return "embed_jax"
     with suppress(ValueError):
         place = command.processes.place()
         if place.num_processes > 1:

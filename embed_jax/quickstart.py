@@ -4,14 +4,16 @@
 python -m embed_jax.quickstart
 """
 
+import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.
+
+# isort: split
+
 import dataclasses
 import sys
-from functools import partial
 from pathlib import Path
 
-import tyro
-
 from embed_jax import __main__ as embed_command
+from embed_jax.commands.parsing import parse_command
 from embed_jax.corpus.docstrings import read_paragraphs
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
@@ -42,12 +44,15 @@ class Command:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(Command, args=arguments, prog="python -m embed_jax.quickstart")
-    keep_compilations()
+
+    def action() -> None:
+        prog = "python -m embed_jax.quickstart"
+        command = parse_command(Command, arguments, prog=prog)
+        keep_compilations()
+        quickstart(command)
+
     return exit_status(
-        "embed_jax.quickstart",
-        partial(quickstart, command),
-        "the same command goes on where it was",
+        "embed_jax.quickstart", action, "the same command goes on where it was"
     )
 
 

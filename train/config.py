@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, overl
 import tyro
 
 from embed_jax.checks import check_at_least, check_below
+from embed_jax.commands.parsing import parse_command
 from embed_jax.files.bucket import RUN_PATH
 from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.run_directory import read_experiment
@@ -298,9 +299,9 @@ def read_command(
         ],
         frozen=True,
     )
-    command = tyro.cli(
+    command = parse_command(
         both,
-        args=rest,
+        rest,
         prog=f"{prog} {name}",
         description=f"{description.strip()}\n\n{name}: {record}",
         config=(tyro.conf.AvoidSubcommands,),

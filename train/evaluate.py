@@ -9,6 +9,10 @@ unknown words as `<UNK>`. For a BERT: loss and accuracy at masked tokens, 15 % o
 text whatever the masking rate in training, and on its pairs.
 """
 
+import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.
+
+# isort: split
+
 import dataclasses
 import json
 import sys
@@ -18,6 +22,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import arg
 
+from embed_jax.commands.parsing import parse_command
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.bucket import RUN_PATH
@@ -56,12 +61,11 @@ def evaluate(command: Command) -> dict[str, float]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(
-        Command, args=arguments, prog=called("evaluate"), description=__doc__
-    )
-    keep_compilations()
 
     def action() -> None:
+        prog = called("evaluate")
+        command = parse_command(Command, arguments, prog=prog, description=__doc__)
+        keep_compilations()
         sys.stdout.write(json.dumps(evaluate(command), indent=2) + "\n")
 
     return exit_status("train.evaluate", action, "nothing was written")

@@ -8,6 +8,10 @@ exported checkpoint is the one with the lowest held-out loss, or the latest if n
 evaluated; `--latest` takes the latest whatever its loss. The last line says which.
 """
 
+import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.
+
+# isort: split
+
 import dataclasses
 import sys
 from pathlib import Path
@@ -16,6 +20,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import arg
 
+from embed_jax.commands.parsing import parse_command
 from embed_jax.exit_status import exit_status
 from embed_jax.files.bucket import run_path
 from embed_jax.files.claim import claim
@@ -119,9 +124,9 @@ def describe(run: Path, step: int) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(Command, args=arguments, prog=called("export"))
 
     def action() -> None:
+        command = parse_command(Command, arguments, prog=called("export"))
         run, step = local_path(command.run), command.step
         if command.latest:
             if step is not None:

@@ -11,6 +11,10 @@ or subjectivity. DIR gets the model in its published format, its predictions for
 test, and results.json.
 """
 
+import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.
+
+# isort: split
+
 import dataclasses
 import json
 import platform

@@ -8,6 +8,10 @@ Every layer of every word is computed once and cached; then a BiLSTM tagger is t
 for each `layer_spec`, several seeds at once, and its span F1 goes into a table.
 """
 
+import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.
+
+# isort: split
+
 import dataclasses
 import shlex
 import sys

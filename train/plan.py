@@ -9,6 +9,10 @@ From these and the chip's published specifications follows a lower bound on the 
 a step. Neither data nor weights are needed.
 """
 
+import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.
+
+# isort: split
+
 import dataclasses
 import json
 import math

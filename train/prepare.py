@@ -8,6 +8,10 @@ after an interruption, the same command continues from them. Text that is alread
 prepared, with the same settings from the same files, is not prepared again.
 """
 
+import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.
+
+# isort: split
+
 import dataclasses
 import functools
 import shlex

@@ -17,6 +17,10 @@ all see them:
       --num-processes 4 --process-id 0    # on the next host 1, and so on
 """
 
+import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.
+
+# isort: split
+
 import dataclasses
 import json
 import sys
@@ -31,6 +35,8 @@ import optax
 import tyro
 from jax.sharding import Mesh
 
+from embed_jax.commands.starting import STOPPED
+from embed_jax.commands.stopping import noting
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.bucket import RUN_PATH, run_path
@@ -73,7 +79,7 @@ from train.loop.log import RunLog, SilentLog
 from train.loop.optimizer import Schedule
 from train.loop.phases import check_shared, make_phased_optimizer
 from train.loop.placement import place_batch, place_state
-from train.loop.preemption import AgreedStop, stop_signal
+from train.loop.preemption import AgreedStop
 from train.loop.progress import Progress, is_due
 from train.loop.setup import set_up, write_model
 from train.loop.sharding import training_mesh
@@ -351,7 +357,10 @@ def main(arguments: list[str] | None = None) -> int:
     prog = called("pretrain")
     to_the_end = ExitStack()
 
-    def action() -> None:
+    saved = False
+
+    def action() -> int | None:
+        nonlocal saved
         options, experiment = read_command(
             given, prog, Options, __doc__ or "", of_run=experiment_of_run
         )
@@ -362,15 +371,22 @@ def main(arguments: list[str] | None = None) -> int:
         if options.tracker is not None and is_first():
             track = load_file(str(options.tracker), "track").track
         keep_compilations()
-        with stop_signal() as stop:
-            mesh = training_mesh(options.fsdp)
-            pretrain(experiment, options.workdir, mesh=mesh, stop=stop, track=track)
+        mesh = training_mesh(options.fsdp)
+        with noting() as stop:
+            if jax.process_count() > 1:
+                stop()  # From now on: all stop after the same step, none alone.
+            state = pretrain(
+                experiment, options.workdir, mesh=mesh, stop=stop, track=track
+            )
+        saved = int(state.step) < experiment.num_steps
+        return STOPPED if saved else None
 
     with to_the_end:
         status = exit_status(
             name, action, "the same command goes on from the last checkpoint"
         )
-    return leave(status)
+    # What all have agreed on is no failure: they end together.
+    return status if saved else leave(status)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,10 @@ and for every `layer_spec` asked for. Each task gets a table, NAME-pos.md, NAME-
 and NAME-sts.md, and all together the table NAME.md and the picture NAME.png.
 """
 
+import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.
+
+# isort: split
+
 import dataclasses
 import os
 import shlex
@@ -19,8 +23,8 @@ from pathlib import Path
 from typing import Literal
 
 import jax
-import tyro
 
+from embed_jax.commands.parsing import parse_command
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.local_path import local_path, with_local_paths
@@ -85,11 +89,16 @@ class Command:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    command = tyro.cli(Command, args=given, prog=called("probe"), description=__doc__)
-    keep_compilations()
+    prog = called("probe")
+
+    def action() -> None:
+        command = parse_command(Command, given, prog=prog, description=__doc__)
+        keep_compilations()
+        measure_layers(command, f"{prog} {shlex.join(given)}")
+
     return exit_status(
         "train.probe",
-        lambda: measure_layers(command, f"{called('probe')} {shlex.join(given)}"),
+        action,
         "tables that are finished and vectors that were computed are kept",
     )
 

@@ -10,6 +10,10 @@ word are printed, and all contexts are drawn in two dimensions. Finished steps a
 repeated.
 """
 
+import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.
+
+# isort: split
+
 import dataclasses
 import re
 import sys
@@ -18,9 +22,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import tyro
 from jaxtyping import Float
 
+from embed_jax.commands.parsing import parse_command
+from embed_jax.commands.stopping import noting
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
@@ -31,7 +36,6 @@ from train.called import called
 from train.config import Pretraining, experiment_named
 from train.export import export
 from train.loop.log import duration
-from train.loop.preemption import stop_signal
 from train.prepare import prepare
 from train.pretrain import pretrain
 from train.tasks.senses import CONTEXTS, draw_contexts
@@ -74,18 +78,14 @@ class Command:
     """Steps of each run, instead of those of the configurations."""
 
 
-def quickstart(
-    command: Command, say: Callable[[str], None], stop: Callable[[], bool]
-) -> None:
+def quickstart(command: Command, say: Callable[[str], None]) -> None:
     """Run all steps whose outputs do not exist yet."""
     command = with_local_paths(command)
     with claim_directory(command.directory):
-        _quickstart(command, say, stop)
+        _quickstart(command, say)
 
 
-def _quickstart(
-    command: Command, say: Callable[[str], None], stop: Callable[[], bool]
-) -> None:
+def _quickstart(command: Command, say: Callable[[str], None]) -> None:
     check_output(command.directory / PICTURE, replace=True, kind=CONTEXTS)
     began = time.monotonic()
     drawn: dict[str, list[Float[np.ndarray, "N D"]]] = {}
@@ -96,9 +96,10 @@ def _quickstart(
         run, model = command.directory / "runs" / name, command.directory / name
         if not model.exists():
             say(f"== {name}: pretraining, {experiment.num_steps} steps")
-            pretrain(experiment, run, stop=stop)
-            if stop():
-                raise KeyboardInterrupt
+            with noting() as stop:
+                pretrain(experiment, run, stop=stop)
+                if stop():
+                    raise KeyboardInterrupt
             export(run, model)
         drawn[name] = _look(name, model, say)
         say(f"== {name}: {model} after {duration(time.monotonic() - began)}")
@@ -165,18 +166,16 @@ def _nearest(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(
-        Command, args=arguments, prog=called("quickstart"), description=__doc__
-    )
-    keep_compilations()
 
     def say(text: str) -> None:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
     def action() -> None:
-        with stop_signal() as stop:
-            quickstart(command, say, stop)
+        prog = called("quickstart")
+        command = parse_command(Command, arguments, prog=prog, description=__doc__)
+        keep_compilations()
+        quickstart(command, say)
 
     return exit_status(
         "train.quickstart", action, "the same command goes on where it was"

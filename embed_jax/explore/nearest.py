@@ -6,7 +6,6 @@ python -m embed_jax.nearest vectors.h5 bank
 
 import dataclasses
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -15,6 +14,7 @@ import tyro
 from jaxtyping import Float
 from tyro.conf import arg
 
+from embed_jax.commands.parsing import parse_command
 from embed_jax.corpus.words import same_form
 from embed_jax.exit_status import exit_status
 from embed_jax.files.local_path import local_path
@@ -117,10 +117,12 @@ def rank_by_cosine(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(Command, args=arguments, prog="python -m embed_jax.nearest")
-    return exit_status(
-        "embed_jax.nearest", partial(print_nearest, command), "nothing was written"
-    )
+
+    def action() -> None:
+        prog = "python -m embed_jax.nearest"
+        print_nearest(parse_command(Command, arguments, prog=prog))
+
+    return exit_status("embed_jax.nearest", action, "nothing was written")
 
 
 def print_nearest(command: Command) -> None:

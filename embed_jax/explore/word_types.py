@@ -22,7 +22,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +32,7 @@ from jaxtyping import Float, Int64
 from tyro.conf import arg
 
 from embed_jax.checks import at_least
+from embed_jax.commands.parsing import parse_command
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Reading
 from embed_jax.corpus.stream import Embedded
@@ -446,11 +446,16 @@ class Command:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(Command, args=arguments, prog="python -m embed_jax.word_types")
-    keep_compilations()
+
+    def action() -> None:
+        prog = "python -m embed_jax.word_types"
+        command = parse_command(Command, arguments, prog=prog)
+        keep_compilations()
+        run(command)
+
     return exit_status(
         "embed_jax.word_types",
-        partial(run, command),
+        action,
         "nothing is kept; python -m embed_jax can go on after a stop, and its file "
         "stands for MODEL CORPUS here",
     )

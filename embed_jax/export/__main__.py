@@ -5,13 +5,16 @@ python -m embed_jax.export MODEL ARTEFACT --layers "concat(last4)"
 python ARTEFACT/serve.py < sentences.txt > vectors.jsonl
 """
 
+import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.
+
+# isort: split
+
 import contextlib
 import dataclasses
 import json
 import shutil
 import sys
 from collections.abc import Iterator
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,6 +26,7 @@ import tyro
 from jax import export
 from tyro.conf import arg
 
+from embed_jax.commands.parsing import parse_command
 from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
 from embed_jax.export import serve
@@ -78,10 +82,12 @@ class Command:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(Command, args=arguments, prog="python -m embed_jax.export")
-    return exit_status(
-        "embed_jax.export", partial(export_model, command), "nothing was written"
-    )
+
+    def action() -> None:
+        prog = "python -m embed_jax.export"
+        export_model(parse_command(Command, arguments, prog=prog))
+
+    return exit_status("embed_jax.export", action, "nothing was written")
 
 
 def export_model(command: Command) -> None:

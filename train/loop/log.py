@@ -4,12 +4,12 @@
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from embed_jax.commands.streams import say
 from embed_jax.files.bucket import in_bucket
 from embed_jax.files.json_file import parse_object
 from embed_jax.files.output_file import open_output
@@ -95,9 +95,8 @@ class RunLog:
             self._mirror.copy()
 
     def say(self, text: str) -> None:
-        """Print a line on the terminal."""
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        """Print a line on the terminal, if there is one."""
+        say(text)
 
     def close(self) -> None:
         """Flush and close the files."""

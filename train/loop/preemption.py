@@ -1,37 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stopping of a run by a signal: one to any process stops all after the same step."""
+"""Stopping of a run: one process that is asked to stops all after the same step."""
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from types import FrameType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-@contextmanager
-def stop_signal() -> Iterator[Callable[[], bool]]:
-    """Give a function that returns whether SIGTERM or Ctrl-C was received."""
-    received: list[int] = []
-
-    def note(signum: int, frame: FrameType | None) -> None:
-        del frame
-        if received:
-            raise KeyboardInterrupt  # a second one does not wait for the save
-        received.append(signum)
-
-    before = {number: signal.signal(number, note) for number in _SIGNALS}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class AgreedStop:

@@ -5,7 +5,6 @@ python -m embed_jax.contexts MODEL corpus.txt --word bank --output bank.html
 """
 
 import dataclasses
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ import numpy as np
 import tyro
 from tyro.conf import arg
 
+from embed_jax.commands.parsing import parse_command
 from embed_jax.corpus.marks import MarkCounter
 from embed_jax.corpus.reading import Running
 from embed_jax.corpus.text import describe_reading, read_sentences
@@ -93,11 +93,14 @@ class Command:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(Command, args=arguments, prog="python -m embed_jax.contexts")
-    keep_compilations()
-    return exit_status(
-        "embed_jax.contexts", partial(show_contexts, command), "nothing was written"
-    )
+
+    def action() -> None:
+        prog = "python -m embed_jax.contexts"
+        command = parse_command(Command, arguments, prog=prog)
+        keep_compilations()
+        show_contexts(command)
+
+    return exit_status("embed_jax.contexts", action, "nothing was written")
 
 
 def show_contexts(command: Command) -> None:
