@@ -24,14 +24,10 @@ from benchmarks.masked_baselines import (
     unigram_accuracy,
 )
 from train.config import experiment_named
-from train.families.bert.batches import (
-    EVALUATION_RATE,
-    MaskedLmBatches,
-    MaskedLmRows,
-)
+from train.families.bert.batches import MaskedLmRows
 from train.families.bert.config import MaskedLmPretraining
 from train.families.bert.pieces import PieceStore
-from train.families.bert.setup import HELD_OUT_SEED
+from train.families.bert.setup import held_out_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,16 +50,10 @@ def main() -> None:
         PieceStore.open(experiment.data.directory / part)
         for part in ("train", "held_out")
     )
-    batches = MaskedLmBatches(
-        held_out,
-        experiment.objective,
-        batch_size=experiment.batch_size,
-        seed=HELD_OUT_SEED,
-        shuffled=False,
-        masking_rate=EVALUATION_RATE,
-    )
-    number = command.batches or experiment.eval_batches or batches.epoch_end(0)
-    number = min(number, batches.epoch_end(0))
+    if command.batches is not None:
+        experiment = dataclasses.replace(experiment, eval_batches=command.batches)
+    batches = held_out_rows(experiment, held_out)
+    number = len(batches)
     parts = [_predicted(batches[i].rows, held_out) for i in range(number)]
     left, right, targets = (np.concatenate(part) for part in zip(*parts, strict=True))
     began = time.perf_counter()

@@ -27,7 +27,7 @@ class StreamedBiLm(nn.Module):
     Attributes:
       config: of the model.
       dtype: of products; parameters and states are float32.
-      reset_state: whether the state is set to zero before a boundary, as in
+      reset_state: whether the state is set to the initial one before a boundary, as in
         `elmo_jax.embed`, or carried over from the previous sentence, as in bilm-tf.
       remat: whether to recompute the gates in the backward pass.
       gather: gathers the word vectors, if each device computes a share of the words.
@@ -46,6 +46,7 @@ class StreamedBiLm(nn.Module):
         words: Int[Array, "B 2 T"],
         carry: Carry,
         deterministic: bool = True,
+        start: Carry | None = None,
     ) -> tuple[Float[Array, "B 2 T P"], Carry]:
         """Run the biLM over a window of both streams.
 
@@ -54,6 +55,8 @@ class StreamedBiLm(nn.Module):
           words: indices into `types`, in the order in which each direction reads.
           carry: the states before the window.
           deterministic: False draws dropout from the "dropout" stream.
+          start: of a batch of one, the state before a boundary, as of `elmo_jax.bilm`;
+            by default zeros. Without `reset_state` it is not read.
 
         Returns:
           The top layer's output at each position, and the states after the window.
@@ -64,7 +67,12 @@ class StreamedBiLm(nn.Module):
         tops, states = [], []
         for direction, name in enumerate(("forward", "backward")):
             top, state = self._read(
-                name, vectors, words[:, direction].T, carry[direction], deterministic
+                name,
+                vectors,
+                words[:, direction].T,
+                carry[direction],
+                deterministic,
+                None if start is None else start[direction],
             )
             tops.append(top.swapaxes(0, 1))
             states.append(state)
@@ -77,6 +85,7 @@ class StreamedBiLm(nn.Module):
         words: Int[Array, "T B"],
         carry: tuple[LstmState, ...],
         deterministic: bool,
+        start: tuple[LstmState, ...] | None,
     ) -> tuple[Float[Array, "T B P"], tuple[LstmState, ...]]:
         """Run one direction's stack, time-major."""
         layer_class = nn.remat(LstmLayer) if self.remat else LstmLayer
@@ -96,6 +105,7 @@ class StreamedBiLm(nn.Module):
             vectors[words].astype(jnp.float32),
             carry,
             restart=words <= END if self.reset_state else None,
+            restart_states=start if self.reset_state else None,
             dropout=dropout,
         )
         return dropout(outputs[-1]), states

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The configuration that a run has recorded in its directory."""
 
+import dataclasses
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +15,22 @@ from train.families.registry import family_named
 from train.former_names import with_current_names
 from train.from_plain import as_recorded, from_plain
 
+logger = logging.getLogger(__name__)
 
-def recorded(run: Path) -> Pretraining:
+
+def recorded(
+    run: Path,
+    *,
+    otherwise: type[Pretraining] | None = None,
+    remedy: str = "give its CONFIG too, before the options",
+) -> Pretraining:
     """Return the configuration that a run was begun with.
 
     Args:
       run: its directory.
+      otherwise: what to read a configuration of an unknown class as, such as one that a
+        file of the user's own derived: then fields that this class lacks are left out.
+      remedy: what to do where the configuration cannot be read, for the message.
 
     Raises:
       ValueError: its file is damaged, or of a class that a configuration of the user's
@@ -34,7 +46,18 @@ def recorded(run: Path) -> Pretraining:
         for each in _derived(Pretraining)
         if each.kind == kind and each.__name__ == name
     ]
-    remedy = "give its CONFIG too, before the options"
+    if not classes and otherwise is not None:
+        logger.warning(
+            "%s has a configuration of the class %s, which is not known here; it is "
+            "read as a %s",
+            run / EXPERIMENT,
+            name,
+            otherwise.__name__,
+        )
+        classes = [otherwise]
+        known = {field.name for field in dataclasses.fields(otherwise)}
+        held = with_current_names(held, otherwise.former_names)
+        held = {name: value for name, value in held.items() if name in known}
     if not classes:
         raise ValueError(
             f"{run / EXPERIMENT} has a configuration of the class {name}, which is "

@@ -311,7 +311,7 @@ class Run:
         patch.setattr(jax.distributed, "initialize", joined)
         for package in (bert_jax, elmo_jax):
             patch.setattr(package, "init_params", self._shapes(package.init_params))
-        for family, shape in (("elmo", (2, 2)), ("bert", (4, 2))):
+        for family, shape in (("elmo", (1, 2, 2)), ("bert", (1, 4, 2))):
             measured = f"train.families.{family}.objective.measure_batch"
             patch.setattr(measured, self._measured(shape))
 
@@ -335,7 +335,7 @@ class Run:
 
         return zeros
 
-    def _measured(self, shape: tuple[int, int]) -> Callable:
+    def _measured(self, shape: tuple[int, ...]) -> Callable:
         def measure(objective: Any, params: Any, *of: Any) -> Any:
             self.held_out.append(of[-1])
             ones = np.ones(shape, np.float32)

@@ -6,10 +6,8 @@ import functools
 import pytest
 
 from tests.options.table import (
-    Ignored,
     Option,
     check_entries,
-    check_ignored,
     check_option,
     listed_options,
 )
@@ -29,19 +27,27 @@ OF_BERT = {
     "--pairs": Option("--pairs nsp", ("program", "batches")),
     "--packed": Option("--packed", ("program", "batches")),
 }
+# A run is measured as it was trained, unless it is asked otherwise.
+OF_BERT_RUN = {
+    "--length": Option("--length 16", "length", to=16),
+    "--pairs": Option("--pairs none", ("program", "batches")),
+    "--packed": Option("--no-packed", ("program", "batches")),
+    "--batch-size": Option("--batch-size 4", "num_rows", to=4),
+}
+# The run measures one batch of itself.
+ALL = {"--batches": Option("--batches 0", "num_batches")}
 TRIED = {
     ("elmo", "exported"): EVERY | OF_ELMO,
     ("bert", "exported"): EVERY | OF_BERT,
-    ("elmo", "run"): STEP,
-    ("bert", "run"): STEP,
+    ("elmo", "run"): STEP | OF_ELMO | ALL,
+    ("bert", "run"): STEP | OF_BERT_RUN | ALL,
 }
 CASES = [(*model, name) for model, table in TRIED.items() for name in table]
-AS_TRAINED = "a run is measured as it was trained"
-IGNORED = {
-    ("elmo", "--no-reset-state"): AS_TRAINED,
-    ("bert", "--length 16"): AS_TRAINED,
-    ("bert", "--pairs none"): AS_TRAINED,
-    ("bert", "--no-packed"): AS_TRAINED,
+OF_ANOTHER = {
+    "--reset-state": ("bert", "reset_state is of an ELMo"),
+    "--length 16": ("elmo", "length is of a BERT"),
+    "--pairs none": ("elmo", "pairs is of a BERT"),
+    "--no-packed": ("elmo", "packed is of a BERT"),
 }
 
 
@@ -55,8 +61,9 @@ def test_an_option_changes_what_it_says(trained, kind, model, name) -> None:
     check_option(TRIED[kind, model][name], observe)
 
 
-@pytest.mark.parametrize(("kind", "given"), IGNORED)
-def test_a_run_is_measured_as_it_was_trained(trained, kind: str, given: str) -> None:
-    observe = functools.partial(trained.observe_evaluate, kind, "run")
-    names = list(observe([]))
-    check_ignored(Ignored(given, IGNORED[kind, given]), observe, names)
+@pytest.mark.parametrize("given", OF_ANOTHER)
+@pytest.mark.parametrize("model", ["run", "exported"])
+def test_an_option_of_another_kind_of_model_is_refused(trained, given, model) -> None:
+    kind, refusal = OF_ANOTHER[given]
+    seen = trained.observe_evaluate(kind, model, given.split())
+    assert refusal in seen["error"]

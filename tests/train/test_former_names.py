@@ -15,9 +15,9 @@ from tests.train.experiments import (
     stop_after,
 )
 from train.config import Pretraining, to_json
-from train.families.evaluation import settings_of
 from train.former_names import with_current_names
 from train.pretrain import pretrain
+from train.recorded import recorded
 
 
 def age(run: Path, former_names: Mapping[str, str]) -> None:
@@ -45,7 +45,7 @@ def test_a_run_under_former_names_goes_on(folder, tmp_path, kind):
         names | {"num_parts"}
         <= json.loads((aged / "experiment.json").read_text()).keys()
     )
-    assert settings_of(aged, experiment.former_names) == settings_of(whole, {})
+    assert recorded(aged) == recorded(whole)
     pretrain(experiment, aged, mesh=one_device())
     check_same(aged, whole)
 

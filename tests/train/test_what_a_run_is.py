@@ -33,10 +33,10 @@ from tests.train.experiments import (
 )
 from train.config import Pretraining
 from train.data.identity import check_identity, identify
-from train.families.evaluation import settings_of
 from train.loop.log import METRICS, read_metrics
 from train.prepare import prepare
 from train.pretrain import pretrain
+from train.recorded import recorded
 
 PACKAGES = {"elmo": elmo_jax, "bert": bert_jax}
 SETTINGS = {"elmo": "options.json", "bert": "config.json"}
@@ -207,7 +207,7 @@ def test_a_damaged_configuration_is_refused_by_name(folder, whole, tmp_path, con
     experiment = make_experiment("elmo", folder, **STEPS)
     for read in (
         lambda: kind_of(run),
-        lambda: settings_of(run, {}),
+        lambda: recorded(run),
         lambda: go_on(experiment, run),
     ):
         with pytest.raises(ValueError, match=r"run/experiment\.json is damaged"):

@@ -27,12 +27,16 @@ def place_state(state: TrainState, mesh: Mesh) -> TrainState:
       state: the whole state, the same on every host.
       mesh: the devices of all hosts.
     """
-    weights = state.replace(carry=())
-    leaves, tree = jax.tree.flatten(weights)
-    placed = place_whole(leaves, shardings_of(weights, mesh))
+    placed = place_weights(state.replace(carry=()), mesh)
     spread = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
     carry = place_whole(state.carry, jax.tree.map(lambda _: spread, state.carry))
-    return jax.tree.unflatten(tree, placed).replace(carry=carry)
+    return placed.replace(carry=carry)
+
+
+def place_weights(weights: Any, mesh: Mesh) -> Any:
+    """Shard a tree of weights, or of what is made of such trees, by the rules."""
+    leaves, tree = jax.tree.flatten(weights)
+    return jax.tree.unflatten(tree, place_whole(leaves, shardings_of(weights, mesh)))
 
 
 def place_batch(batch: Batch, mesh: Mesh | None) -> Batch:

@@ -150,6 +150,17 @@ def gather_weights(params: Any, mesh: Mesh | None) -> Any:
     return jax.tree.unflatten(tree, map(gathered, leaves, shardings_of(params, mesh)))
 
 
+def gather_rows(rows: jax.Array, mesh: Mesh | None) -> jax.Array:
+    """Gather an array of some numbers a row inside a jitted function, for every host.
+
+    Without a mesh it is returned unchanged.
+    """
+    if mesh is None:
+        return rows
+    whole = NamedSharding(mesh, PartitionSpec())
+    return jax.lax.with_sharding_constraint(rows, whole)
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def gather(sharding: NamedSharding, leaf: jax.Array) -> jax.Array:
     """Gather an array with the given sharding, inside a step."""

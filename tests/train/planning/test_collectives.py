@@ -19,6 +19,7 @@ from tests.train.stores import PIECES, draw_pieces, draw_words, piece_store, wor
 from train.families.bert.batches import MaskedLmBatches, MaskedLmConfig
 from train.families.bert.objective import MaskedLmObjective
 from train.families.elmo.batches import BilmBatches
+from train.families.elmo.held_out import HeldOutWindows
 from train.families.elmo.objective import BilmObjective, measure_batch
 from train.loop.compiled import CompiledStep
 from train.loop.optimizer import Adagrad, BertAdam, make_optimizer
@@ -46,13 +47,12 @@ def make_elmo(num_words: int = NUM_WORDS) -> tuple[Any, Any, Any]:
     objective = BilmObjective(
         config=config,
         batches=batches,
-        held_out=BilmBatches(store, batch_size=B, unroll_steps=T, shuffled=False),
+        held_out=HeldOutWindows(store, batch_size=B, unroll_steps=T, limit=(2, B)),
         num_words=num_words,
         batch_size=B,
         unroll_steps=T,
         reset_state=False,
         dtype=jnp.dtype(jnp.float32),
-        eval_batches=2,
     )
     params = elmo_jax.init_params(jax.random.key(0), config, num_words)
     return objective, params, Adagrad()

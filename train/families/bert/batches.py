@@ -20,7 +20,7 @@ from train.families.bert.pieces import PieceStore
 EVALUATION_RATE = 0.15
 
 # What tells the random streams of one seed apart.
-_PLAN, _MASKS = 3, 4
+_PLAN, MASKS = 3, 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,6 +132,20 @@ class Rows:
         return -(-(len(self.row_starts) - 1) // self.batch_size)
 
 
+class Draws(NamedTuple):
+    """The random numbers that mask a batch's rows, see `train.families.bert.masking`.
+
+    Attributes:
+      keys: for the choice of tokens.
+      coins: for the choice of what replaces each.
+      random_ids: random pieces.
+    """
+
+    keys: Float[np.ndarray, "B T"]
+    coins: Float[np.ndarray, "B T"]
+    random_ids: Int[np.ndarray, "B T"]
+
+
 class MaskedLmBatches:
     """Random access to batches: `batches[i]` depends on the seed and `i` only."""
 
@@ -173,8 +187,11 @@ class MaskedLmBatches:
         row_numbers = np.arange(first, first + self._batch_size)[self._share]
         row_numbers = row_numbers % (len(plan.row_starts) - 1)
         # Not by epoch: the same plan is masked in another way each time it comes.
-        rng = random_stream(self._seed, _MASKS, number)
-        return MaskedLmBatch(self._assemble(plan, row_numbers, rng))
+        rng = random_stream(self._seed, MASKS, number)
+        # For the whole batch, so that a row's masks do not depend on which host has it.
+        drawn = self._draw(rng, self._batch_size)
+        draws = Draws(*(of_rows[self._share] for of_rows in drawn))
+        return MaskedLmBatch(self._assemble(plan, row_numbers, draws))
 
     def epoch_end(self, epoch: int) -> int:
         """Return the number of the first batch after an epoch, counted from 0."""
@@ -204,7 +221,7 @@ class MaskedLmBatches:
         return Rows(instances.take(by_row), starts, self._batch_size)
 
     def _assemble(
-        self, plan: Rows, row_numbers: Int[np.ndarray, " B"], rng: np.random.Generator
+        self, plan: Rows, row_numbers: Int[np.ndarray, " B"], draws: Draws
     ) -> MaskedLmRows:
         """Make rows of their instances, and mask some of the tokens."""
         config, store = self._config, self._store
@@ -247,7 +264,7 @@ class MaskedLmBatches:
         heads[row, place] = offsets
         labels[row, place] = np.maximum(chosen.labels, 0)
         label_weights[row, place] = chosen.labels >= 0
-        masked = self._mask(ids, sequences, candidates, rng)
+        masked = self._mask(ids, sequences, candidates, draws)
         return MaskedLmRows(
             ids=masked.ids,
             segment_ids=segment_ids,
@@ -266,23 +283,29 @@ class MaskedLmBatches:
         ids: Int[np.ndarray, "B T"],
         sequences: Int[np.ndarray, "B T"],
         candidates: Bool[np.ndarray, "B T"],
-        rng: np.random.Generator,
+        draws: Draws,
     ) -> masking.Masked:
-        # Drawn for the whole batch, so that a row's masks do not depend on which host
-        # has it.
-        shape = self._batch_size, self._config.length
-        keys = rng.random(shape, np.float32)[self._share]
-        coins = rng.random(shape, np.float32)[self._share]
-        vocab_size = len(self._store.continues)
-        random_ids = rng.integers(vocab_size, size=shape, dtype=np.int32)[self._share]
         continues = self._store.continues[ids] if self._config.whole_words else None
-        chosen = masking.choose(sequences, candidates, continues, self._rate, keys)
+        chosen = masking.choose(
+            sequences, candidates, continues, self._rate, draws.keys
+        )
         return masking.mask(
             ids,
             chosen,
             self._store.mask_id,
-            vocab_size,
+            len(self._store.continues),
             self._config.max_predictions,
-            coins,
-            random_ids,
+            draws.coins,
+            draws.random_ids,
+        )
+
+    def _draw(self, rng: np.random.Generator, num_rows: int) -> Draws:
+        """Draw the random numbers that mask some rows."""
+        shape = num_rows, self._config.length
+        return Draws(
+            keys=rng.random(shape, np.float32),
+            coins=rng.random(shape, np.float32),
+            random_ids=rng.integers(
+                len(self._store.continues), size=shape, dtype=np.int32
+            ),
         )

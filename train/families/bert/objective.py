@@ -20,8 +20,9 @@ from bert_jax.encoder import Encoder, Remat
 from bert_jax.heads import MlmHead, NspHead, Pooler
 from bert_jax.params import BertParams
 from train.families.bert.batches import MaskedLmBatch, MaskedLmBatches, MaskedLmConfig
+from train.families.bert.held_out import HeldOutRows
 from train.loop.placement import place_batch
-from train.loop.sharding import gather_weights
+from train.loop.sharding import gather_rows, gather_weights
 from train.loop.sparse_rows import Rows
 from train.objectives.cross_entropy import cross_entropy
 from train.objectives.objective import Mean, Means, Watch, perplexity_of
@@ -38,11 +39,10 @@ class MaskedLmObjective:
       config: of the model.
       data: the settings of batches.
       batches: of the training text; None for abstract steps.
-      held_out: batches of the held-out text, unshuffled; None for no evaluation.
+      held_out: the rows of the held-out text; None for no evaluation.
       batch_size: rows of a batch, over all devices.
       dtype: of the computation.
       remat: values to recompute in the backward pass.
-      eval_batches: maximal batches of an evaluation; None for all.
       mesh: the devices that a batch and the weights are sharded over, see
         `train.loop.sharding`; None for one device.
     """
@@ -50,11 +50,10 @@ class MaskedLmObjective:
     config: BertConfig
     data: MaskedLmConfig
     batches: MaskedLmBatches | None
-    held_out: MaskedLmBatches | None
+    held_out: HeldOutRows | None
     batch_size: int
     dtype: jnp.dtype
     remat: Remat = "none"
-    eval_batches: int | None = None
     mesh: Mesh | None = None
 
     @property
@@ -108,8 +107,13 @@ class MaskedLmObjective:
         return loss, (carry, means)
 
     def _sums(
-        self, params: BertParams, batch: MaskedLmBatch, key: jax.Array | None = None
+        self,
+        params: BertParams,
+        batch: MaskedLmBatch,
+        key: jax.Array | None = None,
+        axis: int | None = None,
     ) -> "_Sums":
+        """Return sums over an axis of rows and predictions, by default over both."""
         rows = batch.rows
         last = cast(
             tuple[Array, ...],
@@ -128,7 +132,7 @@ class MaskedLmObjective:
         hidden = jnp.take_along_axis(last, rows.predicted[..., None], axis=1)
         mlm = MlmHead(self.config, self.dtype)
         logits = mlm.apply({"params": params.heads["mlm"]}, hidden, table)
-        tokens = _sums_of(cast(Array, logits), rows.targets, rows.weights)
+        tokens = _sums_of(cast(Array, logits), rows.targets, rows.weights, axis)
         if self.data.pairs == "none":
             return _Sums(*tokens, *tokens)
         first = jnp.take_along_axis(last, rows.heads[..., None], axis=1)
@@ -138,21 +142,23 @@ class MaskedLmObjective:
         nsp = NspHead(self.config, self.dtype)
         logits = nsp.apply({"params": params.heads["nsp"]}, pooled)
         logits = cast(Array, logits).reshape(*rows.labels.shape, 2)
-        pairs = _sums_of(logits, rows.labels, rows.label_weights)
+        pairs = _sums_of(logits, rows.labels, rows.label_weights, axis)
         return _Sums(*tokens, *pairs)
 
     def measure(self, params: BertParams, watch: Watch = iter) -> dict[str, float]:
         """Return losses and accuracies on held-out text, 15 % of it masked."""
         if self.held_out is None:
             return {}
-        number = self.held_out.epoch_end(0)
-        if self.eval_batches is not None:
-            number = min(number, self.eval_batches)
+        # Without its texts, which a compiled program would keep in memory; and another
+        # one of the same settings has the same program.
+        program = dataclasses.replace(self, batches=None, held_out=None)
         totals = np.zeros((4, 2))
-        for index in watch(range(number)):
+        for index in watch(range(len(self.held_out))):
             batch = place_batch(self.held_out[index], self.mesh)
-            sums = measure_batch(self, params, batch)
-            totals += np.asarray(sums, np.float64)
+            # In double precision, or figures would depend on what is summed in a batch.
+            totals += np.asarray(measure_batch(program, params, batch)).sum(
+                axis=0, dtype=np.float64
+            )
         token_loss, token_accuracy, pair_loss, pair_accuracy = (
             float(total / max(weight, _AT_LEAST)) for total, weight in totals
         )
@@ -186,6 +192,8 @@ class MaskedLmObjective:
 
 
 class _Sums(NamedTuple):
+    """Of the whole batch, or of each row."""
+
     token_loss: Mean
     token_accuracy: Mean
     pair_loss: Mean
@@ -195,20 +203,25 @@ class _Sums(NamedTuple):
 @partial(jax.jit, static_argnums=0)
 def measure_batch(
     objective: MaskedLmObjective, params: BertParams, batch: MaskedLmBatch
-) -> Float[Array, "4 2"]:
-    """Return the sums and weights of losses and accuracies, in the order of `_Sums`."""
-    sums = objective._sums(gather_weights(params, objective.mesh), batch)
-    return jnp.stack([jnp.stack(mean) for mean in sums])
+) -> Float[Array, "B 4 2"]:
+    """Return each row's sums and weights of losses and accuracies, as in `_Sums`."""
+    whole = gather_weights(params, objective.mesh)
+    sums = objective._sums(whole, batch, axis=1)
+    each = jnp.stack([jnp.stack(mean, axis=-1) for mean in sums], axis=1)
+    return gather_rows(each, objective.mesh)
 
 
 def _sums_of(
-    logits: Float[Array, "B M Y"], targets: Array, weights: Float[Array, "B M"]
+    logits: Float[Array, "B M Y"],
+    targets: Array,
+    weights: Float[Array, "B M"],
+    axis: int | None,
 ) -> tuple[Mean, Mean]:
     """Return loss and accuracy as sums with their weights."""
     with jax.named_scope("cross_entropy"):
         choice = cross_entropy(logits, targets)
-    weight = jnp.sum(weights)
+    weight = jnp.sum(weights, axis)
     return (
-        Mean(jnp.sum(choice.losses * weights), weight),
-        Mean(jnp.sum(choice.hits.astype(jnp.float32) * weights), weight),
+        Mean(jnp.sum(choice.losses * weights, axis), weight),
+        Mean(jnp.sum(choice.hits.astype(jnp.float32) * weights, axis), weight),
     )

@@ -11,16 +11,16 @@ from jax.sharding import Mesh
 import bert_jax
 from bert_jax.config import BertConfig
 from train.data.encoding import HELD_OUT, TRAIN
-from train.families.bert.batches import EVALUATION_RATE, MaskedLmBatches
+from train.families.bert.batches import MaskedLmBatches
 from train.families.bert.config import MaskedLmPretraining
 from train.families.bert.continuation import continue_bert
+from train.families.bert.held_out import HeldOutRows
 from train.families.bert.objective import MaskedLmObjective
 from train.families.bert.pieces import PieceStore
 from train.families.family import Setup
 from train.loop.placement import host_slice
 
 HEADS = ("pooler", "mlm", "nsp")
-HELD_OUT_SEED = 0
 _DEFAULT = BertConfig()
 
 
@@ -89,22 +89,34 @@ def _objective_of(
         seed=experiment.seed,
         share=host_slice(),
     )
-    measured = held_out and MaskedLmBatches(
-        held_out,
-        experiment.objective,
-        batch_size=experiment.batch_size,
-        seed=HELD_OUT_SEED,
-        shuffled=False,
-        masking_rate=EVALUATION_RATE,
-        share=host_slice(),
-    )
     return masked_lm_objective(
         experiment,
         dtype,
         config,
         mesh=mesh,
         batches=batches,
-        held_out=measured,
+        held_out=held_out and held_out_rows(experiment, held_out),
+    )
+
+
+def held_out_rows(
+    experiment: MaskedLmPretraining, store: PieceStore, *, batch_size: int | None = None
+) -> HeldOutRows:
+    """Return the rows of a text that an experiment is measured on.
+
+    Args:
+      experiment: the configuration of one phase. Its `eval_batches` are of its own
+        `batch_size`, and so a number of rows.
+      store: the text.
+      batch_size: rows of a batch; by default the experiment's.
+    """
+    limit = experiment.eval_batches
+    return HeldOutRows(
+        store,
+        experiment.objective,
+        batch_size=batch_size or experiment.batch_size,
+        max_rows=None if limit is None else limit * experiment.batch_size,
+        share=host_slice(),
     )
 
 
@@ -115,7 +127,7 @@ def masked_lm_objective(
     *,
     mesh: Mesh | None = None,
     batches: MaskedLmBatches | None = None,
-    held_out: MaskedLmBatches | None = None,
+    held_out: HeldOutRows | None = None,
 ) -> MaskedLmObjective:
     """Build the objective of a BERT.
 
@@ -125,7 +137,7 @@ def masked_lm_objective(
       config: the model's, with the vocabulary size of the text.
       mesh: of the devices, if there are several.
       batches: of the training text.
-      held_out: batches of the held-out text.
+      held_out: the rows of the held-out text.
     """
     return MaskedLmObjective(
         config=config,
@@ -135,7 +147,6 @@ def masked_lm_objective(
         batch_size=experiment.batch_size,
         dtype=dtype,
         remat=experiment.remat,
-        eval_batches=experiment.eval_batches,
         mesh=mesh,
     )
 

@@ -234,7 +234,7 @@ class BilmBatches:
         read[:, 1] = -1
         targets = np.zeros(shape, np.int32)
         weights = np.zeros(shape, np.float32)
-        weights[row, :, column] = 1.0
+        weights[row, :, column] = self._weights_of(sentence, place)[:, None]
         begins, ends = place == 0, place == length
         # Position k of a sentence reads its word k and predicts word k + 1; word 0 is
         # the boundary before it, and the one after the last that behind it. Backward
@@ -253,6 +253,13 @@ class BilmBatches:
             follows = store.targets[store.tokens[ahead]]
             targets[row, direction, column] = np.where(ends, end, follows)
         return read, targets, weights
+
+    def _weights_of(
+        self, sentence: Int[np.ndarray, " N"], place: Int[np.ndarray, " N"]
+    ) -> Float[np.ndarray, " N"]:
+        """Return the weight of each place of a sentence, counted from 0."""
+        del sentence
+        return np.ones(len(place), np.float32)
 
     def _places(
         self, layout: Layout, step: int

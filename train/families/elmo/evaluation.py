@@ -1,32 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluation of a biLM: held-out perplexity over the whole vocabulary."""
 
+import dataclasses
 from pathlib import Path
 
-import jax.numpy as jnp
-
 import elmo_jax
+from elmo_jax.config import ElmoConfig
 from elmo_jax.run import load_run
-from embed_jax.files.run_directory import is_run
-from train.families.elmo.batches import BilmBatches
+from train.data.sources import TextSource
 from train.families.elmo.config import BilmPretraining
-from train.families.elmo.objective import BilmObjective
+from train.families.elmo.data import WordData
+from train.families.elmo.setup import bilm_objective, held_out_windows
 from train.families.elmo.words import WordStore
-from train.families.evaluation import Evaluation, settings_of, shown
-
-WINDOW = 20
+from train.families.evaluation import (
+    BATCH_SIZE,
+    Evaluation,
+    evaluation_mesh,
+    load_subject,
+    shown,
+    with_batch_size,
+    with_batches,
+)
+from train.loop.placement import place_weights
+from train.loop.setup import compute_dtype
 
 
 def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
     """Compute the perplexity of each direction over the whole vocabulary.
 
+    A model with an initial state (`elmo_jax.warm_start`) is measured as it is served:
+    its sentences start from that state.
+
     Raises:
-      ValueError: model and text do not match.
+      ValueError: model and text do not match, or an option is not of an ELMo.
     """
-    if is_run(model):
-        params, tokenizer = load_run(model, encoder_only=False, step=asked.step)
-    else:
-        params, tokenizer = elmo_jax.load(model)
+    asked.refuse("length", "pairs", "packed", of="a BERT")
+    params, tokenizer, experiment = load_subject(
+        model, asked.step, BilmPretraining, elmo_jax.load, load_run
+    )
     store = WordStore.open(data / asked.part)
     words = tokenizer.vocabulary
     if "softmax" not in params.heads or words is None:
@@ -44,23 +55,29 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
             f"{config.char_cnn.max_characters}; prepare it with --data.max-characters "
             f"{config.char_cnn.max_characters}"
         )
-    batches = BilmBatches(
-        store,
-        batch_size=asked.batch_size,
-        unroll_steps=WINDOW,
-        shuffled=False,
-        widest_filter=config.char_cnn.max_width if config.char_cnn else None,
+    experiment = experiment or _of_model(config, data)
+    experiment = with_batches(experiment, asked)
+    experiment = dataclasses.replace(
+        experiment, model=config, **asked.changed("reset_state")
     )
-    as_trained = settings_of(model, BilmPretraining.former_names)
-    objective = BilmObjective(
-        config=config,
-        batches=batches,
-        held_out=batches,
-        num_words=len(words),
-        batch_size=asked.batch_size,
-        unroll_steps=WINDOW,
-        reset_state=as_trained.get("reset_state", asked.reset_state),
-        dtype=jnp.dtype(jnp.float32),
-        eval_batches=asked.batches,
+    batch_size = asked.batch_size or experiment.batch_size
+    mesh = evaluation_mesh(batch_size)
+    objective = bilm_objective(
+        with_batch_size(experiment, batch_size),
+        compute_dtype(experiment.dtype),
+        len(words),
+        mesh=mesh,
+        held_out=held_out_windows(experiment, store, batch_size=batch_size),
     )
-    return objective.measure(params, shown)
+    return objective.measure(place_weights(params, mesh), shown)
+
+
+def _of_model(config: ElmoConfig, data: Path) -> BilmPretraining:
+    """Describe how a model is measured of whose training nothing is known."""
+    return BilmPretraining(
+        model=config,
+        data=WordData(source=TextSource(patterns=()), directory=data),
+        reset_state=True,
+        batch_size=BATCH_SIZE,
+        dtype="float32",
+    )

@@ -21,8 +21,14 @@ from elmo_jax.params import ElmoParams
 from elmo_jax.softmax import log_normaliser, scores_of
 from elmo_jax.streams import StreamedBiLm
 from train.families.elmo.batches import BilmBatch, BilmBatches, BilmRows
+from train.families.elmo.held_out import HeldOutWindows
 from train.loop.placement import place_batch
-from train.loop.sharding import gather, gather_weights, shardings_of_batch
+from train.loop.sharding import (
+    gather,
+    gather_rows,
+    gather_weights,
+    shardings_of_batch,
+)
 from train.loop.sparse_rows import Rows, unique_rows
 from train.objectives.objective import Mean, Means, Watch, perplexity_of
 from train.objectives.sampled_softmax import sampled_softmax_losses
@@ -38,14 +44,14 @@ class BilmObjective:
     Attributes:
       config: of the model.
       batches: of the training text; None for abstract steps.
-      held_out: batches of the held-out text, unshuffled; None for no evaluation.
+      held_out: the windows of the held-out text; None for no evaluation.
       num_words: of the vocabulary.
       batch_size: rows of a batch, over all devices.
       unroll_steps: positions of a row.
-      reset_state: whether sentences start from the zero state, see `elmo_jax.streams`.
+      reset_state: whether sentences start from the initial state, zero unless the
+        weights have one, see `elmo_jax.streams`.
       dtype: of the products.
       remat: whether to recompute the gates in the backward pass.
-      eval_batches: maximal batches of an evaluation; None for all.
       num_negatives: negative samples of each direction; 0 for the full softmax.
       mesh: the devices that a batch and the weights are sharded over, see
         `train.loop.sharding`; None for one device.
@@ -53,14 +59,13 @@ class BilmObjective:
 
     config: ElmoConfig
     batches: BilmBatches | None
-    held_out: BilmBatches | None
+    held_out: HeldOutWindows | None
     num_words: int
     batch_size: int
     unroll_steps: int
     reset_state: bool
     dtype: jnp.dtype
     remat: bool = False
-    eval_batches: int | None = None
     num_negatives: int = 0
     mesh: Mesh | None = None
 
@@ -130,7 +135,7 @@ class BilmObjective:
         key: jax.Array | None = None,
     ) -> tuple[Float[Array, "B 2 T"], Carry]:
         """Return the loss of each position, and the states after the window."""
-        carry = _start_anew(carry, batch.rows)
+        carry = _start_anew(carry, batch.rows, params.start)
         model = StreamedBiLm(
             self.config,
             self.dtype,
@@ -146,6 +151,7 @@ class BilmObjective:
                 batch.rows.words,
                 carry,
                 deterministic=key is None,
+                start=params.start,
                 rngs=None if key is None else {"dropout": key},
             ),
         )
@@ -197,19 +203,20 @@ class BilmObjective:
             return {}
         carry = None
         totals = np.zeros((2, 2))
-        number = self.held_out.epoch_end(0)
-        if self.eval_batches is not None:
-            number = min(number, self.eval_batches)
-        for index in watch(range(number)):
+        # Without its texts, which a compiled program would keep in memory; and another
+        # one of the same settings has the same program.
+        program = dataclasses.replace(self, batches=None, held_out=None)
+        for index in watch(range(len(self.held_out))):
             batch = place_batch(self.held_out[index], self.mesh)
-            sums, carry = measure_batch(self, params, carry, batch)
-            totals += np.asarray(sums, np.float64)
-        forward, backward = totals[0] / totals[1]
+            sums, carry = measure_batch(program, params, carry, batch)
+            # In double precision, or figures would depend on what is summed in a batch.
+            totals += np.asarray(sums).sum(axis=0, dtype=np.float64)
+        forward, backward = (totals[0] / totals[1]).tolist()
         return {
             "loss": (forward + backward) / 2,
             "forward_perplexity": perplexity_of(forward),
             "backward_perplexity": perplexity_of(backward),
-            "held_out_words": totals[1, 0],
+            "held_out_words": float(totals[1, 0]),
         }
 
     @property
@@ -240,8 +247,8 @@ def measure_batch(
     params: ElmoParams,
     carry: Carry | None,
     batch: BilmBatch,
-) -> tuple[Float[Array, "2 2"], Carry]:
-    """Return the sum and the number of the losses of each direction.
+) -> tuple[Float[Array, "B 2 2"], Carry]:
+    """Return each row's sums and numbers of the losses of each direction.
 
     Without a carry rows start from zero states, which are made on all hosts' devices.
     """
@@ -252,11 +259,14 @@ def measure_batch(
     params = whole.replace(heads=params.heads)
     losses, carry = objective.losses(params, carry, batch)
     real = batch.rows.weights
-    sums = jnp.sum(losses * real, axis=(0, 2)), jnp.sum(real, axis=(0, 2))
-    return jnp.stack(sums), carry
+    each = jnp.stack([jnp.sum(losses * real, axis=2), jnp.sum(real, axis=2)], axis=1)
+    return gather_rows(each, objective.mesh), carry
 
 
-def _start_anew(carry: Carry, rows: BilmRows) -> Carry:
-    """Set the state of rows to zero where they are fresh."""
+def _start_anew(carry: Carry, rows: BilmRows, start: Carry | None) -> Carry:
+    """Set the state of fresh rows to the initial one, by default zero."""
     kept = (~rows.fresh)[:, None].astype(jnp.float32)
-    return jax.tree.map(lambda state: state * kept, carry)
+    carry = jax.tree.map(lambda state: state * kept, carry)
+    if start is None:
+        return carry
+    return jax.tree.map(lambda state, at: state + (1 - kept) * at, carry, start)

@@ -10,6 +10,7 @@ from train.data.encoding import HELD_OUT, TRAIN
 from train.families.elmo.batches import BilmBatches
 from train.families.elmo.config import BilmPretraining
 from train.families.elmo.continuation import continue_elmo
+from train.families.elmo.held_out import HeldOutWindows
 from train.families.elmo.objective import BilmObjective
 from train.families.elmo.words import WordStore
 from train.families.family import Setup
@@ -44,13 +45,8 @@ def set_up(experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh | None) -> 
     )
     held_out = None
     if data.held_out_every and experiment.eval_every:
-        held_out = BilmBatches(
-            WordStore.open(data.directory / HELD_OUT),
-            batch_size=experiment.batch_size,
-            unroll_steps=experiment.unroll_steps,
-            shuffled=False,
-            widest_filter=widest_filter,
-            share=host_slice(),
+        held_out = held_out_windows(
+            experiment, WordStore.open(data.directory / HELD_OUT)
         )
     objective = bilm_objective(
         experiment,
@@ -65,6 +61,28 @@ def set_up(experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh | None) -> 
     if experiment.init_from:
         params = continue_elmo(experiment.init_from, params, words)
     return Setup((objective,), params, elmo_jax.ElmoTokenizer(config, words))
+
+
+def held_out_windows(
+    experiment: BilmPretraining, store: WordStore, *, batch_size: int | None = None
+) -> HeldOutWindows:
+    """Return the windows of a text that an experiment is measured on.
+
+    Args:
+      experiment: the configuration. Its `eval_batches` are of its own `batch_size`, and
+        so a number of words.
+      store: the text.
+      batch_size: rows of a batch; by default the experiment's.
+    """
+    limit, char_cnn = experiment.eval_batches, experiment.model.char_cnn
+    return HeldOutWindows(
+        store,
+        batch_size=batch_size or experiment.batch_size,
+        unroll_steps=experiment.unroll_steps,
+        widest_filter=char_cnn.max_width if char_cnn else None,
+        limit=None if limit is None else (limit, experiment.batch_size),
+        share=host_slice(),
+    )
 
 
 def _check_text(experiment: BilmPretraining, store: WordStore) -> None:
@@ -100,7 +118,7 @@ def bilm_objective(
     *,
     mesh: Mesh | None = None,
     batches: BilmBatches | None = None,
-    held_out: BilmBatches | None = None,
+    held_out: HeldOutWindows | None = None,
 ) -> BilmObjective:
     """Build the objective of a biLM.
 
@@ -110,7 +128,7 @@ def bilm_objective(
       num_words: vocabulary size of the text.
       mesh: of the devices, if there are several.
       batches: of the training text.
-      held_out: batches of the held-out text.
+      held_out: the windows of the held-out text.
     """
     return BilmObjective(
         config=experiment.model,
@@ -122,7 +140,6 @@ def bilm_objective(
         reset_state=experiment.reset_state,
         dtype=dtype,
         remat=experiment.remat != "none",
-        eval_batches=experiment.eval_batches,
         num_negatives=experiment.num_negatives,
         mesh=mesh,
     )

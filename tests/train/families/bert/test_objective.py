@@ -20,6 +20,7 @@ from train.families.bert.batches import (
     MaskedLmConfig,
     MaskedLmRows,
 )
+from train.families.bert.held_out import HeldOutRows
 from train.families.bert.objective import MaskedLmObjective
 from train.loop.optimizer import BertAdam, make_optimizer
 from train.loop.step import init_state, make_step
@@ -142,11 +143,10 @@ def test_held_out_figures_are_sums_over_all_batches_divided_once():
     """
     texts = draw_pieces(num_documents=24, most=5) + [[[5, 6]], [[7, 8, 9]]] * 12
     data = MaskedLmConfig(pairs="sop", length=24, short_rate=0.0)
-    held_out = MaskedLmBatches(piece_store(texts), data, batch_size=4, shuffled=False)
-    number = held_out.epoch_end(0)
-    objective = dataclasses.replace(
-        make_objective(pairs="sop"), held_out=held_out, eval_batches=number - 1
-    )
+    store = piece_store(texts)
+    number = len(HeldOutRows(store, data, batch_size=4))
+    held_out = HeldOutRows(store, data, batch_size=4, max_rows=4 * (number - 1))
+    objective = dataclasses.replace(make_objective(pairs="sop"), held_out=held_out)
     params, loss = draw_params(), jax.jit(objective.loss)
     parts = []
     for index in range(number - 1):

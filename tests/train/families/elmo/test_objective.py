@@ -14,6 +14,7 @@ from elmo_jax.options import format_options
 from elmo_jax.weights import disassemble
 from tests.train.stores import draw_words, word_store
 from train.families.elmo.batches import BilmBatches, lay_out
+from train.families.elmo.held_out import HeldOutWindows
 from train.families.elmo.objective import BilmObjective
 from train.loop.optimizer import Adagrad, make_optimizer
 from train.loop.step import init_state, make_step
@@ -165,7 +166,7 @@ def test_restarted_sentences_are_scored_as_they_are_served(kind):
 
 def test_the_held_out_perplexity_is_that_of_the_served_model():
     """Every word and boundary counts, whatever the weights of the last windows."""
-    batches = BilmBatches(STORE, batch_size=B, unroll_steps=T, shuffled=False)
+    batches = HeldOutWindows(STORE, batch_size=B, unroll_steps=T)
     objective = make_objective(held_out=batches, reset_state=True)
     params = draw_params()
     figures = objective.measure(params)
@@ -180,9 +181,9 @@ def test_the_held_out_perplexity_is_that_of_the_served_model():
 
 def test_as_many_held_out_batches_are_measured_as_are_asked_for():
     """Their windows are full: of both, every position is a word or a boundary."""
-    batches = BilmBatches(STORE, batch_size=B, unroll_steps=T, shuffled=False)
+    batches = HeldOutWindows(STORE, batch_size=B, unroll_steps=T, limit=(2, B))
     assert batches.epoch_end(0) > 3
-    objective = make_objective(held_out=batches, eval_batches=2, reset_state=True)
+    objective = make_objective(held_out=batches, reset_state=True)
     assert objective.measure(draw_params())["held_out_words"] == 2 * B * T
 
 
