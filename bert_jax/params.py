@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from bert_jax.config import BertConfig
 from bert_jax.encoder import Encoder
 from bert_jax.heads import HEADS, MlmHead
+from embed_jax.devices.random_keys import same_draws
 from embed_jax.tree import summarise_model
 
 
@@ -34,6 +35,7 @@ class BertParams(flax.struct.PyTreeNode):
         return summarise_model(self)
 
 
+@same_draws()
 def init_params(
     key: jax.Array, config: BertConfig, heads: Sequence[str] = ("pooler", "mlm", "nsp")
 ) -> BertParams:

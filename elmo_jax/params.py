@@ -11,6 +11,7 @@ from elmo_jax.bilm import BiLm, Carry
 from elmo_jax.char_cnn import scaled_normal
 from elmo_jax.config import ElmoConfig
 from elmo_jax.tokens import ElmoTokens
+from embed_jax.devices.random_keys import same_draws
 from embed_jax.tree import summarise_model
 
 
@@ -38,6 +39,7 @@ class ElmoParams(flax.struct.PyTreeNode):
         return summarise_model(self)
 
 
+@same_draws()
 def init_params(
     key: jax.Array, config: ElmoConfig, num_words: int | None = None
 ) -> ElmoParams:

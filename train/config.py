@@ -41,7 +41,8 @@ class Pretraining:
       batch_size: rows of a batch, over all devices.
       num_steps: steps of the run.
       seed: of weights, order, masks, negatives and dropout.
-      grad_accum_steps: parts of a batch, run one after the other to save memory.
+      grad_accum_steps: parts of a batch, run one after the other to save memory. The
+        step is that of the whole batch; only dropout has other coins.
       dtype: of products; auto is bfloat16 on accelerators and float32 on CPU. Weights
         are float32.
       remat: values to recompute in the backward pass, to save memory: none, those

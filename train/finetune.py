@@ -30,6 +30,7 @@ import tyro
 
 from embed_jax.checks import at_least
 from embed_jax.devices.compilation_cache import keep_compilations
+from embed_jax.devices.random_keys import same_draws
 from embed_jax.exit_status import exit_status
 from embed_jax.files.directory import written_whole
 from embed_jax.files.kinds import DirectoryKind, json_with
@@ -217,6 +218,7 @@ def check_tags(
     return tuple(tags)
 
 
+@same_draws()
 def make_classifier(
     config: Finetuning, model: str, labels: Sequence[str]
 ) -> Classifier:

@@ -108,14 +108,14 @@ def as_recorded(config: Config, held: Mapping[str, Any]) -> Config:
       Shape(width=4, name='b')
     """
     changes: dict[str, Any] = {}
-    former, later = _formerly(type(config)), _later(type(config))
+    former = _formerly(type(config))
     for field in dataclasses.fields(typing.cast(Any, config)):
-        value, inner = getattr(config, field.name), held.get(field.name)
+        value = getattr(config, field.name)
         if field.name not in held:
             if field.name in former and value == _default_of(field):
-                changes[field.name] = later[field.name]
-        elif _are_of_one_class(value, inner):
-            changes[field.name] = as_recorded(value, inner)
+                changes[field.name] = former[field.name]
+        elif _are_of_one_class(value, held[field.name]):
+            changes[field.name] = as_recorded(value, held[field.name])
     return dataclasses.replace(typing.cast(Any, config), **changes)
 
 

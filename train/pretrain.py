@@ -38,6 +38,7 @@ from jax.sharding import Mesh
 from embed_jax.commands.starting import STOPPED
 from embed_jax.commands.stopping import noting
 from embed_jax.devices.compilation_cache import keep_compilations
+from embed_jax.devices.random_keys import same_draws
 from embed_jax.exit_status import exit_status
 from embed_jax.files.bucket import RUN_PATH, run_path
 from embed_jax.files.checked_files import write_checksums
@@ -133,7 +134,7 @@ def pretrain(
         is complete.
     """
     experiment, run = with_local_paths(experiment), run_path(run)
-    with noticing_lost_processes(), ExitStack() as held:
+    with noticing_lost_processes(), same_draws(), ExitStack() as held:
         with all_or_none():
             # The other processes of this run write nothing.
             if is_first():

@@ -110,6 +110,7 @@ MASKED_LM = {
     "masking_rate": 0.15,
     "whole_words": False,
     "short_rate": 0.1,
+    "short_for": "document",
     "packed": False,
     "num_instances": 1,
     "max_predictions": 20,

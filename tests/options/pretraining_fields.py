@@ -184,6 +184,9 @@ OF_BERT = {
     "--objective.masking-rate": Option("--objective.masking-rate 0.5", "batches"),
     "--objective.whole-words": Option("--objective.whole-words", "batches"),
     "--objective.short-rate": Option("--objective.short-rate 0.9", "batches"),
+    "--objective.short-for": Option(
+        "--objective.short-for chunk", "batches", "--objective.short-rate 0.5"
+    ),
     "--objective.packed": Option("--objective.no-packed", "batches"),
     "--objective.max-instances": Option(
         "--objective.max-instances 1", "instances", "--objective.short-rate 1", 1

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ class LaterPretraining(MaskedLmPretraining):
 def older(tmp_path):
     """A configuration of today, and the record of a run without its new fields."""
     experiment = make_experiment("bert", tmp_path)
-    fields = {
+    fields: dict[str, Any] = {
         field.name: getattr(experiment, field.name)
         for field in dataclasses.fields(experiment)
     }

@@ -11,6 +11,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
+from embed_jax.devices.random_keys import random_key
 from train.loop.sharding import gather_weights
 from train.loop.sparse_rows import put_rows, take_rows
 from train.objectives.objective import Batch, Carry, Mean, Means, Objective, Params
@@ -63,7 +64,7 @@ def make_step(
       optimizer: an optax transformation.
       seed: of dropout, which depends on the seed and the step.
       grad_accum_steps: parts of a batch, run one after the other to save memory; the
-        step is that of the whole batch.
+        step is that of the whole batch, but each part has coins of its own for dropout.
       mesh: the devices that the weights are sharded over; None for one device.
       sparse_update: whether to update only the rows of tables that a batch reads;
         equivalent if the optimiser does not change rows without gradient.
@@ -81,7 +82,7 @@ def make_step(
         return gradient, carry, means
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Means]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        key = jax.random.fold_in(random_key(seed), state.step)
         weights = objective.weights_of(batch)
         whole, rows = state, {}
         if sparse_update:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from embed_jax.devices.random_keys import random_key
 from embed_jax.layers.layer_spec import parse_layer_spec
 from train.config import Pretraining
 from train.families.registry import family_of
@@ -57,7 +58,7 @@ def abstract_step(experiment: Pretraining, mesh: Mesh, dtype: jnp.dtype) -> Abst
     optimizer, _ = make_optimizer(experiment.optimizer, experiment.num_steps)
 
     def first_state() -> TrainState:
-        return init_state(objective, shapes.init(jax.random.key(0)), optimizer)
+        return init_state(objective, shapes.init(random_key(0)), optimizer)
 
     state = jax.eval_shape(first_state)
     rows = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
@@ -113,7 +114,7 @@ def abstract_embedding(
     family = family_of(experiment)
     shapes = family.step_shapes(experiment, dtype, mesh)
     embedding = family.embedding(experiment, spec, dtype, rows, whole)
-    params = _all_placed(jax.eval_shape(embedding.init, jax.random.key(0)), whole)
+    params = _all_placed(jax.eval_shape(embedding.init, random_key(0)), whole)
     share = spec.highest_layer(embedding.num_blocks) / embedding.num_blocks
 
     def compile() -> Any:
@@ -134,7 +135,7 @@ def kept_bytes_of(objective: Objective, state: TrainState, batch: Batch) -> int:
 
     def forward(params: Any, carry: Any, batch: Batch) -> Any:
         weights = objective.weights_of(batch)
-        key = jax.random.key(0)
+        key = random_key(0)
         return jax.vjp(
             lambda params: objective.loss(params, carry, batch, weights, key)[0], params
         )[1]

@@ -171,8 +171,8 @@ SLIPS = [
     ),
     Slip(
         behaviour="Each step draws a dropout of its own",
-        before="key = jax.random.fold_in(jax.random.key(seed), state.step)",
-        after="key = jax.random.key(seed)",
+        before="key = jax.random.fold_in(random_key(seed), state.step)",
+        after="key = random_key(seed)",
         tests=("tests/train/loop/test_step.py", *PRETRAIN),
     ),
     Slip(

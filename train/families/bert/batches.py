@@ -13,7 +13,7 @@ from train.data.packing import pack
 from train.data.ragged import write_out
 from train.data.share import rows_of_host
 from train.families.bert import masking
-from train.families.bert.instances import Instances, Pairs, cut
+from train.families.bert.instances import Instances, Pairs, ShortFor, cut
 from train.families.bert.pieces import PieceStore
 
 # Held-out text is always masked at this rate, or accuracies could not be compared.
@@ -29,12 +29,15 @@ class MaskedLmConfig:
 
     Attributes:
       pairs: nsp, next-sentence prediction as published; sop, sentence-order prediction;
-        none, full sentences.
+        none, whole sentences of one document.
       length: tokens of a row.
       masking_rate: share of tokens that are predicted in training. Held-out text is
         always masked at 0.15.
       whole_words: whether all pieces of a word are masked together.
-      short_rate: share of instances that are cut to a random shorter length.
+      short_rate: share of documents, or of chunks, that are cut to a random shorter
+        length.
+      short_for: what such a length is drawn for: document, for all chunks of a document
+        as published, or chunk, for each.
       packed: whether a row holds several instances, each attending only to itself, or
         one instance and padding.
       max_instances: maximal instances of a packed row.
@@ -45,6 +48,9 @@ class MaskedLmConfig:
     masking_rate: float = 0.15
     whole_words: bool = False
     short_rate: float = 0.1
+    short_for: ShortFor = dataclasses.field(
+        default="document", metadata={"formerly": "chunk"}
+    )
     packed: bool = False
     max_instances: int = 8
 
@@ -209,6 +215,7 @@ class MaskedLmBatches:
             pairs=config.pairs,
             length=config.length,
             short_rate=config.short_rate,
+            short_for=config.short_for,
             documents=documents,
         )
         if self._shuffled:

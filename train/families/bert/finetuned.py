@@ -15,6 +15,7 @@ import bert_jax
 from bert_jax import BertParams, BertTokens, Tokenizer
 from bert_jax.heads import HEADS
 from bert_jax.rows import collate
+from embed_jax.devices.random_keys import random_key
 from train.families.bert.sequence_examples import sequence_rows
 from train.families.bert.token_examples import token_rows
 from train.tasks.data.conll import TaggedSentence
@@ -132,7 +133,7 @@ def make_classifier(
       ValueError: see `bert_jax.load`.
     """
     params, tokenizer = bert_jax.load(model)
-    key = jax.random.key(config.seed)
+    key = random_key(config.seed, "weights")
     return BertClassifier(
         fresh_classifier(key, params, config.task, labels, config.dropout_rate),
         tokenizer,

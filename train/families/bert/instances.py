@@ -5,6 +5,7 @@ As in the published program of Devlin et al. 2019 (section 3.1 and appendix A.2)
 instance is five numbers, ranges of tokens and a label; tokens are looked up later.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,7 +16,13 @@ from train.data.store import TokenStore
 Pairs = Literal["nsp", "sop", "none"]
 """The kind of pairs. nsp: the second passage follows the first or is random
 (next-sentence prediction, as published); sop: it follows or precedes it (sentence-order
-prediction, Lan et al. 2020); none: no pairs but full sentences (Liu et al. 2019)."""
+prediction, Lan et al. 2020); none: no pairs, but whole sentences of one document
+(DOC-SENTENCES of Liu et al. 2019)."""
+
+ShortFor = Literal["document", "chunk"]
+"""What a short length is drawn for. document: for all chunks of a document together, as
+in the published program, so that short chunks are more than their share, for there are
+more of them in a document; chunk: for each by itself."""
 
 IN_ORDER, RANDOM, SWAPPED, UNLABELLED = 0, 1, 1, -1
 
@@ -53,6 +60,7 @@ def cut(
     length: int,
     short_rate: float,
     documents: Int[np.ndarray, " D"],
+    short_for: ShortFor = "document",
 ) -> Instances:
     """Cut documents into instances; every sentence is in at least one of them.
 
@@ -61,11 +69,13 @@ def cut(
       rng: for the random choices.
       pairs: the kind of pairs.
       length: maximal tokens of an instance, specials included.
-      short_rate: share of instances with a random shorter length, so that short texts
-        are learnt too.
+      short_rate: share of documents, or of chunks, with a random shorter length, so
+        that short texts are learnt too.
       documents: the documents, in the order in which they are cut.
+      short_for: what a length is drawn for.
     """
-    cutter = _Cutter(store, rng, length - (2 if pairs == "none" else 3), short_rate)
+    room = length - (2 if pairs == "none" else 3)
+    cutter = _Cutter(store, rng, room, short_rate, short_for)
     for document in documents.tolist():
         if pairs == "none":
             cutter.cut_sentences(document)
@@ -79,18 +89,25 @@ class _Cutter:
     """Collects the instances of documents, as rows of five numbers."""
 
     def __init__(
-        self, store: TokenStore, rng: np.random.Generator, room: int, short_rate: float
+        self,
+        store: TokenStore,
+        rng: np.random.Generator,
+        room: int,
+        short_rate: float,
+        short_for: ShortFor,
     ) -> None:
         self._starts = store.sentence_starts
         self._documents = store.document_starts
-        self._rng, self._room, self._short_rate = rng, room, short_rate
+        self._rng, self._room = rng, room
+        self._short_rate, self._short_for = short_rate, short_for
         self.instances: list[tuple[int, int, int, int, int]] = []
 
     def cut_sentences(self, document: int) -> None:
         """Fill instances with whole sentences; a sentence that is too long is cut."""
         first, last = self._documents[document : document + 2].tolist()
         bounds = self._starts[first : last + 1].tolist()
-        begin, target = bounds[0], self._target()
+        next_target = self._targets()
+        begin, target = bounds[0], next_target()
         for end, following in zip(bounds[1:], [*bounds[2:], None], strict=True):
             while end - begin > self._room:
                 self._add_single(begin, self._room)
@@ -98,15 +115,16 @@ class _Cutter:
             if following is None or following - begin > target:
                 if end > begin:
                     self._add_single(begin, end - begin)
-                begin, target = end, self._target()
+                begin, target = end, next_target()
 
     def cut_pairs(self, document: int, *, is_nsp: bool) -> None:
         """Collect sentences up to a length, and divide them at a random sentence."""
         sentence, last = self._documents[document : document + 2].tolist()
         bounds = self._starts[sentence : last + 1].tolist()
         offset = sentence
+        next_target = self._targets()
         while sentence < last:
-            target = self._target()
+            target = next_target()
             begin, end = sentence, sentence + 1
             while end < last and bounds[end - offset] - bounds[begin - offset] < target:
                 end += 1
@@ -136,7 +154,14 @@ class _Cutter:
                 passages, label = passages[::-1], SWAPPED
             self._add_pair(passages[0], passages[1], label)
 
-    def _target(self) -> int:
+    def _targets(self) -> Callable[[], int]:
+        """Return what gives the target of each chunk of a document."""
+        if self._short_for == "chunk":
+            return self._draw_target
+        target = self._draw_target()
+        return lambda: target
+
+    def _draw_target(self) -> int:
         if self._short_rate and self._rng.random() < self._short_rate:
             return int(self._rng.integers(2, self._room + 1))
         return self._room

@@ -4,12 +4,12 @@
 import dataclasses
 from typing import cast
 
-import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
 import bert_jax
 from bert_jax.config import BertConfig
+from embed_jax.devices.random_keys import random_key
 from train.data.encoding import HELD_OUT, TRAIN
 from train.families.bert.batches import MaskedLmBatches
 from train.families.bert.config import MaskedLmPretraining
@@ -50,7 +50,7 @@ def set_up(
         )
         for phase in experiment.phases()
     )
-    key = jax.random.key(experiment.seed)
+    key = random_key(experiment.seed, "weights")
     params = bert_jax.init_params(key, config, heads_of(experiment))
     if experiment.init_from:
         params = continue_bert(experiment.init_from, params, train.tokenizer)

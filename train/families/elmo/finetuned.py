@@ -24,6 +24,7 @@ import elmo_jax
 from elmo_jax import ElmoParams, ElmoTokenizer, ElmoTokens
 from elmo_jax.embed import compute_vectors
 from elmo_jax.tokenizer import pad_types
+from embed_jax.devices.random_keys import random_key
 from embed_jax.files.bucket import local_copy, run_path
 from embed_jax.files.checked_files import check_files, write_checksums
 from embed_jax.files.directory import written_whole
@@ -196,7 +197,7 @@ def make_classifier(
     if config.context != 0:
         raise ValueError(f"context {config.context}: an ELMo reads each sentence alone")
     params, tokenizer = elmo_jax.load(model, encoder_only=True)
-    key = jax.random.key(config.seed)
+    key = random_key(config.seed, "weights")
     rate = DROPOUT_RATE if config.dropout_rate is None else config.dropout_rate
     return ElmoClassifier(
         params,
@@ -244,7 +245,7 @@ def load_elmo_classifier(path: str | os.PathLike[str]) -> ElmoClassifier:
         raise ValueError(f"the head in {directory} is damaged: {error}") from error
     wanted = jax.eval_shape(
         lambda: fresh_head(
-            jax.random.key(0), params, settings["layers"], len(settings["labels"])
+            random_key(0), params, settings["layers"], len(settings["labels"])
         )
     )
     if jax.tree.map(np.shape, head) != jax.tree.map(np.shape, wanted):

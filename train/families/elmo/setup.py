@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Construction of a biLM's objective and initial weights from its configuration."""
 
-import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
 import elmo_jax
+from embed_jax.devices.random_keys import random_key
 from train.data.encoding import HELD_OUT, TRAIN
 from train.families.elmo.batches import BilmBatches
 from train.families.elmo.config import BilmPretraining
@@ -56,7 +56,7 @@ def set_up(experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh | None) -> 
         batches=batches,
         held_out=held_out,
     )
-    key = jax.random.key(experiment.seed)
+    key = random_key(experiment.seed, "weights")
     params = elmo_jax.init_params(key, config, len(words))
     if experiment.init_from:
         params = continue_elmo(experiment.init_from, params, words)

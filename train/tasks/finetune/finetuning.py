@@ -15,6 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from embed_jax.checks import check_above, check_at_least, check_rates
+from embed_jax.devices.random_keys import random_key, same_draws
 from train.fit import Epoch, Fitted, State, clipped_adam, descend, fit
 from train.loop.optimizer import (
     UNDECAYED,
@@ -148,6 +149,7 @@ Batch = tuple[Any, Int[np.ndarray, "B ..."]]
 """Tokens, and the labels of tokens or rows."""
 
 
+@same_draws()
 def finetune(
     config: Finetuning,
     classifier: Classifier,
@@ -255,7 +257,7 @@ class Stepper:
         if config.frozen_steps is None:
             self._fixed = {"encoder": self._learnt.pop("encoder")}
         self._frozen_steps = config.frozen_steps or 0
-        self._key = jax.random.key(config.seed)
+        self._key = random_key(config.seed)
         self._rates = learning_rates(config, num_steps)
         self._optimizer = make_optimizer(config)
         self._thawed, self._frozen = (

@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from embed_jax.checks import check_at_least, check_rates
+from embed_jax.devices.random_keys import random_key, same_draws
 from embed_jax.layers.layer_spec import LayerSpec
 from train.fit import State, clipped_adam, descend, fit
 from train.tasks.features import Features
@@ -107,6 +108,7 @@ def tag_names(splits: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
     return sorted(names, key=lambda name: name != "O")
 
 
+@same_draws()
 def train_taggers(
     config: Tagging, spec: str | LayerSpec, splits: Mapping[str, TaggedFeatures]
 ) -> Outcome:
@@ -194,16 +196,16 @@ class TaggerTraining:
         self._offsets = split.features.offsets
         self._table = jnp.asarray(split.features.read(self.layers))
         self._row_length = _longest(split)
-        self._keys = jax.vmap(jax.random.key)(
-            config.seed + jnp.arange(config.num_seeds)
-        )
+        seeds = config.seed + np.arange(config.num_seeds)
+        self._keys = jax.vmap(random_key)(seeds)
+        self._weight_keys = jax.vmap(partial(random_key, purpose="weights"))(seeds)
         # Packing differs by a row or two from epoch to epoch: about so many steps.
         num_batches = sum(1 for _ in self.batches(0))
         self._last_step = config.num_epochs * num_batches
 
     def init(self) -> State:
         """Initialise the weights; each leaf of the state is `[seeds, …]`."""
-        return _init(self.fixed, self._table, self._keys)
+        return _init(self.fixed, self._table, self._weight_keys)
 
     def step(self, state: State, batch: TagRows, num_steps: int) -> tuple[State, None]:
         """Make a step of every seed; the state's buffers are donated."""

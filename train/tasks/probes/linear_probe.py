@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from embed_jax.checks import check_above, check_at_least
+from embed_jax.devices.random_keys import random_key, same_draws
 from embed_jax.layers.scalar_mix import mix_layers
 from train.fit import State, fit
 from train.tasks.results import Outcome
@@ -81,6 +82,7 @@ class _Probe(NamedTuple):
     bias: Array
 
 
+@same_draws()
 def train_probes(
     config: ProbeConfig, num_tags: int, splits: Mapping[str, Examples]
 ) -> Outcome:
@@ -109,7 +111,9 @@ def train_probes(
         ]
         for name, split in splits.items()
     }
-    keys = jax.vmap(jax.random.key)(config.seed + jnp.arange(config.num_seeds))
+    seeds = config.seed + np.arange(config.num_seeds)
+    keys = jax.vmap(random_key)(seeds)
+    weight_keys = jax.vmap(partial(random_key, purpose="weights"))(seeds)
     tags = {name: jnp.asarray(split.tags, jnp.int32) for name, split in splits.items()}
 
     def step(state: State, epoch: int, _: int) -> tuple[State, None]:
@@ -118,7 +122,7 @@ def train_probes(
 
     fitted = fit(
         step,
-        _init(config, num_tags, tables["train"], keys),
+        _init(config, num_tags, tables["train"], weight_keys),
         # An epoch is one program, and so one step.
         ([epoch] for epoch in range(1, config.num_epochs + 1)),
         evaluate=lambda probes: {
@@ -180,7 +184,8 @@ def _init(config: ProbeConfig, num_tags: int, terms: list[Array], keys: Array) -
         probe = _Probe(
             mixes=[jnp.zeros(term.shape[1]) for term in terms],
             kernels=[
-                INIT_SCALE * jax.random.normal(own, (num_tags, term.shape[2]))
+                INIT_SCALE
+                * jax.random.normal(own, (num_tags, term.shape[2]), jnp.float32)
                 for own, term in zip(folded, terms, strict=True)
             ],
             bias=jnp.zeros(num_tags),

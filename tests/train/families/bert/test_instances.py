@@ -123,7 +123,8 @@ def test_sentences_that_just_fit_are_one_passage():
 
 def test_short_instances_have_two_tokens_at_least_and_all_at_most():
     store = store_of_lengths([[1] * 20_000])
-    lengths = run(store, pairs="none", length=10, short_rate=1.0).first[:-1, 1]
+    chunks = run(store, pairs="none", length=10, short_rate=1.0, short_for="chunk")
+    lengths = chunks.first[:-1, 1]
     assert (lengths.min(), lengths.max()) == (2, 8)
     # Each of the seven lengths as often as another.
     counts = np.bincount(lengths)[2:]
@@ -208,6 +209,46 @@ def test_some_instances_are_short():
     # The last of a document is short as well, and there are a few dozen of those.
     assert shares[0.0] < shares[0.1] < shares[1.0]
     assert shares[1.0] > 0.7
+
+
+@pytest.mark.parametrize(("pairs", "specials"), [("nsp", 3), ("sop", 3), ("none", 2)])
+def test_a_short_length_is_that_of_all_chunks_of_a_document(pairs, specials):
+    """As published: of words that are sentences each chunk but the last has it."""
+    store = store_of_lengths([[1] * 300] * 40)
+    instances = run(store, pairs=pairs, length=24, short_rate=1.0)
+    # Random passages are as long as they come, and a chunk of one is no pair.
+    whole = instances.labels != (RANDOM if pairs == "nsp" else 9)
+    of = documents_of(store, instances.first)
+    lengths = instances.lengths - specials
+    found = set()
+    for document in range(40):
+        lengths_here = lengths[whole & (of == document)][:-1]
+        assert len(set(lengths_here.tolist())) == 1
+        found.add(int(lengths_here[0]))
+    assert min(found) < 5
+    assert max(found) > 18
+
+
+def test_short_chunks_are_as_many_as_the_published_program_makes():
+    """More than one in ten, for a document that is cut short gives more of them."""
+    num_words, room, rate = 600, 62, 0.1
+    store = store_of_lengths([[1] * num_words] * 1500)
+    targets = np.arange(2, room + 1)
+    of_short = np.mean(num_words / targets[:-1]) * len(targets[:-1]) / len(targets)
+    of_whole = num_words / room
+    short = rate * of_short
+    expected = short / (short + (1 - rate + rate / len(targets)) * of_whole)
+    shares = {}
+    for short_for in ("document", "chunk"):
+        instances = run(
+            store, pairs="none", length=room + 2, short_rate=rate, short_for=short_for
+        )
+        # Not the last of a document, which is what is left.
+        ends = instances.first.sum(axis=1) % num_words != 0
+        shares[short_for] = (instances.first[ends, 1] < room).mean()
+    assert 0.2 < expected < 0.35
+    assert abs(shares["document"] - expected) < 0.06
+    assert abs(shares["chunk"] - rate) < 0.01
 
 
 def shortened(a: int, b: int, room: int) -> tuple[int, int]:
