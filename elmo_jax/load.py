@@ -10,12 +10,10 @@ from pathlib import Path
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from elmo_jax.bilm import Carry
 from elmo_jax.config import ElmoConfig
 from elmo_jax.discovery import (
     HUB_FILES,
     OPTIONS,
-    START,
     ModelFiles,
     find_files,
     is_local,
@@ -24,12 +22,14 @@ from elmo_jax.hdf5 import open_hdf5, write_hdf5
 from elmo_jax.options import (
     Options,
     format_options,
+    has_tied_softmax,
     num_words_of,
     parse_options,
     read_options,
 )
 from elmo_jax.params import ElmoParams
 from elmo_jax.run import load_run
+from elmo_jax.start_file import read_start, write_start
 from elmo_jax.tensorflow import open_checkpoint
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
@@ -40,9 +40,7 @@ from elmo_jax.weights import (
     SOFTMAX_WEIGHTS,
     Stored,
     assemble,
-    assemble_start,
     disassemble,
-    disassemble_start,
     find_stored,
 )
 from embed_jax.devices.precision import float_dtype
@@ -155,14 +153,13 @@ def load(
                 f"{files.options.parent}: no vocab*.txt, but the model reads words by "
                 "their ids; pass vocabulary= with the one it was made for"
             )
-        start = _read_start(files, config)
+        start = read_start(files.start, config, files.options.name)
         params = assemble(
             encoder,
             softmax_tensors,
             config,
             num_words=num_words or 0,
-            tied=config.char_cnn is None
-            and options.get("share_embedding_softmax") is True
+            tied=has_tied_softmax(options)
             and find_stored(softmax_tensors, SOFTMAX_WEIGHTS) is None,
             sources=(str(files.weights), str(files.softmax or files.weights)),
             options=files.options.name,
@@ -192,7 +189,8 @@ def save(
 ) -> None:
     """Write a model as bilm-tf and AllenNLP read it: options.json and weights.hdf5.
 
-    It also writes softmax_weights.hdf5 if there is a softmax, vocab.txt if the
+    It also writes softmax_weights.hdf5 if there is a softmax (its bias alone where its
+    weights are the word table), vocab.txt if the
     tokeniser has a vocabulary, and start.hdf5, which only this library reads, if the
     initial state is not zero. The directory is written beside `path` and renamed, so
     `path` is never incomplete. checksums.json has the checksums of all of them.
@@ -213,7 +211,7 @@ def save(
     _check_tokenizer(params, tokenizer)
     encoder, softmax = disassemble(params)
     num_words = len(softmax[SOFTMAX_BIAS]) if softmax else None
-    options = format_options(params.config, num_words)
+    options = format_options(params.config, num_words, tied=params.has_tied_softmax)
     path = local_path(path)
     with (
         claim(path),
@@ -226,9 +224,7 @@ def save(
             write_hdf5(directory / SOFTMAX, softmax)
         if tokenizer.vocabulary:
             write_vocabulary(directory / VOCABULARY, tokenizer.vocabulary)
-        if params.start is not None:
-            states = disassemble_start(params.start, params.config)
-            write_hdf5(directory / START, states)
+        write_start(directory, params)
         write_checksums(directory)
 
 
@@ -283,13 +279,6 @@ def _parse_options(
         vocab_size=num_words_of(options, source) or rows or 1,
         bidirectional=not files.is_checkpoint,
     )
-
-
-def _read_start(files: ModelFiles, config: ElmoConfig) -> Carry | None:
-    if files.start is None:
-        return None
-    with open_hdf5(files.start) as states:
-        return assemble_start(states, config, str(files.start), files.options.name)
 
 
 def _divide(stored: Sequence[Stored]) -> tuple[list[Stored], list[Stored]]:

@@ -17,6 +17,8 @@ from embed_jax.files.json_file import read_json
 
 Options = dict[str, Any]
 
+TIED = "share_embedding_softmax"
+
 # bilm-tf wants the first where it trains and the second where it embeds; the weights
 # have a row for each of the first. AllenNLP reads neither.
 NUMBERS_OF_CHARACTERS = (261, 262)
@@ -64,7 +66,7 @@ _WHOLE = {
     "lstm",
     "n_tokens_vocab",
     "reverse",
-    "share_embedding_softmax",
+    TIED,
 }
 
 
@@ -180,12 +182,15 @@ def _parse_char_cnn(char_cnn: "_Section") -> CharCnnConfig:
     )
 
 
-def format_options(config: ElmoConfig, num_words: int | None = None) -> Options:
+def format_options(
+    config: ElmoConfig, num_words: int | None = None, *, tied: bool = False
+) -> Options:
     """Convert a configuration to the options that bilm-tf and AllenNLP read.
 
     Args:
       config: of the model.
       num_words: words of the softmax, if there is one.
+      tied: whether its weights are the word table.
     """
     options: Options = {
         "bidirectional": config.bidirectional,
@@ -211,7 +216,14 @@ def format_options(config: ElmoConfig, num_words: int | None = None) -> Options:
     num_words = num_words or config.vocab_size
     if num_words:
         options["n_tokens_vocab"] = num_words
+    if tied:
+        options[TIED] = True
     return options
+
+
+def has_tied_softmax(options: Mapping[str, Any]) -> bool:
+    """Return whether the softmax's weights are the word table, by the options."""
+    return "char_cnn" not in options and options.get(TIED) is True
 
 
 def num_words_of(options: Mapping[str, Any], source: str) -> int | None:

@@ -6,6 +6,7 @@ from functools import partial
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from elmo_jax.bilm import BiLm, Carry
 from elmo_jax.char_cnn import scaled_normal
@@ -23,7 +24,7 @@ class ElmoParams(flax.struct.PyTreeNode):
     Attributes:
       encoder: `{"char_cnn" or "words": …, "forward_0": …, "backward_0": …}`, float32.
       heads: `{"softmax": {"weights": [V P], "bias": [V]}}`, or empty. Both directions
-        share the softmax.
+        share the softmax. It has no weights of its own where they are the word table.
       start: the states before a sentence's first boundary where they are not zero
         (`elmo_jax.warm_start`), of a batch of one.
       config: the frozen configuration.
@@ -34,6 +35,20 @@ class ElmoParams(flax.struct.PyTreeNode):
     config: ElmoConfig = flax.struct.field(pytree_node=False)
     start: Carry | None = None
 
+    @property
+    def softmax(self) -> tuple[Array, Array]:
+        """Weights `[V P]` and bias `[V]` of the softmax, wherever the weights are."""
+        softmax = self.heads["softmax"]
+        if self.has_tied_softmax:
+            return self.encoder["words"]["embedding"], softmax["bias"]
+        return softmax["weights"], softmax["bias"]
+
+    @property
+    def has_tied_softmax(self) -> bool:
+        """Whether there is a softmax whose weights are the word table."""
+        is_tied = "softmax" in self.heads and "weights" not in self.heads["softmax"]
+        return is_tied and self.config.char_cnn is None
+
     def __repr__(self) -> str:
         """Return one line without weights: `config` and the leaves have the rest."""
         return summarise_model(self)
@@ -41,7 +56,11 @@ class ElmoParams(flax.struct.PyTreeNode):
 
 @same_draws()
 def init_params(
-    key: jax.Array, config: ElmoConfig, num_words: int | None = None
+    key: jax.Array,
+    config: ElmoConfig,
+    num_words: int | None = None,
+    *,
+    tied: bool = False,
 ) -> ElmoParams:
     """Initialise weights as in bilm-tf.
 
@@ -49,9 +68,14 @@ def init_params(
       key: a `jax.random.key`.
       config: of the model.
       num_words: vocabulary size of the softmax; None for no softmax.
+      tied: whether the softmax's weights are the word table, as with bilm-tf's option
+        `share_embedding_softmax`.
 
     Returns:
       Float32 parameters.
+
+    Raises:
+      ValueError: `tied` without a word table of as many words.
 
     Example:
       >>> import elmo_jax
@@ -61,7 +85,14 @@ def init_params(
     """
     encoder_key, softmax_key = jax.random.split(key)
     heads = {}
-    if num_words:
+    if tied and config.vocab_size != num_words:
+        raise ValueError(
+            f"a tied softmax has the rows of the word table, and of {num_words} words "
+            f"the model reads {config.vocab_size} by their ids"
+        )
+    if num_words and tied:
+        heads["softmax"] = {"bias": jnp.zeros(num_words, jnp.float32)}
+    elif num_words:
         shape = num_words, config.projection_dim
         draw = scaled_normal(config.projection_dim)
         heads["softmax"] = {

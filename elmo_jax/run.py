@@ -10,8 +10,10 @@ from jax import tree
 from jax.typing import DTypeLike
 
 from elmo_jax.config import ElmoConfig
-from elmo_jax.options import parse_options, read_options
+from elmo_jax.discovery import START
+from elmo_jax.options import has_tied_softmax, parse_options, read_options
 from elmo_jax.params import ElmoParams
+from elmo_jax.start_file import read_start
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.vocabulary import read_vocabulary
 from elmo_jax.weights import encoder_tensors, softmax_tensors
@@ -45,23 +47,28 @@ def load_run(
     check_files(model)
     options = model / "options.json"
     words = read_vocabulary(model / "vocab.txt")
+    held = read_options(options)
     config = parse_options(
-        read_options(options), str(options), vocab_size=len(words), bidirectional=True
+        held, str(options), vocab_size=len(words), bidirectional=True
     )
     weights, step = read_weights(path, step, dtype)
     num_words = len(words) if weights.get("heads") else None
-    shapes = _shapes(config, num_words)
+    shapes = _shapes(config, num_words, tied=has_tied_softmax(held))
     check_fits(name_leaves(weights), shapes, params_of(path, step), options)
     heads = {} if encoder_only else weights.get("heads", {})
-    params = ElmoParams(encoder=weights["encoder"], heads=heads, config=config)
+    states = model / START if (model / START).is_file() else None
+    start = read_start(states, config, options.name)
+    params = ElmoParams(
+        encoder=weights["encoder"], heads=heads, config=config, start=start
+    )
     return tree.map(jnp.asarray, params), ElmoTokenizer(config, words)
 
 
 def _shapes(
-    config: ElmoConfig, num_words: int | None
+    config: ElmoConfig, num_words: int | None, *, tied: bool
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield name and shape of each leaf; without words there is no softmax."""
-    softmax = softmax_tensors(config, num_words) if num_words else ()
+    softmax = softmax_tensors(config, num_words, tied=tied) if num_words else ()
     for tensor in itertools.chain(encoder_tensors(config), softmax):
         shape = tensor.shape[1:] if tensor.led_by_one else tensor.shape
         yield SEPARATOR.join(tensor.path), shape

@@ -367,7 +367,7 @@ def _boundary_log_probs(
 
 
 def _softmax(params: ElmoParams) -> tuple[Array, Array]:
-    return params.heads["softmax"]["weights"], params.heads["softmax"]["bias"]
+    return params.softmax
 
 
 def _score_nothing(
@@ -415,7 +415,7 @@ def _check_softmax(params: ElmoParams, tokenizer: ElmoTokenizer) -> None:
             "the tokeniser has no vocabulary, whose words the softmax predicts; "
             "elmo_jax.load(…, vocabulary=…)"
         )
-    num_words = len(params.heads["softmax"]["weights"])
+    num_words = len(params.heads["softmax"]["bias"])
     if num_words != len(tokenizer.vocabulary):
         raise ValueError(
             f"the softmax predicts {num_words} words, the vocabulary has "

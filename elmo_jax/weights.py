@@ -145,10 +145,19 @@ def _character_tensors(config: ElmoConfig) -> Iterator[Tensor]:
         yield Tensor((*ours, "bias"), "CNN_proj/b_proj", (width,))
 
 
-def softmax_tensors(config: ElmoConfig, num_words: int) -> Iterator[Tensor]:
-    """Yield both tensors of the softmax, which the directions share."""
+def softmax_tensors(
+    config: ElmoConfig, num_words: int, *, tied: bool = False
+) -> Iterator[Tensor]:
+    """Yield the tensors of the softmax, which the directions share.
+
+    Args:
+      config: of the model.
+      num_words: words of the softmax.
+      tied: whether its weights are the word table, so that only its bias is stored.
+    """
     words, path = (num_words, f"n_tokens_vocab {num_words}"), ("heads", "softmax")
-    yield Tensor((*path, "weights"), SOFTMAX_WEIGHTS, (words, _width(config)))
+    if not tied:
+        yield Tensor((*path, "weights"), SOFTMAX_WEIGHTS, (words, _width(config)))
     yield Tensor((*path, "bias"), SOFTMAX_BIAS, (words,))
 
 
@@ -304,16 +313,9 @@ def assemble(
     wanted = list(encoder_tensors(config))
     pairs = match_tensors(encoder, wanted, config, sources[0], options)
     if softmax:
-        wanted = [
-            tensor
-            for tensor in softmax_tensors(config, num_words)
-            if not (tied and tensor.name == SOFTMAX_WEIGHTS)
-        ]
+        wanted = list(softmax_tensors(config, num_words, tied=tied))
         pairs += match_tensors(softmax, wanted, config, sources[1], options)
     tree = unflatten_dict(read_tensors(pairs, dtype))
-    if softmax and tied:
-        table = tree["encoder"]["words"]["embedding"]
-        tree["heads"]["softmax"]["weights"] = table
     heads = tree.get("heads", {})
     return ElmoParams(encoder=tree["encoder"], heads=heads, config=config)
 
@@ -359,7 +361,8 @@ def disassemble(
     softmax = {}
     if "softmax" in params.heads:
         bias = params.heads["softmax"].get("bias", ())
-        softmax = _take(leaves, softmax_tensors(params.config, len(bias)))
+        wanted = softmax_tensors(params.config, len(bias), tied=params.has_tied_softmax)
+        softmax = _take(leaves, wanted)
     if leaves:
         names = list_first(["/".join(path) for path in leaves])
         raise ValueError(f"these parameters: {names} has no published name")

@@ -314,7 +314,8 @@ def _begin_run(experiment: Pretraining, run: Path, setup: Setup) -> None:
     run.mkdir(parents=True, exist_ok=True)
     if not (run / EXPERIMENT).is_file():
         family = family_of(experiment)
-        write_model(family, run / MODEL, setup.params, setup.tokenizer)
+        served = setup.params if setup.served is None else setup.served
+        write_model(family, run / MODEL, served, setup.tokenizer)
         content = to_json(experiment) | {PREPARED_TEXT: identify(experiment.data)}
         if experiment.init_from is not None:
             content[FIRST_WEIGHTS] = checksum_weights(setup.params)

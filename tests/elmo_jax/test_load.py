@@ -310,12 +310,16 @@ def test_a_softmax_that_is_the_table(tmp_path):
     bias = {"softmax/b": softmax["softmax/b"]}
     path = write_model(tmp_path / "tied", options, tensors, softmax=bias)
     params, tokenizer = elmo_jax.load(path)
-    np.testing.assert_array_equal(
-        params.heads["softmax"]["weights"], tensors["embedding"]
-    )
-    np.testing.assert_array_equal(params.heads["softmax"]["bias"], bias["softmax/b"])
+    np.testing.assert_array_equal(params.softmax[0], tensors["embedding"])
+    np.testing.assert_array_equal(params.softmax[1], bias["softmax/b"])
+    # No array stands in the tree twice, or no step could be given the tree's buffers.
+    leaves = jax.tree.leaves(params)
+    assert len({id(leaf) for leaf in leaves}) == len(leaves)
     elmo_jax.save(tmp_path / "saved", params, tokenizer)
     assert_identical(elmo_jax.load(tmp_path / "saved")[0], params)
+    assert read_hdf5(tmp_path / "saved/softmax_weights.hdf5").keys() == {"softmax/b"}
+    held = json.loads((tmp_path / "saved/options.json").read_text())
+    assert held["share_embedding_softmax"] is True
     path = write_model(tmp_path / "own", TOKENS, tensors, softmax=bias)
     refused(path, path / "softmax_weights.hdf5", "no tensor softmax/W")
 

@@ -153,13 +153,13 @@ def save_model(experiment: train.config.Pretraining, path: Path) -> None:
     package = {"elmo": elmo_jax, "bert": bert_jax}[experiment.kind]
     init = package.init_params
 
-    def filled(key: jax.Array, *arguments: Any) -> Any:
-        return constant(drawing(init, *arguments)[1], CONSTANT)
+    def filled(key: jax.Array, *arguments: Any, **options: Any) -> Any:
+        return constant(drawing(init, *arguments, **options)[1], CONSTANT)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(package, "init_params", filled)
-        _, params, tokenizer = set_up(experiment)
-    package.save(path, params, tokenizer)
+        setup = set_up(experiment)
+    package.save(path, setup.params, setup.tokenizer)
 
 
 class Pretraining:
@@ -328,8 +328,8 @@ class Run:
     def _shapes(self, init: Callable) -> Callable:
         """Give zeros in place of drawn weights, which take long to compile."""
 
-        def zeros(key: jax.Array, *arguments: Any) -> Any:
-            text, shapes = drawing(init, *arguments)
+        def zeros(key: jax.Array, *arguments: Any, **options: Any) -> Any:
+            text, shapes = drawing(init, *arguments, **options)
             self.drawn += [str(jax.random.key_data(key)), text]
             return constant(shapes, 0.0)
 
@@ -362,9 +362,11 @@ class Run:
 
 
 @functools.cache
-def drawing(init: Callable, *arguments: Any) -> tuple[str, Any]:
+def drawing(init: Callable, *arguments: Any, **options: Any) -> tuple[str, Any]:
     """Return the text of a function that draws weights, and their shapes."""
-    made = jax.make_jaxpr(lambda key: init(key, *arguments), return_shape=True)
+    made = jax.make_jaxpr(
+        lambda key: init(key, *arguments, **options), return_shape=True
+    )
     text, shapes = made(jax.random.key(0))
     return plain(str(text)), shapes
 

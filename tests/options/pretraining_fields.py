@@ -150,6 +150,7 @@ OF_ELMO = {
     ),
     "--unroll-steps": Option("--unroll-steps 8", "batches"),
     "--num-negatives": Option("--num-negatives 7", "batches"),
+    "--word-input": Option("--word-input tied_ids", ("weights", "batches", "model")),
     "--reset-state": Option("--no-reset-state", "step"),
 }
 OF_BERT = {

@@ -28,12 +28,15 @@ def known_rows(
     if ours == theirs:
         return None
     known = [(ours[word], theirs[word]) for word in ours if word in theirs]
+    rest = "each by its place there"
+    if len(known) < len(ours):
+        rest = "the others are trained from nothing"
     logger.warning(
-        "%s has another vocabulary: %d of %d entries are taken from it, the others are "
-        "trained from nothing",
+        "%s has another vocabulary: %d of %d entries are taken from it, %s",
         path,
         len(known),
         len(ours),
+        rest,
     )
     rows = np.array(known, np.int64).reshape(-1, 2)
     return rows[:, 0], rows[:, 1]

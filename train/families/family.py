@@ -29,11 +29,14 @@ class Setup(NamedTuple):
       objectives: the objective of each phase.
       params: the initial weights.
       tokenizer: of the model.
+      served: `params` with what serving reads besides and training leaves alone; None
+        where there is no such thing.
     """
 
     objectives: tuple[Objective, ...]
     params: Params
     tokenizer: Any
+    served: Params | None = None
 
 
 class StepShapes(NamedTuple):

@@ -40,8 +40,13 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
     )
     store = WordStore.open(data / asked.part)
     words = tokenizer.vocabulary
-    if "softmax" not in params.heads or words is None:
+    if "softmax" not in params.heads:
         raise ValueError(f"{model} has no softmax, so it predicts no words")
+    if words is None:
+        raise ValueError(
+            f"{model} has a softmax but no vocab.txt, so nothing tells which words it "
+            "predicts; put the vocabulary that it was trained with beside it"
+        )
     if words.words != store.vocabulary.words:
         raise ValueError(
             f"{data} was prepared with another vocabulary than that of "

@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding
 import elmo_jax
 from elmo_jax.options import format_options
 from elmo_jax.run import load_run
+from elmo_jax.start_file import write_start
 from elmo_jax.vocabulary import write_vocabulary
 from embed_jax.layers.layer_spec import LayerSpec
 from train.families.elmo import evaluation, finetuned, setup, shapes
@@ -37,12 +38,15 @@ class Elmo(Family[BilmPretraining]):
         return setup.set_up(experiment, dtype, mesh)
 
     def write_model(self, directory: Path, params: Params, tokenizer: Any) -> None:
-        """Write options.json and vocab.txt."""
+        """Write options.json and vocab.txt, and start.hdf5 if there is a start."""
         words = tokenizer.vocabulary
-        options = format_options(params.config, len(words))
+        options = format_options(
+            params.config, len(words), tied=params.has_tied_softmax
+        )
         text = json.dumps(options, indent=2) + "\n"
         (directory / "options.json").write_text(text, encoding="utf-8")
         write_vocabulary(directory / "vocab.txt", words)
+        write_start(directory, params)
 
     def load_run(
         self, run: Path, *, encoder_only: bool, step: int | None = None

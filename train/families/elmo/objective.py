@@ -53,6 +53,7 @@ class BilmObjective:
       dtype: of the products.
       remat: whether to recompute the gates in the backward pass.
       num_negatives: negative samples of each direction; 0 for the full softmax.
+      tied: whether the softmax's weights are the word table.
       mesh: the devices that a batch and the weights are sharded over, see
         `train.loop.sharding`; None for one device.
     """
@@ -67,6 +68,7 @@ class BilmObjective:
     dtype: jnp.dtype
     remat: bool = False
     num_negatives: int = 0
+    tied: bool = False
     mesh: Mesh | None = None
 
     @property
@@ -95,7 +97,8 @@ class BilmObjective:
 
     def rows_read(self, batch: BilmBatch) -> tuple[BilmBatch, Rows]:
         """Return the softmax rows that a batch needs, and the batch for these rows."""
-        if batch.negatives is None:
+        if batch.negatives is None or self.tied:
+            # Of a table that is read as input too, more rows than these have gradients.
             return batch, {}
         ids = jnp.concatenate(
             [batch.rows.targets.reshape(-1), batch.negatives.ids.reshape(-1)]
@@ -162,8 +165,7 @@ class BilmObjective:
         self, params: ElmoParams, tops: Float[Array, "B 2 T P"], batch: BilmBatch
     ) -> Float[Array, "B 2 T"]:
         """Return the loss of predicting each position's next word."""
-        softmax = params.heads["softmax"]
-        arrays = softmax["weights"], softmax["bias"]
+        arrays = params.softmax
         losses = []
         for direction in range(len(DIRECTIONS)):
             contexts = tops[:, direction]

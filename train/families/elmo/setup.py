@@ -12,6 +12,7 @@ from train.families.elmo.config import BilmPretraining
 from train.families.elmo.continuation import continue_elmo
 from train.families.elmo.held_out import HeldOutWindows
 from train.families.elmo.objective import BilmObjective
+from train.families.elmo.word_order import check_order
 from train.families.elmo.words import WordStore
 from train.families.family import Setup
 from train.loop.placement import host_slice
@@ -23,16 +24,13 @@ def set_up(experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh | None) -> 
     Raises:
       ValueError: the text is damaged, or the weights to load do not fit.
     """
-    config, data = experiment.model, experiment.data
+    data = experiment.data
     train = WordStore.open(data.directory / TRAIN)
     words = train.vocabulary
+    config = experiment.model_for(len(words))
+    _check_text(experiment, config, train)
     if not words.counts and experiment.num_negatives:
-        # Negatives are drawn by rank; the counts have proven that ranks mean frequency.
-        raise ValueError(
-            f"{data.directory}: the vocabulary has no counts, so nothing tells that it "
-            "is sorted by falling frequency; prepare the data again"
-        )
-    _check_text(experiment, train)
+        check_order(train)
     widest_filter = config.char_cnn.max_width if config.char_cnn else None
     batches = BilmBatches(
         train,
@@ -57,10 +55,17 @@ def set_up(experiment: BilmPretraining, dtype: jnp.dtype, mesh: Mesh | None) -> 
         held_out=held_out,
     )
     key = random_key(experiment.seed, "weights")
-    params = elmo_jax.init_params(key, config, len(words))
-    if experiment.init_from:
-        params = continue_elmo(experiment.init_from, params, words)
-    return Setup((objective,), params, elmo_jax.ElmoTokenizer(config, words))
+    params = elmo_jax.init_params(
+        key, config, len(words), tied=experiment.has_tied_softmax
+    )
+    tokenizer = elmo_jax.ElmoTokenizer(config, words)
+    if not experiment.init_from:
+        return Setup((objective,), params, tokenizer)
+    params = continue_elmo(
+        experiment.init_from, params, words, reset_state=experiment.reset_state
+    )
+    # What sentences begin from where the model is served is no weight to be trained.
+    return Setup((objective,), params.replace(start=None), tokenizer, served=params)
 
 
 def held_out_windows(
@@ -74,7 +79,10 @@ def held_out_windows(
       store: the text.
       batch_size: rows of a batch; by default the experiment's.
     """
-    limit, char_cnn = experiment.eval_batches, experiment.model.char_cnn
+    limit, char_cnn = (
+        experiment.eval_batches,
+        experiment.model_for(len(store.vocabulary)).char_cnn,
+    )
     return HeldOutWindows(
         store,
         batch_size=batch_size or experiment.batch_size,
@@ -85,22 +93,25 @@ def held_out_windows(
     )
 
 
-def _check_text(experiment: BilmPretraining, store: WordStore) -> None:
+def _check_text(
+    experiment: BilmPretraining, config: elmo_jax.ElmoConfig, store: WordStore
+) -> None:
     """Check that a model reads and predicts what is in the text.
 
     Raises:
       ValueError: names the fields of both.
     """
-    num_words, char_cnn = len(store.vocabulary), experiment.model.char_cnn
+    num_words, char_cnn = len(store.vocabulary), config.char_cnn
     if experiment.num_negatives >= num_words:
         raise ValueError(
             f"num_negatives {experiment.num_negatives} must be below the {num_words} "
             "words of the vocabulary; 0 is the full softmax"
         )
-    if char_cnn is None and experiment.model.vocab_size != num_words:
+    if char_cnn is None and config.vocab_size != num_words:
         raise ValueError(
-            f"model.vocab_size {experiment.model.vocab_size} is not the {num_words} "
-            "words of the vocabulary, which a model that reads words by their ids has"
+            f"model.vocab_size {config.vocab_size} is not the {num_words} "
+            "words of the vocabulary, which a model that reads words by their ids has; "
+            "word_input ids takes it from the text"
         )
     if char_cnn and store.characters.shape[1] != char_cnn.max_characters:
         # In training words would be cut elsewhere than in embedding.
@@ -131,7 +142,7 @@ def bilm_objective(
       held_out: the windows of the held-out text.
     """
     return BilmObjective(
-        config=experiment.model,
+        config=experiment.model_for(num_words),
         batches=batches,
         held_out=held_out,
         num_words=num_words,
@@ -141,5 +152,6 @@ def bilm_objective(
         dtype=dtype,
         remat=experiment.remat != "none",
         num_negatives=experiment.num_negatives,
+        tied=experiment.has_tied_softmax,
         mesh=mesh,
     )

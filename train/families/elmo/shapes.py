@@ -39,7 +39,12 @@ def step_shapes(
             num_tries=jax.ShapeDtypeStruct((2,), jnp.float32),
         )
     batch = BilmBatch(rows, _types_of(experiment), negatives)
-    init = partial(elmo_jax.init_params, config=experiment.model, num_words=num_words)
+    init = partial(
+        elmo_jax.init_params,
+        config=objective.config,
+        num_words=num_words,
+        tied=objective.tied,
+    )
     return StepShapes(objective, init, batch, T)
 
 
@@ -53,6 +58,7 @@ def embedding(
     """Return the embedding function and its input shapes; types are replicated."""
     B, T = experiment.batch_size, experiment.unroll_steps
     types = _types_of(experiment, whole)
+    config = experiment.model_for(experiment.data.vocab_size)
     ids = jax.ShapeDtypeStruct((B, T), jnp.int32, sharding=rows)
     flags = jax.ShapeDtypeStruct((B, T), jnp.bool_, sharding=rows)
 
@@ -60,10 +66,10 @@ def embedding(
         return compute_vectors(params, tokens, (spec,), (None,), dtype)[0][0]
 
     def init(key: jax.Array) -> elmo_jax.ElmoParams:
-        return elmo_jax.init_params(key, experiment.model)
+        return elmo_jax.init_params(key, config)
 
     tokens = elmo_jax.ElmoTokens(types, ids, flags, flags, flags)
-    return Embedding(embed, init, tokens, experiment.model.num_blocks)
+    return Embedding(embed, init, tokens, config.num_blocks)
 
 
 def _types_of(
@@ -71,7 +77,7 @@ def _types_of(
 ) -> jax.ShapeDtypeStruct:
     """Return the shape of a batch's types: characters, or rows of a word table."""
     config, positions = (
-        experiment.model,
+        experiment.model_for(experiment.data.vocab_size),
         experiment.batch_size * 2 * experiment.unroll_steps,
     )
     shape: tuple[int, ...] = (round_up(2 + distinct_words(positions)),)
