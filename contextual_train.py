@@ -51,6 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
         )
     # First of all, so that no other `train` or `configs` is found before it.
     sys.path.insert(0, str(checkout))
+    if arguments is None:
+        # This is a process of its own, and what follows takes seconds to import.
+        importlib.import_module("embed_jax.commands.starting").begin()
     importlib.import_module("train.called").call_by(f"{_NAME} ")
     return importlib.import_module(f"train.{name}").main(rest)
 

@@ -2,7 +2,6 @@
 """BERT's part of embedding text: sentences to rows of pieces, rows to vectors."""
 
 import dataclasses
-import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -17,6 +16,7 @@ from bert_jax.params import BertParams
 from bert_jax.rows import Row, collate, cut_row, cut_windows, with_context
 from bert_jax.tokenizer import Pieces, Tokenizer
 from bert_jax.tokens import BertTokens
+from embed_jax.corpus.arrivals import blocks
 from embed_jax.corpus.batching import Batch
 from embed_jax.corpus.embedder import CorpusEmbedder, Pipeline, Request
 from embed_jax.corpus.sentences import Sentence
@@ -181,9 +181,8 @@ def _items(
     pending: deque[Pieces] = deque()
 
     def tokenised() -> Iterator[Pieces]:
-        iterator = iter(sentences)
         index = 0
-        while block := list(itertools.islice(iterator, TOKENISED_AT_ONCE)):
+        for block in blocks(sentences, TOKENISED_AT_ONCE):
             for pieces in tokenizer.encode(block):
                 checked = _fit(pieces, index, max_length, long)
                 pending.append(checked)

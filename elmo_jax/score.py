@@ -43,9 +43,10 @@ from elmo_jax.scoring import (
     open_scores,
 )
 from embed_jax.commands.parsing import parse_command
+from embed_jax.corpus.arrivals import AtHand
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Running
-from embed_jax.corpus.text import check_unchanged, survey
+from embed_jax.corpus.text import survey, unchanged
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.kinds import FileKind, json_with, text_with
@@ -135,7 +136,7 @@ def _run(command: Command, write: "SentenceLines | TokenLines | JsonLines") -> N
     scores = open_scores(
         params,
         tokenizer,
-        command.running.sentences(command.corpus),
+        AtHand(command.running.sentences(command.corpus)),
         token_budget=command.token_budget,
         dtype=command.running.compute,
         mesh=command.running.mesh(),
@@ -144,6 +145,7 @@ def _run(command: Command, write: "SentenceLines | TokenLines | JsonLines") -> N
     )
     with (
         open_output(command.output, replace=command.overwrite) as file,
+        unchanged(command.corpus, text.state),
         Progress(command.output.name, text.num_lines, 0) as progress,
     ):
         file.write(write.header.encode())
@@ -151,7 +153,6 @@ def _run(command: Command, write: "SentenceLines | TokenLines | JsonLines") -> N
             meter.add(score)
             file.writelines(text.encode() for text in write.lines(line, score))
             progress.written(len(score.words))
-        check_unchanged(command.corpus, text)
     blank = text.num_lines - meter.num_sentences
     also = f", and {blank:,} blank lines" * bool(blank)
     print(f"{command.output}: {meter.num_sentences:,} sentences{also}")

@@ -5,8 +5,9 @@ All words are scored, and so is one boundary in each direction; words that are n
 the vocabulary are predicted as `<UNK>`. Sentences are scored independently.
 """
 
+import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -26,10 +27,11 @@ from elmo_jax.softmax import log_normaliser, scores_of
 from elmo_jax.tokenizer import ElmoTokenizer
 from elmo_jax.tokens import ElmoTokens
 from embed_jax.arguments import errors_of, needs
+from embed_jax.corpus.arrivals import arriving
 from embed_jax.corpus.embedder import batch_budget
 from embed_jax.corpus.options import make_options
 from embed_jax.corpus.sentences import Sentence, checked, refuse_bare_text
-from embed_jax.corpus.stream import Item, stream_vectors
+from embed_jax.corpus.stream import Embedded, Item, stream_vectors
 from embed_jax.corpus.unknown import OfUnknown, judged
 from embed_jax.devices.any_mesh import on_any_mesh
 from embed_jax.devices.mesh import replicate
@@ -222,14 +224,15 @@ def stream_scores(
     mesh: Mesh | None = None,
     on_batch: Callable[[int], None] | None = None,
     unknown: OfUnknown = "warn",
-) -> Iterator[SentenceScore]:
+) -> Generator[SentenceScore, None, None]:
     """Compute the scores of any number of sentences, in order, in bounded memory.
 
     Arguments and errors are those of `score_sentences`; the sentences are read lazily,
-    in a thread of their own.
+    in a thread of their own, and may come from a source that waits, as those of
+    `stream_words`.
 
     Returns:
-      An iterator of `SentenceScore`.
+      A generator of `SentenceScore`; closing it ends the reading at once.
 
     Raises:
       ValueError: see `score_sentences`; raised at once.
@@ -259,7 +262,7 @@ def open_scores(
     mesh: Mesh | None = None,
     on_batch: Callable[[int], None] | None = None,
     unknown: OfUnknown = "warn",
-) -> Iterator[SentenceScore]:
+) -> Generator[SentenceScore, None, None]:
     """Check all arguments at once; return the generator of scores.
 
     What both functions above are made of, and what the command uses, whose errors name
@@ -300,8 +303,10 @@ def open_scores(
     vocabulary = tokenizer.vocabulary
     assert vocabulary is not None  # _check_softmax saw to it
 
+    given = arriving(sentences, checked(sentences))
+
     def items() -> Iterator[Item[list[str]]]:
-        for sentence in checked(sentences):
+        for sentence in given:
             words = tokenizer.words(sentence)
             # Every word is a target too, whatever the model reads it by.
             lacked = vocabulary.unknown_of(words)
@@ -314,8 +319,19 @@ def open_scores(
         shapes.plan,
         chunk_tokens=CHUNK_BATCHES * budget,
         on_batch=on_batch,
+        arrivals=given,
     )
-    return (_sentence_score(params, tokenizer, *both[:2]) for both in stream)
+    return _scores(params, tokenizer, stream)
+
+
+def _scores(
+    params: ElmoParams,
+    tokenizer: ElmoTokenizer,
+    stream: Generator[Embedded, None, None],
+) -> Generator[SentenceScore, None, None]:
+    with contextlib.closing(stream):
+        for words, rows, _ in stream:
+            yield _sentence_score(params, tokenizer, words, rows)
 
 
 @partial(jax.jit, static_argnames="dtype")

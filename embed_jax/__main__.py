@@ -22,7 +22,7 @@ from tyro.conf import arg
 from embed_jax.commands.parsing import parse_command
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Reading
-from embed_jax.corpus.text import Survey, check_unchanged, read_sentences, survey
+from embed_jax.corpus.text import Survey, read_sentences, survey, unchanged
 from embed_jax.corpus.unread import UnreadWords
 from embed_jax.corpus.words import text_of
 from embed_jax.devices.compilation_cache import keep_compilations
@@ -184,10 +184,10 @@ def embed_corpus(command: Command) -> None:
             print(f"{name} is complete already")
             continue
         with writer:
-            unread = _fill(
-                writer, command, pool, name, lines, encoder, params, tokenizer
-            )
-            check_unchanged(command.corpus, text)
+            with unchanged(command.corpus, text.state):
+                unread = _fill(
+                    writer, command, pool, name, lines, encoder, params, tokenizer
+                )
             # Compressing some gigabytes takes minutes; silence would look like a hang.
             print(f"{name}: building the file", file=sys.stderr)
         print(f"{name}: {len(lines):,} sentences, {width} wide")

@@ -9,7 +9,7 @@ import dataclasses
 import importlib.metadata
 import inspect
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ class Encoder:
         layer_spec: Specs = "last",
         options: Options | None = None,
         **changes: Any,
-    ) -> Iterator[Embedded]:
+    ) -> Generator[Embedded, None, None]:
         """Embed words; see `CorpusEmbedder.stream_words`."""
         chosen = make_options(options, changes)
         return self.corpus.stream(
@@ -99,7 +99,7 @@ class Encoder:
         layer_spec: Specs = "last",
         options: Options | None = None,
         **changes: Any,
-    ) -> Iterator[Embedded]:
+    ) -> Generator[Embedded, None, None]:
         """Embed sentences; see `CorpusEmbedder.stream_sentences`."""
         chosen = make_options(options, changes)
         return self.corpus.stream(

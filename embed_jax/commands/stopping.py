@@ -20,7 +20,7 @@ from typing import Any
 
 from embed_jax.commands.starting import SIGNALS, STOPPED
 
-# Programs that pass a signal on, and schedulers that signal a whole group, send it twice
+# Programs that pass a signal on, and schedulers that signal a group, send it twice
 # within an instant.
 _SAME_SECONDS = 0.5
 # Until an interrupt is tried again that was raised where Python ignores exceptions.

@@ -5,9 +5,10 @@ A family defines how sentences become rows and how rows are computed. This modul
 what all families share: options and their checks, the token budget, chunks, warnings.
 """
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import jax
@@ -16,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from embed_jax.arguments import check_kind, errors_of, needs
+from embed_jax.corpus.arrivals import arriving
 from embed_jax.corpus.batching import BatchShapes
 from embed_jax.corpus.options import Options, make_options, shows_options
 from embed_jax.corpus.sentences import Sentence, checked, refuse_bare_text
@@ -211,7 +213,7 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
         layer_spec: Specs = "last",
         options: Options | None = None,
         **changes: Any,
-    ) -> Iterator[Embedded]:
+    ) -> Generator[Embedded, None, None]:
         """Embed the words of any number of sentences, in order, in bounded memory.
 
         Here `mix_norm` normalises each sentence separately, so that a vector does not
@@ -220,15 +222,20 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
         Args:
           params: what `load` gave.
           tokenizer: what `load` gave.
-          sentences: read lazily, in a thread of their own.
+          sentences: read lazily, in a thread of their own. They may come from a queue
+            or the standard input: once such a source has kept everybody waiting for a
+            quarter of a second, those that have arrived are computed, and given. Where
+            they show their neighbours (`context`), they wait for these.
           layer_spec: the layers and their combination, or a tuple of several, which one
             run of the encoder computes.
           options: see `embed_jax.corpus.options.Options`.
           **changes: single options, such as `pool="mean"`.
 
         Returns:
-          An iterator of `Embedded(words, vectors, unread)`; for a tuple of specs,
-          `vectors` is a tuple of arrays.
+          A generator of `Embedded(words, vectors, unread)`; for a tuple of specs,
+          `vectors` is a tuple of arrays. Closing it, by `close()` or
+          `contextlib.closing`, ends the reading at once; a source that somebody waits
+          for just then may lose the element that it gives next.
 
         Raises:
           ValueError: a malformed option or spec, or arguments that changed places, at
@@ -251,7 +258,7 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
         layer_spec: Specs = "last",
         options: Options | None = None,
         **changes: Any,
-    ) -> Iterator[Embedded]:
+    ) -> Generator[Embedded, None, None]:
         """Embed any number of sentences, one vector each; see `stream_words`.
 
         Args:
@@ -264,7 +271,7 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
           **changes: single options, such as `pool="max"`.
 
         Returns:
-          An iterator of `Embedded(words, vectors, unread)`, vectors being `[1, width]`;
+          A generator of `Embedded(words, vectors, unread)`, vectors being `[1, width]`;
           for a tuple of specs, a tuple of arrays.
 
         Raises:
@@ -298,7 +305,7 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
         sentences: Iterable[Sentence],
         layer_spec: Specs,
         options: Options,
-    ) -> Iterator[Embedded]:
+    ) -> Generator[Embedded, None, None]:
         """Check all arguments at once; return the generator of vectors.
 
         What the other functions are made of, and what commands use, whose errors name
@@ -331,7 +338,8 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
             ),
             num_devices=options.mesh.size if options.mesh else 1,
         )
-        pipeline = self.open(params, tokenizer, checked(sentences), request)
+        given = arriving(sentences, checked(sentences))
+        pipeline = self.open(params, tokenizer, given, request)
         budget = request.token_budget
         by_memory = self.chunk_bytes // (4 * request.width)
         found = stream_vectors(
@@ -344,6 +352,7 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
                 max(by_memory, self.least_batches * budget),
             ),
             on_batch=options.on_batch,
+            arrivals=given,
         )
         is_as_computed = not (options.normalize or isinstance(layer_spec, tuple))
         return (
@@ -366,19 +375,20 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
 
 
 def _finished(
-    stream: Iterator[Embedded],
+    stream: Generator[Embedded, None, None],
     joined: JoinedSpecs,
     layer_spec: Specs,
     options: Options,
-) -> Iterator[Embedded]:
+) -> Generator[Embedded, None, None]:
     """Divide the vectors by specs, and normalise them if that was asked for."""
     dtype = jnp.dtype(options.out_dtype)
-    for embedded in stream:
-        parts = joined.divide(embedded.vectors)
-        if options.normalize:
-            parts = [unit_vectors(part).astype(dtype, copy=False) for part in parts]
-        vectors: Any = tuple(parts) if isinstance(layer_spec, tuple) else parts[0]
-        yield embedded._replace(vectors=vectors)
+    with contextlib.closing(stream):
+        for embedded in stream:
+            parts = joined.divide(embedded.vectors)
+            if options.normalize:
+                parts = [unit_vectors(part).astype(dtype, copy=False) for part in parts]
+            vectors: Any = tuple(parts) if isinstance(layer_spec, tuple) else parts[0]
+            yield embedded._replace(vectors=vectors)
 
 
 def batch_budget(

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from jax.sharding import Mesh
 
+from embed_jax.corpus.arrivals import AtHand
 from embed_jax.corpus.layout import Layout
 from embed_jax.corpus.options import Options, TextOptions
 from embed_jax.corpus.sentences import Sentence
@@ -102,7 +103,7 @@ class Reading(Running, TextOptions):
             # What is left of a text, or its last share, may be two odd words.
             unknown="warn" if first else "error",
         )
-        sentences = itertools.islice(self.sentences(corpus), first, stop)
+        sentences = AtHand(itertools.islice(self.sentences(corpus), first, stop))
         stream = encoder.stream_words if level == "words" else encoder.stream_sentences
         return stream(params, tokenizer, sentences, layers, options)
 

@@ -3,18 +3,24 @@
 
 Sentences are read in chunks. A thread reads and tokenises the next chunk while the
 device computes the current one. The rows of a chunk are sorted by length into batches,
-and the results are put back into the order of the text.
+and the results are put back into the order of the text. Where the source keeps
+everybody waiting (`embed_jax.corpus.arrivals`), the sentences that have arrived are a
+chunk.
 """
 
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import numpy as np
+
+from embed_jax.corpus.arrivals import Arrivals
 
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=Sized)
@@ -95,8 +101,11 @@ def stream_vectors(
     *,
     chunk_tokens: int,
     on_batch: Callable[[int], None] | None = None,
-) -> Iterator[Embedded]:
+    arrivals: Any = None,
+) -> Generator[Embedded, None, None]:
     """Compute the vectors of sentences, in order.
+
+    Closing the generator ends the reading at once.
 
     Args:
       items: the sentences; read ahead in a thread of their own.
@@ -107,6 +116,8 @@ def stream_vectors(
         less padding and more memory.
       on_batch: called with the number of rows when a batch has been computed, which is
         before its sentences are yielded.
+      arrivals: what the items are made of; if it is `Arrivals`, its elements are waited
+        for a bounded time only.
 
     Yields:
       The sentences with their vectors, in order.
@@ -127,74 +138,155 @@ def stream_vectors(
         while waiting and not waiting[0].num_missing:
             yield from _finish(waiting.popleft(), assemble)
 
-    for chunk in read_ahead(_chunks(items, chunk_tokens)):
-        waiting.append(chunk)
-        for batch in plan([len(row) for row in chunk.rows]):
-            rows = [chunk.rows[index] for index in batch.indices]
-            in_flight.append((chunk, batch, run(rows, batch)))
-            if len(in_flight) > IN_FLIGHT:
+    source = arrivals if isinstance(arrivals, Arrivals) else None
+    reader = _Reader(partial(_put_chunks, items, chunk_tokens, source))
+    try:
+        # While results are outstanding nobody waits for text that has not come yet.
+        while (chunk := reader.take(wait=not in_flight)) is not _END:
+            if chunk is _NONE_YET:
                 collect()
                 yield from finished()
-    while in_flight:
-        collect()
-        yield from finished()
-    yield from finished()
+                continue
+            waiting.append(chunk)
+            for batch in plan([len(row) for row in chunk.rows]):
+                rows = [chunk.rows[index] for index in batch.indices]
+                in_flight.append((chunk, batch, run(rows, batch)))
+                if len(in_flight) > IN_FLIGHT:
+                    collect()
+                    yield from finished()
+            yield from finished()
+        while in_flight:
+            collect()
+            yield from finished()
+    finally:
+        if source is not None:
+            source.close()
+        reader.close()
 
 
-def read_ahead(source: Iterable[T], depth: int = 1) -> Iterator[T]:
+_END, _NONE_YET = object(), object()
+
+
+class _Closed(Exception):  # noqa: N818  # Nothing has failed.
+    """Nobody takes any more what is put."""
+
+
+class _Reader(Generic[T]):
+    """Runs a function in a thread of its own; what it puts is taken in order.
+
+    Attributes:
+      is_awaited: whether somebody waits for what is to be put, with nothing else to do.
+    """
+
+    def __init__(self, work: Callable[["_Reader[T]"], None], depth: int = 1) -> None:
+        """Start the thread, which puts up to `depth` elements ahead."""
+        self._ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(depth)
+        self._closed = threading.Event()
+        self.is_awaited = False
+        self._thread = threading.Thread(
+            target=self._run, args=(work,), name="read-ahead", daemon=True
+        )
+        self._thread.start()
+
+    def put(self, element: T) -> None:
+        """Have an element taken; the thread's function calls it.
+
+        Raises:
+          _Closed: nobody takes it.
+        """
+        self._put(element, None)
+
+    def take(self, *, wait: bool) -> Any:
+        """Return the next element, `_END` after the last, or `_NONE_YET`.
+
+        Raises:
+          BaseException: that of the thread's function, after the elements before it.
+        """
+        try:
+            element, error = self._ready.get_nowait()
+        except queue.Empty:
+            if not wait:
+                return _NONE_YET
+            self.is_awaited = True
+            element, error = self._ready.get()
+            self.is_awaited = False
+        if error is not None:
+            raise error
+        return element
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed.set()
+        self._thread.join()
+
+    def _run(self, work: Callable[["_Reader[T]"], None]) -> None:
+        try:
+            work(self)
+            self._put(_END, None)
+        except _Closed:
+            return
+        except BaseException as error:
+            with suppress(_Closed):
+                self._put(None, error)
+
+    def _put(self, element: Any, error: BaseException | None) -> None:
+        while not self._closed.is_set():
+            try:
+                self._ready.put((element, error), timeout=0.1)
+                return
+            except queue.Full:
+                continue
+        raise _Closed
+
+
+def read_ahead(source: Iterable[T], depth: int = 1) -> Generator[T, None, None]:
     """Iterate over a source in a thread of its own, up to `depth` elements ahead.
 
     An exception of the source is raised here, after the elements before it. Closing the
     generator ends the thread.
     """
-    ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
-    closed = threading.Event()
 
-    def put(element: T | None, error: BaseException | None) -> None:
-        while not closed.is_set():
-            try:
-                ready.put((element, error), timeout=0.1)
-                return
-            except queue.Full:
-                continue
+    def put_each(reader: _Reader[T]) -> None:
+        for element in source:
+            reader.put(element)
 
-    def work() -> None:
-        try:
-            for element in source:
-                put(element, None)
-                if closed.is_set():
-                    return
-            put(None, StopIteration())
-        except BaseException as error:
-            put(None, error)
-
-    thread = threading.Thread(target=work, name="read-ahead", daemon=True)
-    thread.start()
+    reader = _Reader(put_each, depth)
     try:
-        while True:
-            element, error = ready.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield element  # pyright: ignore[reportReturnType]
+        while (element := reader.take(wait=True)) is not _END:
+            yield element
     finally:
-        closed.set()
-        thread.join()
+        reader.close()
 
 
-def _chunks(items: Iterable[Item[RowT]], chunk_tokens: int) -> Iterator[_Chunk[RowT]]:
+def _put_chunks(
+    items: Iterable[Item[RowT]],
+    chunk_tokens: int,
+    arrivals: Arrivals | None,
+    reader: _Reader[_Chunk[RowT]],
+) -> None:
+    """Put chunks of items; the last, and those that were waited for, may be small."""
     held: list[Item[RowT]] = []
+
+    def hand_on() -> None:
+        nonlocal held
+        if held:
+            chunk, held = _Chunk(held), []
+            reader.put(chunk)
+        if arrivals is not None:
+            arrivals.was_handed_on()
+
+    if arrivals is not None:
+        arrivals.hand_on_by(hand_on, lambda: reader.is_awaited)
     tokens = 0
     for item in items:
+        if not held:
+            tokens = 0
         held.append(item)
         # A blank line costs memory too.
         tokens += 1 + sum(map(len, item.rows))
         if tokens >= chunk_tokens:
-            yield _Chunk(held)
-            held, tokens = [], 0
-    if held:
-        yield _Chunk(held)
+            hand_on()
+    hand_on()
 
 
 def _collect(chunk: _Chunk, batch: PlannedBatch, result: Any) -> None:

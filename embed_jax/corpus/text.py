@@ -4,6 +4,7 @@
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,9 +96,37 @@ def check_unchanged(path: Path, surveyed: Survey) -> None:
       ValueError: it has another size or time.
     """
     if _state(path) != surveyed.state:
-        raise ValueError(
-            f"{path} was changed while it was read; begin again when it is written"
-        )
+        raise _changed(path)
+
+
+@contextmanager
+def unchanged(path: Path, state: tuple[int, int] | None = None) -> Iterator[None]:
+    """Refuse what is made within the block of a text that changes meanwhile.
+
+    Args:
+      path: of the text, which must be one that can be read again.
+      state: its size and time when it was first read; by default those of now.
+
+    Raises:
+      ValueError: it has another size or time at the end, or after an error, whose cause
+        that may be; or it can be read only once.
+    """
+    check_rereadable(path)
+    before = _state(path) if state is None else state
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if _state(path) != before:
+            raise _changed(path) from error
+        raise
+    if _state(path) != before:
+        raise _changed(path)
+
+
+def _changed(path: Path) -> ValueError:
+    return ValueError(
+        f"{path} was changed while it was read; begin again when it is written"
+    )
 
 
 def _state(path: Path) -> tuple[int, int]:

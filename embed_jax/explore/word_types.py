@@ -36,7 +36,7 @@ from embed_jax.commands.parsing import parse_command
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Reading
 from embed_jax.corpus.stream import Embedded
-from embed_jax.corpus.text import check_unchanged, survey
+from embed_jax.corpus.text import survey, unchanged
 from embed_jax.corpus.unread import UnreadWords
 from embed_jax.corpus.words import same_form
 from embed_jax.devices.compilation_cache import keep_compilations
@@ -570,7 +570,10 @@ def _collect_from_corpus(command: Command, unread: UnreadWords) -> WordTypes:
         corpus=command.source,
         text=text,
     )
-    with Progress(command.output.name, text.num_lines, 0) as progress:
+    with (
+        unchanged(command.source, text.state),
+        Progress(command.output.name, text.num_lines, 0) as progress,
+    ):
         stream = command.reading.stream(
             encoder,
             params,
@@ -581,9 +584,7 @@ def _collect_from_corpus(command: Command, unread: UnreadWords) -> WordTypes:
             pool=pool,
             on_batch=progress.computed,
         )
-        types = _collect(command, stream, unread, progress, dim, metadata)
-    check_unchanged(command.source, text)
-    return types
+        return _collect(command, stream, unread, progress, dim, metadata)
 
 
 def _collect_from_store(command: Command, unread: UnreadWords) -> WordTypes:

@@ -20,6 +20,10 @@ text of a BERT needs `tokenizers`, or `sentencepiece`, besides, that of an ELMo
     served.embed(["The bank of the river."])              # a list of [words, width]
     served.words("The bank of the river.")                # its words
     served.embed([["The", "bank", "of", "the", "river"]])  # words, split already
+
+Lines are answered as they come: what has arrived within a tenth of a second is run at
+once. The exit status is 0, also if whoever reads the vectors has read enough; 2 after
+an error; 130 if a signal (Ctrl-C, SIGTERM, SIGHUP) stopped it.
 """
 
 import argparse
@@ -27,18 +31,52 @@ import contextlib
 import hashlib
 import importlib.util
 import json
+import os
+import queue
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-import jax
-import numpy as np
-from jax import export
+STOPPED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-# Sentences that are run at once.
-BATCH = 32
+
+def _leave(signum: int, frame: FrameType | None) -> None:
+    del signum, frame
+    os._exit(STOPPED)
+
+
+def _on_signals(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
+    """Set the handler of all signals that stop; return those of before."""
+    before = {}
+    for number in _SIGNALS:
+        # What whoever started us wants ignored (nohup) stays so.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, handler)
+    return before
+
+
+def _put_back(handlers: dict[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+_before: dict[int, Any] = {}
+if __name__ == "__main__":
+    # Now, for jax takes seconds to import, and Ctrl-C meanwhile gives a traceback.
+    _before = _on_signals(_leave)
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+from jax import export  # noqa: E402
+
+# Sentences that are run at once, and seconds that the first of them waits for others.
+BATCH, PATIENCE = 32, 0.1
 
 MANIFEST, PROGRAM, WEIGHTS = "manifest.json", "program.bin", "weights.npz"
 
@@ -222,10 +260,69 @@ def _power_of_two(number: int) -> int:
 
 def _batches(lines: Iterable[str], *, split: bool) -> Iterator[list[str | list[str]]]:
     """Yield some sentences at a time; of `split` text, as lists of words."""
-    texts = (line.removesuffix("\n").removesuffix("\r") for line in lines)
-    sentences = (text.split() if split else text for text in texts)
-    while batch := list(islice(sentences, BATCH)):
-        yield batch
+    arrived: queue.Queue[str | Exception | None] = queue.Queue(2 * BATCH)
+
+    def read() -> None:
+        try:
+            for line in lines:
+                arrived.put(line)
+            arrived.put(None)
+        except Exception as error:
+            arrived.put(error)
+
+    # It may wait for a line for ever, and no end of the process waits for it.
+    threading.Thread(target=read, name="lines", daemon=True).start()
+    line: str | Exception | None = ""
+    while isinstance(line, str):
+        batch: list[str | list[str]] = []
+        line = arrived.get()
+        deadline = time.monotonic() + PATIENCE
+        while isinstance(line, str):
+            text = line.removesuffix("\n").removesuffix("\r")
+            batch.append(text.split() if split else text)
+            if len(batch) == BATCH:
+                break
+            try:
+                line = arrived.get(timeout=max(deadline - time.monotonic(), 0))
+            except queue.Empty:
+                break
+        if batch:
+            yield batch
+    if line is not None:
+        raise line
+
+
+def _serve(*, split: bool) -> None:
+    """Write a line of JSON for each line of the standard input."""
+    if sys.stdout is None:
+        raise ValueError("the standard output is closed, where the vectors go")
+    served = Served(Path(__file__).parent)
+    first = 0
+    for batch in _batches(sys.stdin or (), split=split):
+        embedded = served.embed(batch, first=first)
+        first += len(batch)
+        for sentence, vectors in zip(batch, embedded, strict=True):
+            words = served.words(sentence)
+            line = {"words": words, "vectors": vectors.round(7).tolist()}
+            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    del signum, frame
+    _on_signals(_leave)  # Another one does not wait.
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"serve: {' '.join(text.split())}\n")
+
+
+def _drop_output() -> None:
+    """Have what could not be written go nowhere: Python tries once more at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> int:
@@ -238,22 +335,34 @@ def main() -> int:
         action="store_true",
         help="the words are already split, by white space; they are kept as they are",
     )
-    split = parser.parse_args().split
+    is_main = threading.current_thread() is threading.main_thread()
+    before = _on_signals(_stop) if is_main else {}
     try:
-        served = Served(Path(__file__).parent)
-        first = 0
-        for batch in _batches(sys.stdin, split=split):
-            embedded = served.embed(batch, first=first)
-            first += len(batch)
-            for sentence, vectors in zip(batch, embedded, strict=True):
-                words = served.words(sentence)
-                line = {"words": words, "vectors": vectors.round(7).tolist()}
-                sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
-    except ValueError as error:
-        sys.stderr.write(f"serve: {' '.join(str(error).split())}\n")
+        _serve(split=parser.parse_args().split)
+    except BrokenPipeError:
+        _drop_output()  # Whoever reads has read enough.
+    except (ValueError, OSError) as error:
+        _drop_output()
+        _say(str(error))
         return 2
+    except KeyboardInterrupt:
+        _say("stopped")
+        return STOPPED
+    finally:
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError, AttributeError):
+            _drop_output()
+        _put_back(before)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        _status = main()
+    finally:
+        _put_back(_before)
+    if _status == STOPPED:
+        # Threads that come back from native code while Python ends abort the process.
+        os._exit(_status)
+    sys.exit(_status)

@@ -15,7 +15,7 @@ from tyro.conf import arg
 from embed_jax.commands.parsing import parse_command
 from embed_jax.corpus.marks import MarkCounter
 from embed_jax.corpus.reading import Running
-from embed_jax.corpus.text import describe_reading, read_sentences
+from embed_jax.corpus.text import describe_reading, read_sentences, unchanged
 from embed_jax.corpus.words import text_of
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.encoder import find_encoder
@@ -123,39 +123,40 @@ def show_contexts(command: Command) -> None:
 
 
 def _show(command: Command, word: WordForms, layers: LayerSpec) -> None:
-    lines = find_lines(command.corpus, word, command.running)
-    kept = lines[sample_evenly(len(lines), command.max_contexts)]
-    encoder = find_encoder(command.model)
-    params, tokenizer = encoder.load(command.model)
-    numbered = list(read_numbered(command.corpus, kept, command.running))
-    if read_as := describe_reading(command.corpus, command.running):
-        print(f"{command.corpus}: {read_as}")
-    own = MarkCounter(encoder.own_tokens)
-    own.watch_document([text_of(sentence) for _, sentence in numbered])
-    if held := own.describe():
-        print(f"{command.corpus}: {held}")
-    embedded = embed_contexts(
-        encoder,
-        params,
-        tokenizer,
-        plan_layers(encoder, params, layers, command.pool),
-        word,
-        numbered,
-        query=command.query,
-        running=command.running,
-        limit=command.max_contexts,
-        pool=command.pool,
-    )
-    number = len(embedded.contexts)
-    units = [unit_vectors(view.vectors) for view in embedded.views]
-    clusters = find_clusters(
-        units[embedded.chosen][:number], command.clusters, seed=command.seed
-    )
-    words = distinctive_words(
-        embedded.contexts,
-        clusters.labels,
-        common=CommonWords(read_sentences(command.corpus, command.running)),
-    )
+    with unchanged(command.corpus):
+        lines = find_lines(command.corpus, word, command.running)
+        kept = lines[sample_evenly(len(lines), command.max_contexts)]
+        encoder = find_encoder(command.model)
+        params, tokenizer = encoder.load(command.model)
+        numbered = list(read_numbered(command.corpus, kept, command.running))
+        if read_as := describe_reading(command.corpus, command.running):
+            print(f"{command.corpus}: {read_as}")
+        own = MarkCounter(encoder.own_tokens)
+        own.watch_document([text_of(sentence) for _, sentence in numbered])
+        if held := own.describe():
+            print(f"{command.corpus}: {held}")
+        embedded = embed_contexts(
+            encoder,
+            params,
+            tokenizer,
+            plan_layers(encoder, params, layers, command.pool),
+            word,
+            numbered,
+            query=command.query,
+            running=command.running,
+            limit=command.max_contexts,
+            pool=command.pool,
+        )
+        number = len(embedded.contexts)
+        units = [unit_vectors(view.vectors) for view in embedded.views]
+        clusters = find_clusters(
+            units[embedded.chosen][:number], command.clusters, seed=command.seed
+        )
+        words = distinctive_words(
+            embedded.contexts,
+            clusters.labels,
+            common=CommonWords(read_sentences(command.corpus, command.running)),
+        )
     caption = Caption(
         word=str(word),
         model=Path(command.model).name or command.model,
