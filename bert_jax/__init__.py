@@ -24,8 +24,10 @@ from bert_jax.load import load, save
 from bert_jax.params import BertParams, init_params
 from bert_jax.predict import (
     masked_lm_logits,
+    multiple_choice_scores,
     next_sentence_logits,
     pooler_output,
+    question_answering_logits,
     sequence_logits,
     token_logits,
 )
@@ -49,8 +51,10 @@ __all__ = [
     "init_params",
     "load",
     "masked_lm_logits",
+    "multiple_choice_scores",
     "next_sentence_logits",
     "pooler_output",
+    "question_answering_logits",
     "save",
     "sequence_logits",
     "stream_sentences",

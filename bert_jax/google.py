@@ -24,8 +24,8 @@ TRAINING_ONLY = re.compile(
     r"(.*/)?(adam_[mv]|lamb_[mv]|AdamWeightDecayOptimizer|global_step)(_\d+)?"
 )
 
-# What Google's pretraining has on top of the encoder.
-HEADS = ("pooler", "mlm", "nsp")
+# What Google's pretraining and its run_squad.py have on top of the encoder.
+HEADS = ("pooler", "mlm", "nsp", "question_answering")
 
 # Google's constructor default is 16, though every released file says 2.
 DEFAULT_SEGMENTS = 16
@@ -80,7 +80,7 @@ def load_google(
         name = published_name(variable)
         # An unknown one keeps its name, so that its refusal says what the file says.
         tensors[name if name in known else variable] = _reader(variables, variable)
-    heads = heads_of(tensors, settings)
+    heads = heads_of(tensors, settings, str(config_path))
     source = str(variables.prefix)
     params = assemble(tensors, config, heads, source, str(config_path), dtype)
     return params, tokenizer
@@ -111,6 +111,7 @@ def published_name(variable: str) -> str:
         "output_weights": "weight",
         "output_bias": "bias",
     }
+    name = name.replace("cls.squad.", "qa_outputs.")
     stem, _, tail = name.rpartition(".")
     if tail.endswith("_embeddings"):
         return f"{name}.weight"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BERT's heads for pretraining and fine-tuning: pooler, MLM, NSP and classifier."""
+"""BERT's heads: pooler, MLM, NSP, classifier, multiple choice, answers in a text."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -86,11 +86,47 @@ class Classifier(nn.Module):
         self, states: Float[Array, "*B D"], deterministic: bool = True
     ) -> Float[Array, "*B Y"]:
         """Return the logits of the labels."""
-        rate = self.config.classifier_dropout_rate
-        rate = self.config.dropout_rate if rate is None else rate
-        states = Dropout(rate)(states, deterministic)
+        states = _with_dropout(self.config, states, deterministic)
         num_labels = len(self.config.labels)
         return Dense(self.config, num_labels, name="dense", dtype=self.dtype)(states)
+
+
+class ChoiceHead(nn.Module):
+    """The multiple-choice head: one score from the pooled vector of a pair.
+
+    Each choice of a question makes a row of its own, the question and that choice.
+    """
+
+    config: BertConfig
+    dtype: jnp.dtype = jnp.dtype(jnp.float32)
+
+    @nn.compact
+    def __call__(
+        self, pooled: Float[Array, "*B D"], deterministic: bool = True
+    ) -> Float[Array, "*B"]:
+        """Return the score of each row."""
+        pooled = _with_dropout(self.config, pooled, deterministic)
+        return Dense(self.config, 1, name="dense", dtype=self.dtype)(pooled)[..., 0]
+
+
+class AnswerHead(nn.Module):
+    """The question-answering head: logits of where in the row the answer lies."""
+
+    config: BertConfig
+    dtype: jnp.dtype = jnp.dtype(jnp.float32)
+
+    @nn.compact
+    def __call__(self, states: Float[Array, "*B D"]) -> Float[Array, "*B 2"]:
+        """Return the logits of each token: 0, the answer starts; 1, it ends there."""
+        return Dense(self.config, 2, name="dense", dtype=self.dtype)(states)
+
+
+def _with_dropout(
+    config: BertConfig, states: Float[Array, "*B D"], deterministic: bool
+) -> Float[Array, "*B D"]:
+    rate = config.classifier_dropout_rate
+    rate = config.dropout_rate if rate is None else rate
+    return Dropout(rate)(states, deterministic)
 
 
 HEADS: dict[str, type[nn.Module]] = {
@@ -99,5 +135,19 @@ HEADS: dict[str, type[nn.Module]] = {
     "nsp": NspHead,
     "sequence": Classifier,
     "token": Classifier,
+    "multiple_choice": ChoiceHead,
+    "question_answering": AnswerHead,
 }
 """The branches of `BertParams.heads`, and the module that uses each."""
+
+ARCHITECTURES = {
+    "sequence": "BertForSequenceClassification",
+    "token": "BertForTokenClassification",
+    "multiple_choice": "BertForMultipleChoice",
+    "question_answering": "BertForQuestionAnswering",
+}
+"""The class in `transformers` that has the head of a task. A model has one at most:
+three of them have the same name in a file, "classifier"."""
+
+LABELLED = {"sequence", "token"}
+"""The heads whose classes are `config.labels`."""

@@ -16,10 +16,17 @@ import safetensors
 import safetensors.numpy
 
 from bert_jax.config import BertConfig, HiddenAct
+from bert_jax.heads import ARCHITECTURES, LABELLED
 from bert_jax.params import BertParams
 from bert_jax.tokenizer import Tokenizer
 from bert_jax.tokenizer_files import check_vocabulary, load_tokenizer
-from bert_jax.weights import NEED_POOLER, TensorReader, assemble, disassemble
+from bert_jax.weights import (
+    ENCODER_ONLY,
+    NEED_POOLER,
+    TensorReader,
+    assemble,
+    disassemble,
+)
 from embed_jax.files.checked_files import check_files, write_checksums
 from embed_jax.files.checksum import crc32_of
 from embed_jax.files.json_file import parse_object, read_json
@@ -57,6 +64,9 @@ REFUSED = (
 _CHECKSUMS_KEY = "contextual_jax.crc32"
 # BertModel, BertForMaskedLM, BertLMHeadModel, …
 _BERTS = re.compile(r"Bert(Model|For[A-Z]\w*|LMHeadModel)")
+_BERT_WITH_HEAD = re.compile(r"BertFor[A-Z]\w*")
+# Their heads have other names, so a classifier beside them is one that was added.
+PRETRAINING = {"BertForPreTraining", "BertForMaskedLM", "BertForNextSentencePrediction"}
 
 ACTIVATIONS = get_args(HiddenAct)
 WEIGHTS = "model.safetensors", "pytorch_model.bin"
@@ -175,7 +185,7 @@ def write_config(params: BertParams) -> dict[str, Any]:
         "position_embedding_type": "absolute",
     }
     settings |= {theirs: getattr(config, ours) for ours, theirs, _ in CONFIG_KEYS}
-    if config.labels:
+    if config.labels and LABELLED & set(params.heads):
         settings["id2label"] = {str(i): name for i, name in enumerate(config.labels)}
         settings["label2id"] = {name: i for i, name in enumerate(config.labels)}
     return settings
@@ -184,10 +194,9 @@ def write_config(params: BertParams) -> dict[str, Any]:
 def architecture(params: BertParams) -> str:
     """Return the name of the class in `transformers` that has these heads."""
     heads = set(params.heads)
-    if "sequence" in heads:
-        return "BertForSequenceClassification"
-    if "token" in heads:
-        return "BertForTokenClassification"
+    for head, name in ARCHITECTURES.items():
+        if head in heads:
+            return name
     if {"mlm", "nsp"} <= heads:
         return "BertForPreTraining"
     if "mlm" in heads:
@@ -229,7 +238,7 @@ def load_directory(
     tokenizer = load_tokenizer(path, config)
     tensors, source = _open_weights(path)
     tensors = _with_plain_names(tensors, source, encoder_only=encoder_only)
-    heads = () if encoder_only else heads_of(tensors, settings)
+    heads = () if encoder_only else heads_of(tensors, settings, str(config_path))
     config = _with_labels(config, tensors, heads, str(config_path))
     _settle_decoder(tensors, config, source)
     params = assemble(tensors, config, heads, source, str(config_path), dtype)
@@ -469,11 +478,19 @@ def _prefixes(names: Iterable[str], source: str) -> tuple[str, str]:
 
 
 def heads_of(
-    tensors: Mapping[str, TensorReader], settings: Mapping[str, Any]
+    tensors: Mapping[str, TensorReader], settings: Mapping[str, Any], source: str
 ) -> tuple[str, ...]:
     """Return the heads that weights have, by tensor names and the architecture.
 
     A head exists if any of its tensors does, so that missing ones are reported.
+
+    Args:
+      tensors: by published name.
+      settings: of config.json.
+      source: the file of the settings, for messages.
+
+    Raises:
+      ValueError: the architecture has a classifier of a kind that is not known.
     """
 
     def has(prefix: str) -> bool:
@@ -485,13 +502,33 @@ def heads_of(
     if has("cls.seq_relationship"):
         heads.append("nsp")
     if has("classifier"):
-        named = str(settings.get("architectures"))
-        reads_pooler = has("pooler") or "SequenceClassification" in named
-        is_token = "TokenClassification" in named or not reads_pooler
-        heads.append("token" if is_token else "sequence")
+        heads.append(_kind_of_classifier(settings, source, with_pooler=has("pooler")))
+    if has("qa_outputs"):
+        heads.append("question_answering")
     if has("pooler") or NEED_POOLER & set(heads):
         heads.append("pooler")
     return tuple(heads)
+
+
+def _kind_of_classifier(
+    settings: Mapping[str, Any], source: str, *, with_pooler: bool
+) -> str:
+    """Return the head that tensors named "classifier" are, of several that they may be.
+
+    The architecture says so, or, where it is none with a head, that of the pooler.
+    """
+    named = str(settings.get("architectures"))
+    for head, name in ARCHITECTURES.items():
+        if head != "question_answering" and name.removeprefix("BertFor") in named:
+            return head
+    for other in _BERT_WITH_HEAD.finditer(named):
+        if other[0] not in PRETRAINING:
+            raise ValueError(
+                f"{source}: {other[0]} has a classifier, and what it classifies is not "
+                f"known here ({', '.join(ARCHITECTURES.values())} are read); "
+                f"{ENCODER_ONLY}"
+            )
+    return "sequence" if with_pooler else "token"
 
 
 def _with_labels(
@@ -501,7 +538,7 @@ def _with_labels(
     source: str,
 ) -> BertConfig:
     """Add class names where the file has none: transformers omits the default two."""
-    if not {"sequence", "token"} & set(heads) or "classifier.bias" not in tensors:
+    if not LABELLED & set(heads) or "classifier.bias" not in tensors:
         return dataclasses.replace(config, labels=())
     num_labels = tensors["classifier.bias"]().size
     labels = config.labels or tuple(f"LABEL_{i}" for i in range(num_labels))

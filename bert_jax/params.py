@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from bert_jax.config import BertConfig
 from bert_jax.encoder import Encoder
-from bert_jax.heads import HEADS, MlmHead
+from bert_jax.heads import HEADS, LABELLED, MlmHead
 from embed_jax.devices.random_keys import same_draws
 from embed_jax.tree import summarise_model
 
@@ -22,7 +22,8 @@ class BertParams(flax.struct.PyTreeNode):
     Attributes:
       encoder: `{"embeddings": …, "layer_0": …, …}`, float32.
       heads: a branch for each head of the model, by the names of
-        `bert_jax.heads.HEADS`: pooler, mlm, nsp, sequence, token.
+        `bert_jax.heads.HEADS`: pooler, mlm, nsp, sequence, token, multiple_choice,
+        question_answering.
       config: the frozen configuration.
     """
 
@@ -44,7 +45,7 @@ def init_params(
     Args:
       key: a `jax.random.key`.
       config: of the encoder.
-      heads: the heads to add; "nsp" and "sequence" need the pooler.
+      heads: the heads to add; "nsp", "sequence" and "multiple_choice" need the pooler.
 
     Returns:
       Float32 parameters. Biases are zero, normalisation scales one.
@@ -61,7 +62,7 @@ def init_params(
     unknown = sorted(set(heads) - set(HEADS))
     if unknown:
         raise ValueError(f"no head {unknown[0]!r}; there are {', '.join(HEADS)}")
-    if {"sequence", "token"} & set(heads) and not config.labels:
+    if LABELLED & set(heads) and not config.labels:
         raise ValueError("a classification head needs config.labels, its class names")
     encoder_key, *head_keys = jax.random.split(key, 1 + len(HEADS))
     ids = jnp.zeros((1, 1), jnp.int32)

@@ -75,6 +75,34 @@ def token_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B T Y"
     return _apply(params, "token", apply_encoder(params, tokens)[-1])
 
 
+@reads_tokens(BertTokens)
+@jax.jit
+@on_any_mesh("B")
+def multiple_choice_scores(
+    params: BertParams, tokens: BertTokens
+) -> Float[Array, " B"]:
+    """Return the score of each row, a question with one of its choices.
+
+    Rows of one question are compared, as in
+    `multiple_choice_scores(params, tokens).reshape(-1, num_choices).argmax(1)`.
+    """
+    return _apply(params, "multiple_choice", pooler_output(params, tokens))
+
+
+@reads_tokens(BertTokens)
+@jax.jit
+@on_any_mesh("B T 2")
+def question_answering_logits(
+    params: BertParams, tokens: BertTokens
+) -> Float[Array, "B T 2"]:
+    """Return the logits of each token: 0, the answer starts; 1, it ends there.
+
+    Rows are pairs, `tokenizer([(question, text)])`; the answer lies in the second text,
+    where `tokens.segment_ids` is 1, and padding has logits too (`tokens.mask`).
+    """
+    return _apply(params, "question_answering", apply_encoder(params, tokens)[-1])
+
+
 def _apply(params: BertParams, head: str, *inputs: Array) -> Array:
     if head not in params.heads:
         held = ", ".join(params.heads) or "none"

@@ -15,6 +15,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.typing import DTypeLike
 
 from bert_jax.config import BertConfig
+from bert_jax.heads import ARCHITECTURES
 from bert_jax.params import BertParams
 from embed_jax.files.finite import as_weights
 from embed_jax.messages import list_first
@@ -26,8 +27,14 @@ TensorReader = Callable[[], np.ndarray]
 
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 
-NEED_POOLER = {"nsp", "sequence"}
+NEED_POOLER = {"nsp", "sequence", "multiple_choice"}
 """The heads that need the pooler."""
+
+ENCODER_ONLY = (
+    "bert_jax.load(…, encoder_only=True) leaves everything above the encoder out, and "
+    "bert_jax.save keeps it so"
+)
+"""The remedy where a head is not known."""
 
 _IN_ENCODER = re.compile(r"(bert/)?(embeddings|encoder)\b")
 
@@ -53,15 +60,19 @@ def published_tensors(config: BertConfig, heads: Sequence[str]) -> list[Tensor]:
     """List every tensor of an encoder with these heads.
 
     Raises:
-      ValueError: an unknown head, a head without the pooler that it needs, or two
-        classifiers, which have the same published name.
+      ValueError: an unknown head, a head without the pooler that it needs, or heads of
+        two tasks, which no published model has.
     """
     if NEED_POOLER & set(heads) and "pooler" not in heads:
         raise ValueError(
-            "the heads nsp and sequence need the pooler, which is not there"
+            f"the heads {list_first(sorted(NEED_POOLER))} need the pooler, which is "
+            "not there"
         )
-    if {"sequence", "token"} <= set(heads):
-        raise ValueError("sequence and token heads cannot stand in one file; save one")
+    tasks = [head for head in ARCHITECTURES if head in heads]
+    if len(tasks) > 1:
+        raise ValueError(
+            f"{' and '.join(tasks)} heads cannot stand in one file; save one"
+        )
     tensors = [*encoder_tensors(config)]
     for head in heads:
         tensors.extend(head_tensors(head, config))
@@ -116,6 +127,10 @@ def head_tensors(head: str, config: BertConfig) -> Iterator[Tensor]:
             yield from _dense((*path, "dense"), "cls.seq_relationship", dim, 2)
         case "sequence" | "token":
             yield from _dense((*path, "dense"), "classifier", dim, len(config.labels))
+        case "multiple_choice":
+            yield from _dense((*path, "dense"), "classifier", dim, 1)
+        case "question_answering":
+            yield from _dense((*path, "dense"), "qa_outputs", dim, 2)
         case _:
             raise ValueError(f"no published name for a head {head!r}")
 
@@ -165,7 +180,7 @@ def assemble(
         )
     unexpected = sorted(set(tensors) - {tensor.name for tensor in wanted})
     if unexpected:
-        remedy = "load(…, encoder_only=True) leaves everything above the encoder out"
+        remedy = ENCODER_ONLY
         if any(_IN_ENCODER.match(name) for name in unexpected):
             remedy = f"the encoder of {described} has no such part"
         raise ValueError(

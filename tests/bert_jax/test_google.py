@@ -164,7 +164,7 @@ def test_slots_of_other_optimisers_are_no_model(name, directory, monkeypatch):
     "name",
     [
         "output_weights",
-        "cls/squad/output_bias",
+        "cls/squad/hidden_bias",
         "bert/pooler/adam_model",
         "bert/encoder/layer_7/output/dense/bias",
     ],
@@ -172,6 +172,21 @@ def test_slots_of_other_optimisers_are_no_model(name, directory, monkeypatch):
 def test_an_unknown_variable_is_refused_by_its_name(name, directory, monkeypatch):
     rename_variables(monkeypatch, {"bert/embeddings/LayerNorm/gamma/adam_m": name})
     refused(directory, f"{directory / CHECKPOINT}: unexpected tensor {name};")
+
+
+def test_what_run_squad_trained_is_question_answering(directory, monkeypatch):
+    """Its output is [2, D], start and end, as the one of two sentences is."""
+    parts = "output_weights", "output_bias"
+    nsp, squad = "cls/seq_relationship", "cls/squad"
+    rename_variables(
+        monkeypatch, {f"{nsp}/{name}": f"{squad}/{name}" for name in parts}
+    )
+    params, _ = bert_jax.load(directory)
+    assert set(params.heads) == {"pooler", "mlm", "question_answering"}
+    values, head = np.load(FIXTURE / "expected.npz"), params.heads["question_answering"]
+    weights, bias = (values[f"{nsp}/{name}"] for name in parts)
+    np.testing.assert_array_equal(head["dense"]["kernel"], weights.T)
+    np.testing.assert_array_equal(head["dense"]["bias"], bias)
 
 
 def test_a_missing_variable_is_refused(directory, monkeypatch):

@@ -20,7 +20,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import bert_jax
 from bert_jax import BertConfig
+from bert_jax.heads import ARCHITECTURES
 from bert_jax.load import TORCH_FILES
+from bert_jax.weights import NEED_POOLER
 from embed_jax.devices.mesh import data_mesh, replicate
 from tests.bert_jax.words import WORDS, make_tokenizer
 from tests.families import family_of
@@ -428,18 +430,40 @@ def test_encoder_only_opens_models_with_unknown_heads(tensors, tmp_path):
     assert plain.heads == {}
     rng = np.random.default_rng(1)
     unknown = prefixed(without(without(tensors, "cls."), "pooler")) | {
-        "qa_outputs.weight": rng.normal(size=(2, 8)).astype(np.float32),
-        "qa_outputs.bias": np.zeros(2, np.float32),
+        "relations.weight": rng.normal(size=(2, 8)).astype(np.float32),
+        "relations.bias": np.zeros(2, np.float32),
     }
-    path = write(
-        tmp_path / "answers", unknown, architectures=["BertForQuestionAnswering"]
-    )
+    path = write(tmp_path / "relations", unknown, architectures=["BertForRelations"])
     refused(
         path,
-        "model.safetensors: unexpected tensor qa_outputs.bias, qa_outputs.weight",
+        "model.safetensors: unexpected tensor relations.bias, relations.weight",
         "encoder_only=True",
     )
     assert_identical(bert_jax.load(path, encoder_only=True)[0], plain)
+
+
+def test_a_classifier_of_an_unknown_kind_is_not_taken_for_another(tensors, tmp_path):
+    """What it classifies is not in its tensors: the class says so, or nobody does."""
+    whole = with_classifier(tensors, 2)
+    for name in ("BertForRelations", "BertForQuestionAnswering"):
+        path = write(tmp_path / name, whole, architectures=[name])
+        refused(path, f"config.json: {name} has a classifier", "encoder_only=True")
+        assert bert_jax.load(path, encoder_only=True)[0].heads == {}
+    for name in ("BertModel", "BertForMaskedLM"):
+        path = write(tmp_path / name, whole, architectures=[name])
+        assert set(bert_jax.load(path)[0].heads) == {"pooler", "sequence"}
+
+
+def test_a_multiple_choice_is_no_classifier_of_one_class(tensors, tmp_path):
+    whole, named = with_classifier(tensors, 1), "BertForMultipleChoice"
+    path = write(tmp_path / "choices", whole, architectures=[named])
+    params, tokenizer = bert_jax.load(path)
+    assert set(params.heads) == {"pooler", "multiple_choice"}
+    bert_jax.save(tmp_path / "saved", params, tokenizer)
+    settings = json.loads((tmp_path / "saved/config.json").read_text())
+    assert settings["architectures"] == [named]
+    path = write(tmp_path / "two", with_classifier(tensors, 2), architectures=[named])
+    refused(path, "classifier.weight has shape [2, 8]", "makes it [1, 8]")
 
 
 def test_an_untied_decoder_is_its_own_matrix(tensors, tmp_path):
@@ -761,8 +785,8 @@ COMBINATIONS = [
     (*heads, *classifier)
     for size in range(4)
     for heads in itertools.combinations(HEADS, size)
-    for classifier in [(), ("sequence",), ("token",)]
-    if "pooler" in heads or not {"nsp", "sequence"} & {*heads, *classifier}
+    for classifier in [(), *((task,) for task in ARCHITECTURES)]
+    if "pooler" in heads or not NEED_POOLER & {*heads, *classifier}
 ]
 
 
@@ -978,6 +1002,9 @@ def test_a_tokeniser_that_does_not_fit_is_not_saved(tmp_path):
         (("sequence",), "need the pooler"),
         (("mlm", "nsp"), "need the pooler"),
         (("pooler", "sequence", "token"), "save one"),
+        (("pooler", "sequence", "multiple_choice"), "save one"),
+        (("token", "question_answering"), "save one"),
+        (("multiple_choice",), "need the pooler"),
     ],
 )
 def test_heads_that_would_not_come_back_are_not_saved(heads, message, tmp_path):

@@ -47,14 +47,16 @@ CONFIGS = {
 }
 
 
-def reference(config: BertConfig, architecture: str):
+def reference(config: BertConfig, architecture: str, num_labels: int = 3):
     """Build a random model of transformers; biases and norms are random too."""
     from bert_jax.huggingface import CONFIG_KEYS
 
     settings = {theirs: getattr(config, ours) for ours, theirs, _ in CONFIG_KEYS}
     torch.manual_seed(0)
     model = getattr(transformers, architecture)(
-        transformers.BertConfig(**settings, num_labels=3, attn_implementation="eager")
+        transformers.BertConfig(
+            **settings, num_labels=num_labels, attn_implementation="eager"
+        )
     ).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -76,6 +78,10 @@ def batch(config: BertConfig) -> bert_jax.BertTokens:
 
 
 def run(model, tokens: bert_jax.BertTokens):
+    if isinstance(model, transformers.BertForMultipleChoice):  # [questions, choices, T]
+        tokens = tokens._replace(
+            **{name: rows.reshape(2, 2, -1) for name, rows in tokens._asdict().items()}
+        )
     with torch.no_grad():
         return model(
             input_ids=torch.tensor(tokens.ids).long(),
@@ -117,6 +123,31 @@ def test_all_layers_and_pretraining_heads(name, tmp_path):
     assert_close(bert_jax.pooler_output(params, tokens), pooled)
 
 
+def test_scores_of_choices(tmp_path):
+    """Two questions of two choices each are four rows here, and [2, 2] there."""
+    model = reference(SMALL, "BertForMultipleChoice")
+    model.save_pretrained(tmp_path)
+    make_tokenizer().save(tmp_path)
+    params, _ = bert_jax.load(tmp_path)
+    tokens = batch(SMALL)
+    ours = bert_jax.multiple_choice_scores(params, tokens).reshape(2, 2)
+    assert_close(ours, run(model, tokens).logits)
+
+
+def test_where_an_answer_starts_and_ends(tmp_path):
+    model = reference(SMALL, "BertForQuestionAnswering", num_labels=2)
+    model.save_pretrained(tmp_path)
+    make_tokenizer().save(tmp_path)
+    params, _ = bert_jax.load(tmp_path)
+    tokens = batch(SMALL)
+    ours, theirs = (
+        bert_jax.question_answering_logits(params, tokens),
+        run(model, tokens),
+    )
+    assert_close(ours[..., 0], theirs.start_logits, tokens.mask)
+    assert_close(ours[..., 1], theirs.end_logits, tokens.mask)
+
+
 @pytest.mark.parametrize(
     ("architecture", "apply"),
     [
@@ -153,6 +184,8 @@ ARCHITECTURES = {
     "BertForPreTraining": ("pooler", "mlm", "nsp"),
     "BertForSequenceClassification": ("pooler", "sequence"),
     "BertForTokenClassification": ("token",),
+    "BertForMultipleChoice": ("pooler", "multiple_choice"),
+    "BertForQuestionAnswering": ("question_answering",),
 }
 
 

@@ -32,6 +32,8 @@ DOORS = {
     "bert next": (bert_jax.next_sentence_logits, *BERT),
     "bert sequence": (bert_jax.sequence_logits, *BERT),
     "bert token": (bert_jax.token_logits, *BERT),
+    "bert choices": (bert_jax.multiple_choice_scores, *BERT),
+    "bert answers": (bert_jax.question_answering_logits, *BERT),
     "elmo embed": (elmo_jax.embed, *ELMO),
     "elmo carried": (
         lambda params, tokens: elmo_jax.embed(params, tokens, carry=CARRY),

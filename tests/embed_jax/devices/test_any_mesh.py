@@ -21,6 +21,7 @@ from jax.sharding import PartitionSpec as P
 
 import bert_jax
 import elmo_jax
+from bert_jax.heads import HEADS as HEADS_OF_BERT
 from embed_jax import ScalarMix, data_mesh
 from embed_jax.devices.mesh import replicate
 from tests.bert_jax.words import make_tokenizer
@@ -48,9 +49,7 @@ class Model(NamedTuple):
 def model_of(family: str) -> Model:
     if family == "bert":
         tokenizer = make_tokenizer(12)
-        params = bert_jax.init_params(
-            KEY, BERT, ("pooler", "mlm", "nsp", "sequence", "token")
-        )
+        params = bert_jax.init_params(KEY, BERT, tuple(HEADS_OF_BERT))
         tokens = tokenizer(SENTENCES)
         return Model(bert_jax, params, tokenizer, tokens)
     params = elmo_jax.init_params(KEY, elmo_jax.TINY, len(VOCABULARY))
@@ -132,8 +131,10 @@ def head(name: str) -> Callable:
 
 HEADS = [
     "masked_lm_logits",
+    "multiple_choice_scores",
     "next_sentence_logits",
     "pooler_output",
+    "question_answering_logits",
     "sequence_logits",
     "token_logits",
 ]
