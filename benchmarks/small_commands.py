@@ -114,7 +114,8 @@ def make_inputs(inputs: Path) -> None:
     (inputs / "pairs").mkdir()
     for split in ("dev", "test"):
         (inputs / f"pairs/sts-{split}.csv").write_text(pairs, encoding="utf-8")
-    _pretrained(inputs, "bert")
+    for kind in KINDS:
+        _pretrained(inputs, kind)
     _save_words(inputs / "scorer")
 
 
@@ -150,7 +151,7 @@ def go_small(inputs: Path, save_every: int = 2) -> None:
 def _pretrained(inputs: Path, kind: str) -> None:
     from train.pretrain import pretrain
 
-    pretrain(make_experiment(kind, inputs, num_steps=3), inputs / "run")
+    pretrain(make_experiment(kind, inputs, num_steps=3), inputs / f"run_{kind}")
 
 
 def _save_words(path: Path) -> None:
@@ -260,6 +261,24 @@ def _ner(inputs: Path, out: Path) -> list[str]:
     return ["ner_small", *options, "--jobs=1", "--layers", "0", "mix(all)"]
 
 
+def _finetune(kind: str, inputs: Path, out: Path) -> list[str]:
+    return [
+        "finetune_polarity",
+        *("--model", str(inputs / kind)),
+        *("--data", str(inputs / "texts"), "--output", str(out / "tuned")),
+    ]
+
+
+def _export(kind: str, inputs: Path, out: Path) -> list[str]:
+    return [str(inputs / kind), str(out / "artefact")]
+
+
+def _export_run(kind: str, inputs: Path, out: Path) -> list[str]:
+    return [str(inputs / f"run_{kind}"), str(out / "model")]
+
+
+FAMILIES = (("bert", ""), ("elmo", ", elmo"))
+
 COMMANDS = (
     *(
         Small(
@@ -300,15 +319,15 @@ COMMANDS = (
         _of_types,
     ),
     Small("ner", "train.ner", _ner, lambda out: _of_files(out, "*.json", "*/*.conll")),
-    Small(
-        "finetune",
-        "train.finetune",
-        lambda inputs, out: [
-            "finetune_polarity",
-            *("--model", str(inputs / "bert")),
-            *("--data", str(inputs / "texts"), "--output", str(out / "tuned")),
-        ],
-        lambda out: _of_files(out, "tuned/**/*"),
+    *(
+        Small(
+            f"finetune{named}",
+            "train.finetune",
+            partial(_finetune, kind),
+            lambda out: _of_files(out, "tuned/**/*"),
+            is_killed=kind == "bert",
+        )
+        for kind, named in FAMILIES
     ),
     Small(
         "contexts",
@@ -331,19 +350,25 @@ COMMANDS = (
         lambda out: _of_files(out, "scores.tsv"),
         is_killed=False,
     ),
-    Small(
-        "export",
-        "embed_jax.export.__main__",
-        lambda inputs, out: [str(inputs / "bert"), str(out / "artefact")],
-        lambda out: _of_files(out, "artefact/*.bin", "artefact/*.json"),
-        is_killed=False,
+    *(
+        Small(
+            f"export{named}",
+            "embed_jax.export.__main__",
+            partial(_export, kind),
+            lambda out: _of_files(out, "artefact/*.bin", "artefact/*.json"),
+            is_killed=False,
+        )
+        for kind, named in FAMILIES
     ),
-    Small(
-        "train.export",
-        "train.export",
-        lambda inputs, out: [str(inputs / "run"), str(out / "model")],
-        lambda out: _of_files(out, "model/*"),
-        is_killed=False,
+    *(
+        Small(
+            f"train.export{named}",
+            "train.export",
+            partial(_export_run, kind),
+            lambda out: _of_files(out, "model/*"),
+            is_killed=False,
+        )
+        for kind, named in FAMILIES
     ),
     Small(
         "probe",

@@ -25,11 +25,24 @@ class Place:
     """Where a command runs: what it reads, and a folder for what it writes and says."""
 
     def __init__(
-        self, small: Small, inputs: Path, work: Path, bucket: str | None = None
+        self,
+        small: Small,
+        inputs: Path,
+        work: Path,
+        said: Path,
+        bucket: str | None = None,
     ) -> None:
-        """Take a command, its inputs, and a folder or a bucket to write to."""
-        self.small = small
-        self._inputs, self._work = inputs, work
+        """Take a command, its inputs, a folder or a bucket to write to, and one to say.
+
+        Args:
+          small: the command.
+          inputs: what it reads.
+          work: a folder for what it writes.
+          said: a folder for what it writes to its terminal.
+          bucket: where it writes instead.
+        """
+        self.small, self.inputs = small, inputs
+        self._work, self._said = work, said
         self._bucket, self._number = bucket, 0
         self.out = work / "out"
 
@@ -44,22 +57,22 @@ class Place:
 
     def start(self, name: str, *, resumes: bool = False) -> Child:
         """Start the command; what it says is kept under a name."""
-        arguments = self.small.arguments(self._inputs, self.out)
+        arguments = self.small.arguments(self.inputs, self.out)
         if resumes:
             arguments = [*arguments, *self.small.resume]
         run = main_of(self.small.module, arguments)
 
         def small() -> int:
             # In a bucket a checkpoint takes many times as long.
-            go_small(self._inputs, save_every=8 if self._bucket else 2)
+            go_small(self.inputs, save_every=8 if self._bucket else 2)
             return run()
 
-        return Child(small, self._work / f"{name}.txt")
+        return Child(small, self._said / f"{name}.txt")
 
     def outcome(self) -> Outcome:
         """Read what was written; in a fork, for it may begin jax."""
         read = partial(self.small.outcome, self.out)
-        return Child(read, self._work / "outcome.txt").result()
+        return Child(read, self._said / "outcome.txt").result()
 
     def undisturbed(self) -> tuple[Outcome, float]:
         """Run it once for its programs to be compiled, and once for its time.
@@ -79,7 +92,11 @@ class Place:
 
 
 def places(
-    only: Sequence[str], *, killed: bool = False, bucket: bool = False
+    only: Sequence[str],
+    *,
+    killed: bool = False,
+    bucket: bool = False,
+    disk: Path | None = None,
 ) -> Iterator[Place]:
     """Yield a place for each command, removed after its use.
 
@@ -87,13 +104,16 @@ def places(
       only: beginnings of the names of commands; all if there are none.
       killed: whether only those that take long on large inputs are meant.
       bucket: whether they write to a bucket, an emulated one; of those that can.
+      disk: where inputs and outputs lie, but not what commands say; by default all is
+        in one folder for temporary files.
     """
     import_all()
     with (
         tempfile.TemporaryDirectory() as folder,
         serve_bucket() if bucket else nullcontext() as address,
     ):
-        inputs = Path(folder, "inputs")
+        disk = disk or Path(folder)
+        inputs = disk / "inputs"
         Child(partial(make_inputs, inputs), Path(folder, "said.txt")).result()
         for small in COMMANDS:
             is_meant = small.name.startswith(tuple(only) or ("",))
@@ -101,7 +121,7 @@ def places(
                 is_meant = False
             if not is_meant:
                 continue
-            work = Path(folder, small.name.replace(", ", "_"))
+            work = disk / small.name.replace(", ", "_")
             work.mkdir()
-            yield Place(small, inputs, work, address)
+            yield Place(small, inputs, work, Path(folder), address)
             shutil.rmtree(work)

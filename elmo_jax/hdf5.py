@@ -54,8 +54,14 @@ def _stored(path: Path, name: str, dataset: h5py.Dataset) -> Stored:
 
 
 def write_hdf5(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Write tensors as datasets; slashes in their names make groups."""
-    with h5py.File(path, "w") as file:
+    """Write tensors as datasets; slashes in their names make groups.
+
+    Raises:
+      OSError: the disk is full or fails.
+    """
+    # Through Python's file, for its errors: HDF5 cannot close its own on a full disk,
+    # prints what nobody can catch, and crashes the process.
+    with path.open("w+b") as raw, h5py.File(raw, "w") as file:
         file.attrs[MARK] = "elmo_jax.save"
         for name, values in tensors.items():
             file.create_dataset(name, data=values)

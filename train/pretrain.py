@@ -73,7 +73,7 @@ from train.data.prepared import check_prepared
 from train.families.family import Setup
 from train.families.registry import family_of
 from train.going_on import experiment_of_run, how_to_train_on
-from train.loop.checkpoint import Checkpoints
+from train.loop.checkpoint import Checkpoints, check_name
 from train.loop.compiled import CompiledStep
 from train.loop.consistency import check_agreed, check_seen, not_shared
 from train.loop.log import RunLog, SilentLog
@@ -134,6 +134,7 @@ def pretrain(
         is complete.
     """
     experiment, run = with_local_paths(experiment), run_path(run)
+    check_name(run)
     with noticing_lost_processes(), same_draws(), ExitStack() as held:
         with all_or_none():
             # The other processes of this run write nothing.

@@ -31,6 +31,7 @@ from embed_jax.files.bucket import BucketPath
 from embed_jax.files.bucket_claim import claim_in_bucket
 from embed_jax.files.holder import Holder
 from embed_jax.files.mounts import locks_hold_everywhere
+from embed_jax.files.no_room import naming_where_room_lacks
 
 SUFFIX = ".claim"
 _LONGEST_NAME = 255
@@ -101,10 +102,7 @@ def take(path: Path, claimed: Path, *, wait: bool = False) -> Claim:
                     continue
                 if not wait:
                     _check_left(file, path, claimed, locked=locked)
-                    content = json.dumps(asdict(Holder.this())) + "\n"
-                    file.truncate(0)
-                    file.write(content.encode())
-                    file.flush()
+                    _write_holder(file, path)
                 on_failure.pop_all()
                 return Claim(file, path)
 
@@ -224,6 +222,20 @@ def _lock(file: IO[bytes], path: Path, claimed: Path, *, wait: bool) -> bool:
             return False
         raise
     return True
+
+
+def _write_holder(file: IO[bytes], path: Path) -> None:
+    """Write down who holds a claim; what cannot be written down leaves no file."""
+    content = json.dumps(asdict(Holder.this())) + "\n"
+    try:
+        with naming_where_room_lacks(path):
+            file.truncate(0)
+            file.write(content.encode())
+            file.flush()
+    except OSError:
+        with suppress(OSError):
+            path.unlink()
+        raise
 
 
 def _read_holder(path: Path) -> Holder | None:

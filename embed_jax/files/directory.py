@@ -11,6 +11,7 @@ from pathlib import Path
 
 from embed_jax.files.kinds import DirectoryKind
 from embed_jax.files.local_path import local_path
+from embed_jax.files.no_room import naming_where_room_lacks
 from embed_jax.files.output_file import (
     check_absent,
     check_not_read,
@@ -55,9 +56,12 @@ def written_whole(
     target = meant_by(local_path(path))
     check_replaceable(target, marker=marker, overwrite=overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{target.name}.", dir=target.parent
-    ) as temporary:
+    with (
+        naming_where_room_lacks(path),
+        tempfile.TemporaryDirectory(
+            prefix=f".{target.name}.", dir=target.parent
+        ) as temporary,
+    ):
         fresh = Path(temporary, "new")
         fresh.mkdir()
         yield fresh

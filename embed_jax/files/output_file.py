@@ -12,6 +12,7 @@ from typing import IO
 
 from embed_jax.files.bucket import in_bucket
 from embed_jax.files.kinds import FileKind
+from embed_jax.files.no_room import naming_where_room_lacks
 from embed_jax.files.sync import put_in_place
 
 # Bytes of a name that file systems take, less what a fresh name adds to it.
@@ -165,22 +166,25 @@ def open_output(path: Path, *, replace: bool = True) -> Iterator[IO[bytes]]:
         path.write_bytes(content.getvalue())
         return
     target = meant_by(path)
-    new, file = _open_fresh(target)
-    try:
-        with file:
-            with suppress(FileNotFoundError):
-                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
-            yield file
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-    if not replace and target.exists():
-        raise FileExistsError(f"{path} has come meanwhile; what was written is {new}")
-    try:
-        put_in_place(new, target)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+    with naming_where_room_lacks(path):
+        new, file = _open_fresh(target)
+        try:
+            with file:
+                with suppress(FileNotFoundError):
+                    os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
+                yield file
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+        if not replace and target.exists():
+            raise FileExistsError(
+                f"{path} has come meanwhile; what was written is {new}"
+            )
+        try:
+            put_in_place(new, target)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
 
 
 def _open_fresh(target: Path) -> tuple[Path, IO[bytes]]:

@@ -131,6 +131,15 @@ def test_what_does_not_change_the_numbers_may_change(experiment, whole, tmp_path
     jax.tree.map(np.testing.assert_array_equal, weights, expected)
 
 
+@pytest.mark.parametrize("name", ["runs [1999]", "run*", "what?"])
+def test_a_run_whose_checkpoints_would_be_lost_is_refused(experiment, tmp_path, name):
+    """Orbax finds its parts by patterns that begin with the path as it stands."""
+    run = tmp_path / name / "run"
+    with pytest.raises(ValueError, match=r"could not be read again; give another --w"):
+        pretrain(experiment, run, mesh=one_device())
+    assert not run.parent.exists()
+
+
 def test_a_full_disk(experiment, whole, tmp_path, monkeypatch, capsys):
     run = copy_until(whole, tmp_path / "run", 6)
     usage = namedtuple("usage", "total used free")

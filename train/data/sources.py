@@ -6,6 +6,7 @@ import functools
 import glob
 import hashlib
 import json
+import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from embed_jax.suggest import suggest
 from train.data import builders, damage, forms
 from train.data.forms import Form
 from train.data.prepared_tfds import open_prepared
+from train.data.tfds_split import as_named
 
 FIELD = "text"
 """The field of records, and the feature of a TFDS data set, that has the text."""
@@ -59,7 +61,8 @@ class TextSource:
 
     Attributes:
       patterns: file names, with * ? [] and ** as in a shell; files are read in the
-        order of their names, each once.
+        order of their names, each once. A name with brackets that is there as it
+        stands is that name, as the folder in "texts [1999]/*.txt".
       form: of their text.
     """
 
@@ -279,7 +282,7 @@ def matching_files(source: FileSource) -> list[Path]:
         raise ValueError("patterns is empty; name at least one text file")
     files = set()
     for pattern in source.patterns:
-        expanded = str(local_path(pattern))
+        expanded = _with_literal_names(local_path(pattern))
         found = [Path(name) for name in glob.glob(expanded, recursive=True)]  # noqa: PTH207
         present = [path for path in found if path.is_file()]
         if not present:
@@ -293,6 +296,19 @@ def matching_files(source: FileSource) -> list[Path]:
                 f"{path} is empty; remove it, or finish writing it, and run this again"
             )
     return sorted(files)
+
+
+def _with_literal_names(pattern: Path) -> str:
+    """Escape the names with brackets that are there as they stand: `texts [1999]`."""
+    above = Path(pattern.anchor)
+    names = list(pattern.relative_to(above).parts)
+    for index, name in enumerate(names):
+        above /= name
+        # Behind a wildcard it cannot be told, and stays a pattern.
+        if not os.path.lexists(above):
+            break
+        names[index] = glob.escape(name) if "[" in name else name
+    return str(Path(pattern.anchor, *names))
 
 
 def _read_files(source: FileSource) -> Iterator[str]:
@@ -320,25 +336,10 @@ def _documents_of(path: Path, source: FileSource) -> Iterator[str]:
 
 def _open_tfds(source: TfdsSource) -> Documents:
     builder = open_prepared(source.name, source.data_dir)
-    _check_split(builder, source)
+    split = as_named(builder, source.name, source.split)
     _check_feature(builder, source)
     path = Path(builder.data_dir)
-    return Documents(path, source.split, source.feature, source.form)
-
-
-def _check_split(builder: tfds.core.DatasetBuilder, source: TfdsSource) -> None:
-    splits = builder.info.splits
-    try:
-        split = splits[source.split]
-    except (KeyError, ValueError) as error:
-        raise ValueError(
-            f"split: {source.name} has no {source.split!r}; "
-            f"it has {', '.join(sorted(splits))}"
-        ) from error
-    for file in map(Path, split.filepaths):
-        if not file.is_file() or not file.stat().st_size:
-            state = "is empty" if file.is_file() else "is missing"
-            raise ValueError(f"{file} {state}; prepare {source.name} with TFDS again")
+    return Documents(path, split, source.feature, source.form)
 
 
 def _check_feature(builder: tfds.core.DatasetBuilder, source: TfdsSource) -> None:

@@ -10,7 +10,8 @@ sixth, `checksums`, has what all of them are held against when they are read.
 import copy
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -36,8 +37,10 @@ from embed_jax.files.run_directory import (
     saved_steps,
 )
 from embed_jax.hosts.consensus import from_first
+from embed_jax.messages import first_line
 from embed_jax.tree import map_named, name_leaves
 from train.loop.placement import place_whole
+from train.loop.said_once import said_once
 from train.loop.step import TrainState
 
 _TREES = (PARAMS, "opt_state", "carry")
@@ -45,8 +48,24 @@ _POSITION = "position"
 _REMEDY = "remove it, and the run goes on from the one before"
 # A checkpoint takes this many bytes of disk for each of the state's, at most.
 _ROOM = 1.1
+_FULL = "No space left on device"
 # What earlier versions called an item.
 _FORMER_NAMES = {"opt_state": "moments"}
+
+
+def check_name(run: Path) -> None:
+    """Refuse a run's directory in which Orbax could not find what it has written.
+
+    It looks for its parts with patterns that begin with the path as it stands.
+
+    Raises:
+      ValueError: the path has a character of patterns; names it.
+    """
+    if found := next((each for each in str(run.absolute()) if each in "*?["), None):
+        raise ValueError(
+            f"{run}: checkpoints in a folder with {found!r} in its path could not be "
+            "read again; give another --workdir"
+        )
 
 
 class Checkpoints:
@@ -62,6 +81,7 @@ class Checkpoints:
         Raises:
           ValueError: the metrics of a checkpoint are damaged.
         """
+        self._quiet = ExitStack()
         self._directory = (run / CHECKPOINTS).absolute()
         self._directory.mkdir(parents=True, exist_ok=True)
         # Orbax reads them too, to find the best, and believes what it reads.
@@ -110,7 +130,8 @@ class Checkpoints:
           metrics: held-out metrics of this step; their "loss" selects the best one.
 
         Raises:
-          OSError: the disk has no room for it; nothing is written.
+          OSError: the disk has no room for it, and nothing is written; or the one
+            before could not be written.
         """
         step = int(position["step"])
         if self._manager.latest_step() == step:
@@ -129,14 +150,18 @@ class Checkpoints:
             **{name: checksum_item(content) for name, content in objects.items()},
         }
         objects[CHECKSUMS_ITEM] = checksums
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                **{name: ocp.args.StandardSave(tree) for name, tree in trees.items()},
-                **{name: ocp.args.JsonSave(held) for name, held in objects.items()},
-            ),
-            metrics=dict(metrics) if metrics else None,
-        )
+        with self._writing():
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    **{
+                        name: ocp.args.StandardSave(tree)
+                        for name, tree in trees.items()
+                    },
+                    **{name: ocp.args.JsonSave(held) for name, held in objects.items()},
+                ),
+                metrics=dict(metrics) if metrics else None,
+            )
 
     def restore(self, state: TrainState) -> tuple[TrainState, dict[str, Any]]:
         """Return the latest state and its position.
@@ -194,17 +219,29 @@ class Checkpoints:
         Raises:
           OSError: it could not be written.
         """
-        try:
+        with self._writing():
             self._manager.wait_until_finished()
             self._manager.check_for_errors()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Translate what Orbax raises of a checkpoint that could not be written."""
+        try:
+            yield
         except Exception as error:
+            # TensorStore tells of the same file by three names, on one line.
+            told = str(error)
+            reason = _FULL if _FULL in told else first_line(error)
+            kept = self._manager.latest_step()
             raise OSError(
                 f"{self._directory}: the last checkpoint could not be written: "
-                f"{error}; the one before it is whole"
+                f"{reason}; the same command goes on from "
+                + (f"that of step {kept}" if kept else "the beginning")
             ) from error
 
     def __enter__(self) -> "Checkpoints":
-        """Return the object itself."""
+        """Return the object itself; until the end, failures are said once."""
+        self._quiet.enter_context(said_once())
         return self
 
     def __exit__(
@@ -217,10 +254,17 @@ class Checkpoints:
 
         Not after an error with several processes, one of which may be lost.
         """
-        del kind, traceback
-        # To close is to wait for all processes, of which one may be gone.
-        if error is None or jax.process_count() == 1:
-            self._manager.close()
+        try:
+            # To close is to wait for all processes, of which one may be gone.
+            if error is None:
+                with self._writing():
+                    self._manager.close()
+            elif jax.process_count() == 1:
+                # What it raises would hide the error.
+                with suppress(Exception):
+                    self._manager.close()
+        finally:
+            self._quiet.__exit__(kind, error, traceback)
 
     def _item(self, step: int | None, name: str) -> str:
         """Return the name of an item in a checkpoint, which may be a former name."""
@@ -243,8 +287,8 @@ class Checkpoints:
         free = shutil.disk_usage(self._directory).free
         if from_first(int(free < needed)):
             raise OSError(
-                f"{self._directory}: a checkpoint needs {needed / 1e6:.0f} MB and the "
-                f"disk has {free / 1e6:.0f} MB; make room and start the run again, it "
+                f"{self._directory}: a checkpoint needs {needed / 1e6:,.1f} MB and the "
+                f"disk has {free / 1e6:,.1f} MB; make room and start the run again, it "
                 "goes on from its last checkpoint"
             )
 

@@ -5,7 +5,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,21 @@ class RunLog:
         if self._path.exists():
             self._drop_after(step)
         self._file = self._path.open("a", encoding="utf-8")
+        self._failed = False
         self._curves = Curves(directory / CURVES, step)
         self._tracker = Tracker(track, self.say)
 
     def write(self, step: int, metrics: Mapping[str, float], *, kind: str) -> None:
-        """Write one line, `{"step": …, "kind": …, …}`, and the curves."""
+        """Write one line, `{"step": …, "kind": …, …}`, and the curves.
+
+        Raises:
+          OSError: the disk is full or fails, but for the curves, which is said; names
+            the file.
+        """
         line = {"step": step, "kind": kind, **metrics}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        with self._writing():
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
         was_whole = self._curves.is_whole
         points = {f"{kind}/{name}": value for name, value in metrics.items()}
         self._curves.write(step, points)
@@ -99,13 +107,36 @@ class RunLog:
         say(text)
 
     def close(self) -> None:
-        """Flush and close the files."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        """Flush and close the files.
+
+        Raises:
+          OSError: the disk is full or fails; names the file.
+        """
         self._curves.close()
-        if self._mirror is not None:
-            self._mirror.close()
+        try:
+            with self._writing():
+                # What a write could not flush, it has raised, and is left out.
+                if not self._failed:
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
+        finally:
+            # A second flush of what the disk refuses would raise here, and at the end
+            # of the process.
+            with suppress(OSError):
+                self._file.close()
+            if self._mirror is not None:
+                self._mirror.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._failed = True
+            raise OSError(
+                f"{self._path} cannot be written ({error.strerror}); the same command "
+                "goes on from the last checkpoint",
+            ) from error
 
     def _drop_after(self, step: int) -> None:
         kept = []

@@ -259,6 +259,21 @@ def test_patterns_that_match_nothing_are_named(text: Path, tmp_path: Path) -> No
         open_documents(TextSource(patterns=()), tmp_path)
 
 
+def test_a_name_with_brackets_that_is_there_is_no_pattern(tmp_path: Path) -> None:
+    for folder, name in (("texts [1999]", "a.txt"), ("texts 1", "b.txt")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text(f"{folder}\n")
+    (tmp_path / "texts [1999]" / "c.txt").write_text("c\n")
+
+    def found(pattern: str) -> list[list[str]]:
+        source = TextSource(patterns=(str(tmp_path / pattern),))
+        return read(source, tmp_path / "cache")
+
+    assert found("texts [1999]/*.txt") == [["texts [1999]"], ["c"]]
+    assert found("texts [1999]/[c-z].txt") == [["c"]]
+    assert found("texts [1-3]/?.txt") == [["texts 1"]]
+
+
 def test_docstrings_of_a_package_are_documents(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,6 +338,36 @@ def test_a_data_set_of_tfds_is_read(reviews: Path, tmp_path: Path) -> None:
     assert read(part, tmp_path) == documents[2:4]
     # It is not written a second time.
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("split", "numbers"),
+    [
+        ("train[-20%:]", [4]),
+        # Under half of an example, which TFDS takes for the beginning.
+        ("train[:-1%]", [0, 1, 2, 3, 4]),
+        ("train[-1:]+test", [4, 0]),
+        ("train[-9%:]", "names none of the 5 examples"),
+        ("train[-9%:50%]", "names none of the 5 examples"),
+        ("train[:0shard]", "names none of the 5 examples"),
+        ("train[3:3]", "names none of the 5 examples"),
+        ("train[4:2]", "names none of the 5 examples"),
+        ("train+test[:10%]", r"'test\[:10%\]' names none of the 1 examples"),
+        ("train[1:60%]", "its bounds are of two units"),
+        ("train[:9]", "incompatible with 5 examples"),
+        ("all[:2]", "does not support slice"),
+    ],
+)
+def test_a_slice_of_tfds_is_what_it_names(
+    reviews: Path, tmp_path: Path, split: str, numbers: list[int] | str
+) -> None:
+    source = TfdsSource(name="reviews", split=split, feature="review", data_dir=reviews)
+    if isinstance(numbers, str):
+        with pytest.raises(ValueError, match=rf"^split: .*{numbers}"):
+            open_documents(source, tmp_path)
+        return
+    first = [sentences[:1] for sentences in read(source, tmp_path)]
+    assert first == [[f"Review {n} is naïve."] if n else [] for n in numbers]
 
 
 def test_a_data_set_that_is_not_there_is_told_how_to_get(tmp_path: Path) -> None:
