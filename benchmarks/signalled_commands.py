@@ -153,8 +153,10 @@ def _artefact(inputs: Path, out: Path) -> list[str]:
     return [str(inputs / "artefact/serve.py")]
 
 
-def _prepared(out: Path) -> Outcome:
-    return small_commands.of_files(out, "data/**/*", "source/**/*")
+def _written(name: str) -> Callable[[Path], Outcome]:
+    """Return how to read what a command writes, by its name in `small_commands`."""
+    (small,) = (each for each in small_commands.COMMANDS if each.name == name)
+    return small.outcome
 
 
 _HELPS = (
@@ -169,7 +171,7 @@ COMMANDS = (
         Signalled(
             f"pretrain, {kind}",
             _module("train.pretrain", f"IN/{kind}.py", "--workdir", "OUT/run"),
-            small_commands.of_run,
+            _written(f"pretrain, {kind}"),
             _run_is_saved,
             goes_on=True,
         )
@@ -182,7 +184,7 @@ COMMANDS = (
                 *("train.prepare", f"IN/{kind}.py", "--data.directory", "OUT/data"),
                 *("--data.source-directory", "OUT/source", "--data.num-workers", "2"),
             ),
-            _prepared,
+            _written(f"prepare, {kind}"),
             _anything,
             goes_on=True,
         )
@@ -195,7 +197,7 @@ COMMANDS = (
                 *("embed_jax", f"IN/{kind}", "IN/lines.txt", "OUT/vectors.h5"),
                 *("--token-budget", "512"),
             ),
-            small_commands.of_store,
+            _written(f"embed, {kind}"),
             _anything,
             goes_on=True,
             resume=("--resume",),
@@ -208,7 +210,7 @@ COMMANDS = (
             *("embed_jax.word_types", "IN/bert", "IN/lines.txt", "OUT/types.h5"),
             *("--word2vec", "OUT/types.txt"),
         ),
-        small_commands.of_types,
+        _written("word_types"),
     ),
     Signalled(
         "contexts",
@@ -216,13 +218,13 @@ COMMANDS = (
             *("embed_jax.contexts", "IN/bert", "IN/lines.txt", "--word", "river"),
             *("--output", "OUT/page.html", "--max-contexts", "40"),
         ),
-        lambda out: small_commands.of_files(out, "page.html"),
+        _written("contexts"),
     ),
     Signalled("nearest", _module("embed_jax.nearest", "IN/vectors.h5", "river")),
     Signalled(
         "export",
         _module("embed_jax.export", "IN/bert", "OUT/artefact"),
-        lambda out: small_commands.of_files(out, "artefact/*.json"),
+        _written("export"),
     ),
     Signalled(
         "serve",
@@ -233,13 +235,13 @@ COMMANDS = (
     Signalled(
         "score",
         _module("elmo_jax.score", "IN/scorer", "IN/lines.txt", "OUT/scores.tsv"),
-        lambda out: small_commands.of_files(out, "scores.tsv"),
+        _written("score"),
     ),
     Signalled("evaluate", _module("train.evaluate", "IN/run", "--data", "IN/pieces")),
     Signalled(
         "train.export",
         _module("train.export", "IN/run", "OUT/model"),
-        lambda out: small_commands.of_files(out, "model/*"),
+        _written("train.export"),
     ),
     Signalled(
         "finetune",
@@ -248,7 +250,7 @@ COMMANDS = (
             *("--data", "IN/texts", "--output", "OUT/tuned", "--num-epochs", "2"),
             *("--max-length", "32"),
         ),
-        lambda out: small_commands.of_files(out, "tuned/**/*"),
+        _written("finetune"),
     ),
     Signalled(
         "ner",
@@ -257,7 +259,7 @@ COMMANDS = (
             *("--output=OUT/", "--cache=OUT/cache", "--jobs=2", "--cell-dim=4"),
             *("--num-epochs=2", "--num-seeds=2", "--layers", "0", "mix(all)"),
         ),
-        lambda out: small_commands.of_files(out, "*.json"),
+        _written("probe"),
         _anything,
         goes_on=True,
     ),
@@ -267,7 +269,7 @@ COMMANDS = (
             *("train.probe", "--model", "IN/bert", "--output", "OUT/probe"),
             *("--tasks", "sts", "--sts-data", "IN/pairs"),
         ),
-        lambda out: small_commands.of_files(out, "*.json"),
+        _written("probe"),
         _anything,
     ),
     Signalled(

@@ -234,12 +234,12 @@ def disturb_once(
     expected = (0, STOPPED) if is_signal else (0,)
     if ways[0] in ("no stdout", "neither"):
         expected = (place.command.without_stdout,)
-    wrong = list(_faults(place, status, said, expected))
+    wrong = list(faults(place, status, said, expected))
     if status == STOPPED:
         counts.stopped += 1
-        saved, faults = place.command.saved(place.out, said, len(ways) == 1)
+        saved, found = place.command.saved(place.out, said, len(ways) == 1)
         counts.saved += saved
-        wrong += faults
+        wrong += found
     else:
         counts.ended += status == 0
     if not wrong and status == STOPPED and place.command.goes_on:
@@ -252,9 +252,17 @@ def disturb_once(
         )
 
 
-def _faults(
+def faults(
     place: Place, status: int | None, said: str, expected: tuple[int, ...]
 ) -> Iterator[str]:
+    """Yield what is wrong with the end of a command.
+
+    Args:
+      place: of the command.
+      status: of its end; None if there was none.
+      said: what it wrote to stderr.
+      expected: the statuses that are right.
+    """
     if status is None:
         yield "it does not end"
     elif status not in expected:

@@ -166,7 +166,7 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def of_store(folder: Path) -> Outcome:
+def _of_store(folder: Path) -> Outcome:
     with VectorStore(folder / "vectors.h5") as store:
         words = store.words(slice(None))
         return {
@@ -176,7 +176,7 @@ def of_store(folder: Path) -> Outcome:
         }
 
 
-def of_types(folder: Path) -> Outcome:
+def _of_types(folder: Path) -> Outcome:
     from embed_jax.explore.word_types import read_word_types
 
     types = read_word_types(folder / "types.h5")
@@ -189,7 +189,7 @@ def of_types(folder: Path) -> Outcome:
     }
 
 
-def of_run(folder: Path) -> Outcome:
+def _of_run(folder: Path) -> Outcome:
     from embed_jax.tree import name_leaves
 
     weights, step = read_weights(folder / "run")
@@ -203,7 +203,7 @@ def of_run(folder: Path) -> Outcome:
     }
 
 
-def of_files(folder: Path, *patterns: str) -> Outcome:
+def _of_files(folder: Path, *patterns: str) -> Outcome:
     """Return the files that match; none that a kill may leave has such a name."""
     names = {
         path.relative_to(folder).as_posix(): path
@@ -266,7 +266,7 @@ COMMANDS = (
             f"pretrain, {kind}",
             "train.pretrain",
             partial(_pretrain, kind),
-            of_run,
+            _of_run,
             in_bucket=True,
         )
         for kind in KINDS
@@ -276,7 +276,7 @@ COMMANDS = (
             f"prepare, {kind}",
             "train.prepare",
             partial(_prepare, kind),
-            lambda out: of_files(out, "data/**/*", "source/**/*"),
+            lambda out: _of_files(out, "data/**/*", "source/**/*"),
         )
         for kind in KINDS
     ),
@@ -285,7 +285,7 @@ COMMANDS = (
             f"embed, {kind}",
             "embed_jax.__main__",
             partial(_embed, kind),
-            of_store,
+            _of_store,
             resume=("--resume",),
         )
         for kind in KINDS
@@ -297,9 +297,9 @@ COMMANDS = (
             *map(str, (inputs / "bert", inputs / "lines.txt", out / "types.h5")),
             *("--word2vec", str(out / "types.txt"), "--devices", "1"),
         ],
-        of_types,
+        _of_types,
     ),
-    Small("ner", "train.ner", _ner, lambda out: of_files(out, "*.json", "*/*.conll")),
+    Small("ner", "train.ner", _ner, lambda out: _of_files(out, "*.json", "*/*.conll")),
     Small(
         "finetune",
         "train.finetune",
@@ -308,7 +308,7 @@ COMMANDS = (
             *("--model", str(inputs / "bert")),
             *("--data", str(inputs / "texts"), "--output", str(out / "tuned")),
         ],
-        lambda out: of_files(out, "tuned/**/*"),
+        lambda out: _of_files(out, "tuned/**/*"),
     ),
     Small(
         "contexts",
@@ -318,7 +318,7 @@ COMMANDS = (
             *("--word", "river", "--output", str(out / "page.html")),
             *("--max-contexts", "40", "--devices", "1"),
         ],
-        lambda out: of_files(out, "page.html"),
+        lambda out: _of_files(out, "page.html"),
         is_killed=False,
     ),
     Small(
@@ -328,21 +328,21 @@ COMMANDS = (
             *map(str, (inputs / "scorer", inputs / "lines.txt", out / "scores.tsv")),
             *("--devices", "1"),
         ],
-        lambda out: of_files(out, "scores.tsv"),
+        lambda out: _of_files(out, "scores.tsv"),
         is_killed=False,
     ),
     Small(
         "export",
         "embed_jax.export.__main__",
         lambda inputs, out: [str(inputs / "bert"), str(out / "artefact")],
-        lambda out: of_files(out, "artefact/*.bin", "artefact/*.json"),
+        lambda out: _of_files(out, "artefact/*.bin", "artefact/*.json"),
         is_killed=False,
     ),
     Small(
         "train.export",
         "train.export",
         lambda inputs, out: [str(inputs / "run"), str(out / "model")],
-        lambda out: of_files(out, "model/*"),
+        lambda out: _of_files(out, "model/*"),
         is_killed=False,
     ),
     Small(
@@ -352,7 +352,7 @@ COMMANDS = (
             *("--model", str(inputs / "bert"), "--output", str(out / "probe")),
             *("--tasks", "sts", "--sts-data", str(inputs / "pairs")),
         ],
-        lambda out: of_files(out, "*.json"),
+        lambda out: _of_files(out, "*.json"),
         is_killed=False,
     ),
 )
