@@ -14,6 +14,9 @@ import importlib
 import sys
 from pathlib import Path
 
+from embed_jax.commands.starting import begin
+from embed_jax.exit_status import exit_status
+
 _NAME = "contextual-train"
 COMMANDS = {
     "prepare": "text → vocabulary + token store",
@@ -34,10 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not given or given[0] in ("-h", "--help"):
         width = max(map(len, COMMANDS))
         lines = [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
-        sys.stdout.write(
-            f"usage: {_NAME} COMMAND [--help] …\n\n" + "\n".join(lines) + "\n"
-        )
-        return 0 if given else 2
+        text = f"usage: {_NAME} COMMAND [--help] …\n\n" + "\n".join(lines) + "\n"
+        return _say("stdout", text, 0 if given else 2)
     name, *rest = given
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
@@ -53,14 +54,23 @@ def main(arguments: list[str] | None = None) -> int:
     sys.path.insert(0, str(checkout))
     if arguments is None:
         # This is a process of its own, and what follows takes seconds to import.
-        importlib.import_module("embed_jax.commands.starting").begin()
+        begin()
     importlib.import_module("train.called").call_by(f"{_NAME} ")
     return importlib.import_module(f"train.{name}").main(rest)
 
 
 def _refuse(message: str) -> int:
-    sys.stderr.write(f"{_NAME}: {message}\n")
-    return 2
+    return _say("stderr", f"{_NAME}: {message}\n", 2)
+
+
+def _say(stream: str, text: str, status: int) -> int:
+    """Write a text, whoever reads it; return the status."""
+
+    def action() -> int:
+        getattr(sys, stream).write(text)
+        return status
+
+    return exit_status(_NAME, action, "nothing was begun")
 
 
 if __name__ == "__main__":

@@ -3,16 +3,36 @@
 
 import multiprocessing.context
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
 # A process that waits takes less than this share of a core.
 _WAITING = 0.01
+
+
+class _Unheeding(SpawnProcess):
+    """A process that Ctrl-C does not reach, not even while it imports.
+
+    It is meant for the whole group of a terminal; whoever started this one hears it,
+    and ends it.
+    """
+
+    def start(self) -> None:
+        """Start it."""
+        # The first start of a process starts this one too, and unblocks the signal.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Spawning(multiprocessing.context.SpawnContext):
@@ -31,7 +51,7 @@ class Spawning(multiprocessing.context.SpawnContext):
         self, *args: Any, **kwargs: Any
     ) -> SpawnProcess:
         """Make a process, as an executor asks for one."""
-        process = SpawnProcess(*args, **kwargs)
+        process = _Unheeding(*args, **kwargs)
         self._started.append(process)
         return process
 

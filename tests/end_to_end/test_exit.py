@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every command that fails says so to the shell."""
 
+import ast
 import runpy
 from pathlib import Path
 
@@ -42,6 +43,19 @@ def test_every_command_is_tried_here():
         if 'if __name__ == "__main__":' in path.read_text("utf-8")
     }
     assert commands == FAILING.keys()
+
+
+def test_every_command_hears_signals_while_it_imports():
+    """The imports take seconds; what sees to it comes before them."""
+    first = "embed_jax.commands.starting"
+    # `python -m` imports the package of a command before it.
+    for command in [*FAILING, "elmo_jax/__init__.py"]:
+        if command == "embed_jax/export/serve.py":
+            continue  # It knows nothing of this project, and does so itself.
+        code = ast.parse((ROOT / command).read_text("utf-8"))
+        imports = [node for node in code.body if isinstance(node, ast.Import)]
+        assert imports[0].names[0].name == first, command
+        assert code.body.index(imports[0]) == 1, command
 
 
 @pytest.mark.parametrize("command", FAILING)

@@ -105,11 +105,11 @@ class Command:
                 process.communicate()
 
 
-def finish(*processes: subprocess.Popen) -> str:
+def finish(*processes: subprocess.Popen, status: int = 0) -> str:
     """Let processes come to their end; return what the first one said."""
     said = [process.communicate(timeout=300)[1] for process in processes]
     for process, error in zip(processes, said, strict=True):
-        assert process.returncode == 0, error
+        assert process.returncode == status, error
     return said[0]
 
 

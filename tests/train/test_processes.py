@@ -147,3 +147,13 @@ def test_what_a_call_raises_is_raised_by_waiting_for_it():
         futures = submit_each(workers, int, [("1",), ("one",)])
         with pytest.raises(ValueError, match="'one'"):
             wait_for_each(futures, processes, patience=60.0)
+
+
+def test_a_process_that_was_started_does_not_hear_ctrl_c():
+    """It would say so in a traceback, beside the one line of the command."""
+    with ProcessPoolExecutor(1, mp_context=Spawning()) as pool:
+        blocked = pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()
+    assert signal.SIGINT in blocked
+    assert signal.SIGTERM not in blocked
+    # The process that starts it does, as before.
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

@@ -171,13 +171,11 @@ SLIPS = [
         before="""
             chunk_tokens=CHUNK_BATCHES * budget,
             on_batch=on_batch,
-        )
-        return (_sentence_score(
+            arrivals=given,
         """,
         after="""
             chunk_tokens=CHUNK_BATCHES * budget,
-        )
-        return (_sentence_score(
+            arrivals=given,
         """,
         tests=("tests/elmo_jax/test_scoring.py", "tests/options/test_score.py"),
     ),

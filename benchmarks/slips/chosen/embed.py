@@ -114,12 +114,12 @@ SLIPS = [
     Slip(
         behaviour="A model that cannot be fetched ends the command with status 2",
         before="""
-            sys.stderr.write(f"{name}: {line}\\n")
-            return 2
+        except (ValueError, OSError) as error:
+            status, said = 2, one_line(error)
         """,
         after="""
-            sys.stderr.write(f"{name}: {line}\\n")
-            return 1
+        except (ValueError, OSError) as error:
+            status, said = 1, one_line(error)
         """,
         tests=(
             "tests/test_pretrained.py",

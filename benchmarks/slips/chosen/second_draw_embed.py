@@ -165,15 +165,13 @@ SLIPS = [
     Slip(
         behaviour="Sentences without rows are yielded when all batches are back",
         before="""
-            while in_flight:
-                collect()
+                        yield from finished()
                 yield from finished()
-            yield from finished()
+            while in_flight:
         """,
         after="""
+                        yield from finished()
             while in_flight:
-                collect()
-                yield from finished()
         """,
         tests=(
             "tests/embed_jax/corpus/test_stream.py",

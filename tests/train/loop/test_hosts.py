@@ -137,7 +137,7 @@ def test_one_is_told_to_stop_and_two_are_killed(command, whole, tmp_path):
     processes = start(command, "elmo", run)
     wait_until(lambda: num_lines(run) >= 3, processes)
     processes[3].terminate()
-    error = finish(*processes)
+    error = finish(*processes, status=130)
     step = int(error.split("stopped and saved at step ")[1].split()[0])
     assert saved_steps(run)[-1] == step < CHANGES["num_steps"]
 
