@@ -29,11 +29,14 @@ class Setup(NamedTuple):
       objectives: the objective of each phase.
       params: the initial weights.
       tokenizer: of the model.
+      lacking: what the text lacks of what the objective learns from, and the remedy;
+        None if it serves. With it no run is begun.
     """
 
     objectives: tuple[Objective, ...]
     params: Params
     tokenizer: Any
+    lacking: str | None = None
 
 
 class StepShapes(NamedTuple):
