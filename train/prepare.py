@@ -85,8 +85,18 @@ def _is_prepared(data: DataConfig, say: Say) -> bool:
         return False
     if not Prepared.of(data).is_like(before):
         return False
-    say(f"{data.directory} is prepared already: {before.summary}")
+    _say_prepared(data, before, say)
     return True
+
+
+def _say_prepared(data: DataConfig, before: Prepared, say: Say) -> None:
+    say(f"{data.directory} is prepared already: {before.summary}")
+    if before.encoded_as < data.encoded_as:
+        say(
+            f"an earlier version encoded it in form {before.encoded_as}, where the "
+            f"form is {data.encoded_as} now; runs that began with it need it so. To "
+            "have the text in the new form, give another --data.directory"
+        )
 
 
 def _prepare(data: DataConfig, preparation: Preparation, say: Say) -> None:
@@ -95,13 +105,17 @@ def _prepare(data: DataConfig, preparation: Preparation, say: Say) -> None:
     if before and wanted.is_like(before):
         if is_unfinished(unfinished):
             remove_unfinished(unfinished)
-        say(f"{data.directory} is prepared already: {before.summary}")
+        _say_prepared(data, before, say)
         return
     check_own(data.directory, [type(data), *(each.data for each in all_families())])
     if before:
         say(f"{data.directory} is prepared anew: {before.difference(wanted)}")
-    if unfinished.exists() and not wanted.is_like(Prepared.read(unfinished)):
-        say(f"{unfinished} is of other settings or text, and is begun again")
+    begun = Prepared.read(unfinished)
+    if unfinished.exists() and not wanted.goes_on_from(begun):
+        another = (
+            "an earlier form" if wanted.is_like(begun) else "other settings or text"
+        )
+        say(f"{unfinished} is of {another}, and is begun again")
         remove_unfinished(unfinished)
     unfinished.mkdir(parents=True, exist_ok=True)
     wanted.write(unfinished)

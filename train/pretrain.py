@@ -160,6 +160,8 @@ def _pretrain(
     with all_or_none():
         begun = _check_run(experiment, run)
         setup = _set_up(experiment, run, begun, mesh)
+        if setup.lacking and begun is None:
+            raise ValueError(setup.lacking)
     check_agreed(experiment, setup.params, mesh)
     with all_or_none():
         if is_first():

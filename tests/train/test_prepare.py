@@ -18,6 +18,7 @@ from train.data import encoding
 from train.data.prepared import Prepared, check_prepared
 from train.data.sources import TextSource
 from train.data.store import TokenStore
+from train.families.bert import preparing
 from train.families.bert.data import PieceData
 from train.families.bert.pieces import PieceStore
 from train.families.elmo.data import WordData
@@ -160,6 +161,43 @@ def test_what_a_kill_left_beside_whole_data_is_removed(
     Prepared.of(data).write(left)
     prepare(data, silent)
     assert not left.exists()
+
+
+def test_what_an_earlier_version_encoded_is_used_and_what_it_began_is_not(
+    pieces: PieceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its form [SEP] in a text is the special piece."""
+    (path,) = map(Path, pieces.source.patterns)
+    with path.open("a") as file:
+        file.write("\n\nThe [SEP] sees.\n")
+    data = replace(pieces, held_out_every=0)
+    monkeypatch.setattr(PieceData, "encoded_as", 1)
+    monkeypatch.setattr(
+        preparing.pieces,
+        "text_encoder",
+        lambda tokenizer: lambda texts: [each.ids for each in tokenizer.encode(texts)],
+    )
+    prepare(data, silent)
+    monkeypatch.undo()
+    before, lines = contents(data.directory), list[str]()
+    prepare(data, lines.append)
+    check_prepared(data)
+    store = PieceStore.open(data.directory / "train")
+    assert store.sep_id in store.tokens
+    assert contents(data.directory) == before
+    assert "is prepared already" in lines[0]
+    assert "encoded it in form 1, where the form is 2 now" in lines[1]
+    # It goes on from what is begun in its own form only.
+    left = data.directory / "unfinished"
+    for form, goes_on in ((1, False), (2, True)):
+        (data.directory / "prepared.json").unlink(missing_ok=True)
+        left.mkdir()
+        replace(Prepared.of(data), encoded_as=form).write(left)
+        heard: list[str] = []
+        prepare(data, heard.append)
+        assert any("is begun again" in line for line in heard) != goes_on
+    store = PieceStore.open(data.directory / "train")
+    assert store.sep_id not in store.tokens
 
 
 def test_another_setting_is_prepared_anew(words: WordData) -> None:
@@ -521,7 +559,7 @@ def test_the_input_may_lie_in_the_source_directory(
     ("kind", "lines", "said"),
     [
         ("words", ["<S> One . </S>", "Two .</S>"], "2 sentences hold <S> or </S>,"),
-        ("pieces", ["One [MASK] .", "Two ."], "1 sentence holds [MASK],"),
+        ("pieces", ["One [MASK] .", "Two ."], None),  # where they are text
         ("words", ["One [MASK] .", "Two ."], None),
     ],
 )

@@ -54,6 +54,9 @@ class DataConfig:
       written: the entries of `directory` that a preparation replaces: names of files,
         and of directories with the names of their files.
       own_tokens: tokens that the model adds itself; sentences with them are counted.
+      encoded_as: the form of the encoded text; another number where the same text and
+        settings give other tokens than before. What is prepared in an earlier form is
+        used as it is.
       of_source: fields whose values are chosen for a text, not for a model.
       source: the text.
       directory: the directory of the prepared files.
@@ -66,6 +69,7 @@ class DataConfig:
 
     written: ClassVar[Mapping[str, Set[str]]] = {}
     own_tokens: ClassVar[tuple[str, ...]] = ()
+    encoded_as: ClassVar[int] = 1
     of_source: ClassVar[Set[str]] = frozenset({"source_directory", "held_out_every"})
 
     source: Source

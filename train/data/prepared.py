@@ -33,6 +33,7 @@ class Prepared:
       summary: the amount of text; empty if the preparation is not finished.
       files: the SHA-256 of each file beside the stores, such as the vocabulary, and of
         the stores' checksums; empty in a record of an earlier version.
+      encoded_as: the form that the text is encoded in, see `DataConfig`.
     """
 
     settings: dict[str, Any]
@@ -40,6 +41,7 @@ class Prepared:
     corpus: str
     summary: str = ""
     files: dict[str, str] = dataclasses.field(default_factory=dict)
+    encoded_as: int = 1
 
     @classmethod
     def of(cls, data: DataConfig) -> "Prepared":
@@ -48,7 +50,12 @@ class Prepared:
         Raises:
           ValueError: no such file or data set, or an empty one.
         """
-        return cls(describe(data), fingerprint(data), corpus_digest(data.source))
+        return cls(
+            describe(data),
+            fingerprint(data),
+            corpus_digest(data.source),
+            encoded_as=data.encoded_as,
+        )
 
     @classmethod
     def read(cls, directory: Path) -> "Prepared | None":
@@ -75,6 +82,14 @@ class Prepared:
             other is not None
             and self.fingerprint == other.fingerprint
             and self.corpus == other.corpus
+        )
+
+    def goes_on_from(self, other: "Prepared | None") -> bool:
+        """Return whether what another one has begun can be gone on with."""
+        return (
+            other is not None
+            and self.is_like(other)
+            and self.encoded_as == other.encoded_as
         )
 
     def difference(self, other: "Prepared") -> str:

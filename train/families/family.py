@@ -31,12 +31,15 @@ class Setup(NamedTuple):
       tokenizer: of the model.
       served: `params` with what serving reads besides and training leaves alone; None
         where there is no such thing.
+      lacking: what the text lacks of what the objective learns from, and the remedy;
+        None if it serves. With it no run is begun.
     """
 
     objectives: tuple[Objective, ...]
     params: Params
     tokenizer: Any
     served: Params | None = None
+    lacking: str | None = None
 
 
 class StepShapes(NamedTuple):

@@ -2,7 +2,6 @@
 """Logging of a run: JSON lines, TensorBoard curves, and lines on the terminal."""
 
 import json
-import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,10 +34,11 @@ class Interval:
             self.sums[name] = before[0] + float(total), before[1] + float(weight)
 
     def take(self) -> dict[str, float]:
-        """Return the means and reset the sums."""
+        """Return the means and reset the sums; a mean of nothing is left out."""
         means = {
-            name: total / weight if weight else math.nan
+            name: total / weight
             for name, (total, weight) in self.sums.items()
+            if weight
         }
         self.sums = {}
         return means

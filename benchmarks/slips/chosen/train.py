@@ -53,12 +53,14 @@ SLIPS = [
         behaviour="A line of the log has the means since the line before it",
         before="""
                 for name, (total, weight) in self.sums.items()
+                if weight
             }
             self.sums = {}
             return means
         """,
         after="""
                 for name, (total, weight) in self.sums.items()
+                if weight
             }
             return means
         """,

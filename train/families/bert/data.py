@@ -36,7 +36,8 @@ class PieceData(DataConfig):
         TOKENIZER: TOKENIZER_FILES,
     }
 
-    own_tokens: ClassVar[tuple[str, ...]] = ("[CLS]", "[SEP]", "[MASK]", "[PAD]")
+    # In form 1 a special piece that stood in a text, such as [SEP], was read as one.
+    encoded_as: ClassVar[int] = 2
 
     vocab_size: int = 8000
     cased: bool = False

@@ -85,6 +85,20 @@ def cut(
     return Instances(rows[:, 0:2], rows[:, 2:4], rows[:, 4])
 
 
+def has_pairs(store: TokenStore, length: int) -> bool:
+    """Return whether two passages that follow each other can make an instance.
+
+    Args:
+      store: the corpus.
+      length: maximal tokens of an instance, specials included.
+    """
+    lengths = np.diff(store.sentence_starts)
+    is_followed = np.ones(len(lengths), bool)
+    ends = store.document_starts[1:]
+    is_followed[ends[ends > 0] - 1] = False
+    return bool((lengths[is_followed] < length - 3).any())
+
+
 class _Cutter:
     """Collects the instances of documents, as rows of five numbers."""
 

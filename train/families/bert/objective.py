@@ -162,6 +162,7 @@ class MaskedLmObjective:
         token_loss, token_accuracy, pair_loss, pair_accuracy = (
             float(total / max(weight, _AT_LEAST)) for total, weight in totals
         )
+        num_pairs = totals[2, 1]
         metrics = {
             "loss": token_loss,
             "masked_loss": token_loss,
@@ -169,7 +170,7 @@ class MaskedLmObjective:
             "masked_accuracy": token_accuracy,
             "held_out_predictions": float(totals[0, 1]),
         }
-        if self.data.pairs != "none":
+        if self.data.pairs != "none" and num_pairs:  # none in a text of short documents
             metrics["loss"] = token_loss + pair_loss
             metrics |= {"pair_loss": pair_loss, "pair_accuracy": pair_accuracy}
         return metrics

@@ -2,9 +2,10 @@
 """Stores of word pieces, and the training of their tokeniser."""
 
 import collections
+import copy
 import dataclasses
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from jaxtyping import Bool
 
 from bert_jax.tokenizer import (
     SPECIALS,
+    Pieces,
     SentencePieceTokenizer,
     Tokenizer,
     WordPieceTokenizer,
@@ -121,6 +123,52 @@ def read_tokenizer(path: Path) -> Tokenizer:
             "the tokeniser with it, or have one trained here"
         )
     return tokenizer
+
+
+def text_encoder(
+    tokenizer: Tokenizer,
+) -> Callable[[Sequence[str]], list[np.ndarray]]:
+    """Return what encodes training text, in which no special piece stands.
+
+    `[SEP]` and its kin are split like other words, as in Google's program, where an
+    encoder that serves reads them as the special pieces, as transformers does.
+
+    Args:
+      tokenizer: of the pieces; it is left as it is.
+
+    Returns:
+      A function of sentences to the pieces of each, int32.
+
+    Example:
+      >>> tokenizer = WordPieceTokenizer.from_vocab([*SPECIALS, *"ab[]", "sep"])
+      >>> text_encoder(tokenizer)(["a [SEP]"])[0].tolist()
+      [5, 7, 9, 8]
+      >>> tokenizer.encode(["a [SEP]"])[0].ids.tolist()
+      [5, 3]
+    """
+    if isinstance(tokenizer, WordPieceTokenizer):
+        backend = tokenizers.Tokenizer.from_str(tokenizer.backend.to_str())
+        backend.encode_special_tokens = True
+        reader = copy.copy(tokenizer)
+        reader.backend = backend
+        return lambda sentences: [each.ids for each in reader.encode(sentences)]
+    # Of a SentencePiece model those alone are found in text that its user defined.
+    encoded = zip(SPECIALS, tokenizer.encode(SPECIALS), strict=True)
+    found = [piece for piece, each in encoded if _is_special(tokenizer, each)]
+
+    def encode(sentences: Sequence[str]) -> list[np.ndarray]:
+        for piece in found:
+            apart = f"{piece[0]} {piece[1:-1]} {piece[-1]}"
+            sentences = [sentence.replace(piece, apart) for sentence in sentences]
+        return [each.ids for each in tokenizer.encode(sentences)]
+
+    return encode
+
+
+def _is_special(tokenizer: Tokenizer, encoded: Pieces) -> bool:
+    specials = {tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id, tokenizer.pad_id}
+    # A model without a piece for padding pads with any.
+    return bool((specials - {tokenizer.unk_id}) & set(encoded.ids.tolist()))
 
 
 def train_wordpiece(

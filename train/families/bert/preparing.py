@@ -38,12 +38,12 @@ class PieceEncoder:
     def encode(self, documents: Iterable[list[str]], path: Path) -> None:
         """Write documents, given as their sentences, into an empty directory."""
         tokenizer = pieces.read_tokenizer(self.tokenizer)
+        encode = pieces.text_encoder(tokenizer)
         with StoreWriter(path, tokenizer.vocab_size, synced=False) as writer:
             for document in documents:
                 ids = []
                 for begin in range(0, len(document), _BATCH):
-                    encoded = tokenizer.encode(document[begin : begin + _BATCH])
-                    ids += [each.ids for each in encoded]
+                    ids += encode(document[begin : begin + _BATCH])
                 writer.append(ids)
 
 

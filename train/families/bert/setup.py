@@ -15,6 +15,7 @@ from train.families.bert.batches import MaskedLmBatches
 from train.families.bert.config import MaskedLmPretraining
 from train.families.bert.continuation import continue_bert
 from train.families.bert.held_out import HeldOutRows
+from train.families.bert.instances import has_pairs
 from train.families.bert.objective import MaskedLmObjective
 from train.families.bert.pieces import PieceStore
 from train.families.family import Setup
@@ -54,7 +55,32 @@ def set_up(
     params = bert_jax.init_params(key, config, heads_of(experiment))
     if experiment.init_from:
         params = continue_bert(experiment.init_from, params, train.tokenizer)
-    return Setup(objectives, params, train.tokenizer)
+    return Setup(objectives, params, train.tokenizer, _lacking(experiment, train))
+
+
+def _lacking(experiment: MaskedLmPretraining, store: PieceStore) -> str | None:
+    """Return what is to be said of a text in which no passage follows another."""
+    objectives = [
+        cast(MaskedLmPretraining, phase.experiment).objective
+        for phase in experiment.phases()
+    ]
+    with_pairs = [each for each in objectives if each.pairs != "none"]
+    if all(has_pairs(store, each.length) for each in with_pairs):
+        return None
+    pairs, data = experiment.objective.pairs, experiment.data
+    effect = (
+        "every second passage would be a random one"
+        if pairs == "nsp"
+        else "no pair would have a label"
+    )
+    why = "a document of it is one sentence, or has only sentences that fill a row"
+    if getattr(data.source, "form", None) == "sentences":
+        why = "the form sentences makes a document of each line, whatever is between"
+    return (
+        f"the text in {data.directory} has no two passages that follow each other "
+        f"({why}), so {effect}: give objective.pairs none, or prepare text of the form "
+        "documents (a sentence a line, blank lines between documents) or prose"
+    )
 
 
 def _check_text(model: BertConfig, store: PieceStore) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sentencepiece
 
 from bert_jax.tokenizer import (
     SPECIALS,
@@ -18,6 +19,7 @@ from train.families.bert.pieces import (
     join_shards,
     read_tokenizer,
     save_tokenizer,
+    text_encoder,
     train_sentencepiece,
     train_wordpiece,
 )
@@ -188,3 +190,46 @@ def test_training_needs_text_and_room(tmp_path: Path) -> None:
         train_wordpiece([], 60, cased=False)
     with pytest.raises(ValueError, match="cannot make 8 pieces of this text"):
         train_sentencepiece(TEXTS, 8, cased=False, path=tmp_path / "a.model")
+
+
+WRITTEN = "walk [SEP] talk[MASK] [PAD] [CLS] [UNK]"
+
+
+@pytest.fixture(params=["wordpiece", "unigram", "defined"])
+def any_tokenizer(request, tmp_path) -> Tokenizer:
+    """One that is trained here, or a model of SentencePiece with symbols in text."""
+    if request.param != "defined":
+        return request.getfixturevalue(request.param)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([*TEXTS, "[ ] pad sep cls mask unk"]),
+        model_prefix=str(tmp_path / "defined"),
+        vocab_size=60,
+        hard_vocab_limit=False,
+        user_defined_symbols=["[CLS]", "[SEP]", "[MASK]"],
+        minloglevel=2,
+    )
+    return SentencePieceTokenizer(tmp_path / "defined.model")
+
+
+def test_a_special_that_is_written_in_training_text_is_text(any_tokenizer) -> None:
+    (ids,) = text_encoder(any_tokenizer)([WRITTEN])
+    specials = {any_tokenizer.cls_id, any_tokenizer.sep_id, any_tokenizer.mask_id}
+    assert not specials & set(ids.tolist())
+    if any_tokenizer.pad_id != any_tokenizer.unk_id:
+        assert any_tokenizer.pad_id not in ids
+    if isinstance(any_tokenizer, WordPieceTokenizer):
+        apart = "walk [ sep ] talk [ mask ] [ pad ] [ cls ] [ unk ]"
+        (expected,) = any_tokenizer.encode([apart])
+        np.testing.assert_array_equal(ids, expected.ids)
+        # What serves reads them as the published tokenisers do.
+        (served,) = any_tokenizer.encode([WRITTEN])
+        assert specials < set(served.ids.tolist())
+
+
+def test_other_text_is_encoded_as_the_tokeniser_does(any_tokenizer) -> None:
+    for ours, theirs in zip(
+        text_encoder(any_tokenizer)(TEXTS[:3]),
+        any_tokenizer.encode(TEXTS[:3]),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs.ids)
