@@ -18,7 +18,6 @@ values among those of sentences, so that rows are lines, and no token.
 """
 
 import dataclasses
-import json
 import math
 import sys
 from collections.abc import Iterator
@@ -39,11 +38,14 @@ from elmo_jax.scoring import (
     SentenceScore,
     open_scores,
 )
+from embed_jax.checks import check_at_least, check_fields
+from embed_jax.command_line import parse_or_exit
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Running
 from embed_jax.corpus.text import check_unchanged, survey
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
+from embed_jax.files.json_file import json_text
 from embed_jax.files.kinds import FileKind, json_with, text_with
 from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.output_file import open_output
@@ -86,10 +88,21 @@ class Command:
     overwrite: bool = False
     """Replace an existing output of this command."""
 
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+        check_at_least(self, 1, "token_budget")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(Command, args=arguments, prog="python -m elmo_jax.score")
+    command = parse_or_exit(
+        "elmo_jax.score", Command, args=arguments, prog="python -m elmo_jax.score"
+    )
     keep_compilations()
     return exit_status(
         "elmo_jax.score", partial(run, command), "nothing is kept; run it again"
@@ -248,7 +261,7 @@ class JsonLines:
             "unknown": score.unknown.tolist(),
             "units": self.units,
         }
-        yield json.dumps(record) + "\n"
+        yield json_text(record) + "\n"
 
 
 def _columns(units: Units) -> list[str]:

@@ -16,6 +16,8 @@ import numpy as np
 import tyro
 from tyro.conf import arg
 
+from embed_jax.checks import check_fields
+from embed_jax.command_line import parse_or_exit
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Reading
 from embed_jax.corpus.text import Survey, check_unchanged, read_sentences, survey
@@ -87,6 +89,14 @@ class Command:
     overwrite: bool = False
     """Replace an existing output, if it is a store of vectors."""
 
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+
     @property
     def level(self) -> Literal["words", "sentences"]:
         """Whether each word or each sentence gets a vector."""
@@ -95,7 +105,9 @@ class Command:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(Command, args=arguments, prog="python -m embed_jax")
+    command = parse_or_exit(
+        "embed_jax", Command, args=arguments, prog="python -m embed_jax"
+    )
     keep_compilations()
     return exit_status(
         _speaker(command),

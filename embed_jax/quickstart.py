@@ -9,9 +9,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import tyro
-
 from embed_jax import __main__ as embed_command
+from embed_jax.checks import check_fields
+from embed_jax.command_line import parse_or_exit
 from embed_jax.corpus.docstrings import read_paragraphs
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
@@ -39,10 +39,23 @@ class Command:
     word: str = "window"
     """The word whose contexts are printed."""
 
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(Command, args=arguments, prog="python -m embed_jax.quickstart")
+    command = parse_or_exit(
+        "embed_jax.quickstart",
+        Command,
+        args=arguments,
+        prog="python -m embed_jax.quickstart",
+    )
     keep_compilations()
     return exit_status(
         "embed_jax.quickstart",

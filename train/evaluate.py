@@ -10,7 +10,6 @@ text whatever the masking rate in training, and on its pairs.
 """
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,9 +17,11 @@ from typing import Annotated
 import tyro
 from tyro.conf import arg
 
+from embed_jax.command_line import parse_or_exit
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.bucket import RUN_PATH
+from embed_jax.files.json_file import json_text
 from embed_jax.files.local_path import with_local_paths
 from train.called import called
 from train.families.evaluation import Evaluation
@@ -56,13 +57,17 @@ def evaluate(command: Command) -> dict[str, float]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(
-        Command, args=arguments, prog=called("evaluate"), description=__doc__
+    command = parse_or_exit(
+        "train.evaluate",
+        Command,
+        args=arguments,
+        prog=called("evaluate"),
+        description=__doc__,
     )
     keep_compilations()
 
     def action() -> None:
-        sys.stdout.write(json.dumps(evaluate(command), indent=2) + "\n")
+        sys.stdout.write(json_text(evaluate(command), indent=2) + "\n")
 
     return exit_status("train.evaluate", action, "nothing was written")
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Literal
 
 import jax
-import tyro
 
+from embed_jax.checks import check_fields
+from embed_jax.command_line import parse_or_exit
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.local_path import local_path, with_local_paths
@@ -81,11 +82,21 @@ class Command:
     probe: ProbeConfig = dataclasses.field(default_factory=ProbeConfig)
     """The probe of parts of speech. Its seeds also set the splits of sense corpora."""
 
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    command = tyro.cli(Command, args=given, prog=called("probe"), description=__doc__)
+    command = parse_or_exit(
+        "train.probe", Command, args=given, prog=called("probe"), description=__doc__
+    )
     keep_compilations()
     return exit_status(
         "train.probe",

@@ -18,9 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import tyro
 from jaxtyping import Float
 
+from embed_jax.checks import check_at_least, check_fields
+from embed_jax.command_line import parse_or_exit
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
@@ -72,6 +73,15 @@ class Command:
     """Directory to write data, runs, models and the picture to."""
     steps: int | None = None
     """Steps of each run, instead of those of the configurations."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+        check_at_least(self, 1, "steps")
 
 
 def quickstart(
@@ -165,8 +175,12 @@ def _nearest(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(
-        Command, args=arguments, prog=called("quickstart"), description=__doc__
+    command = parse_or_exit(
+        "train.quickstart",
+        Command,
+        args=arguments,
+        prog=called("quickstart"),
+        description=__doc__,
     )
     keep_compilations()
 

@@ -15,6 +15,8 @@ import tyro
 from jaxtyping import Float
 from tyro.conf import arg
 
+from embed_jax.checks import check_at_least, check_fields
+from embed_jax.command_line import parse_or_exit
 from embed_jax.corpus.words import same_form
 from embed_jax.exit_status import exit_status
 from embed_jax.files.local_path import local_path
@@ -63,6 +65,16 @@ class Command:
     """Number of the occurrence to compare with: 1 is the first."""
     count: int = 10
     """Number of contexts to print."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+        check_at_least(self, 1, "like")
+        check_at_least(self, 0, "count")
 
 
 def find_occurrences(
@@ -117,7 +129,9 @@ def rank_by_cosine(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    command = tyro.cli(Command, args=arguments, prog="python -m embed_jax.nearest")
+    command = parse_or_exit(
+        "embed_jax.nearest", Command, args=arguments, prog="python -m embed_jax.nearest"
+    )
     return exit_status(
         "embed_jax.nearest", partial(print_nearest, command), "nothing was written"
     )

@@ -15,7 +15,6 @@ docs/decisions/outputs.md has more.
 
 import errno
 import fcntl
-import json
 import os
 import threading
 import time
@@ -30,6 +29,7 @@ from typing import IO
 from embed_jax.files.bucket import BucketPath
 from embed_jax.files.bucket_claim import claim_in_bucket
 from embed_jax.files.holder import Holder
+from embed_jax.files.json_file import json_text
 from embed_jax.files.mounts import locks_hold_everywhere
 
 SUFFIX = ".claim"
@@ -101,7 +101,7 @@ def take(path: Path, claimed: Path, *, wait: bool = False) -> Claim:
                     continue
                 if not wait:
                     _check_left(file, path, claimed, locked=locked)
-                    content = json.dumps(asdict(Holder.this())) + "\n"
+                    content = json_text(asdict(Holder.this())) + "\n"
                     file.truncate(0)
                     file.write(content.encode())
                     file.flush()

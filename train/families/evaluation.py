@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
+from embed_jax.checks import check_at_least, check_fields
 from embed_jax.files.run_directory import is_run, read_experiment
 from train.former_names import with_current_names
 
@@ -33,6 +34,17 @@ class Evaluation:
     """BERT: the kind of pairs to evaluate. For a run, as trained."""
     packed: bool = False
     """BERT: whether rows hold several texts. For a run, as trained."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+        check_at_least(self, 0, "step")
+        check_at_least(self, 1, "batch_size", "batches")
+        check_at_least(self, 8, "length")
 
 
 def shown(batches: range) -> Iterator[int]:

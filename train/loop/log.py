@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Logging of a run: JSON lines, TensorBoard curves, and lines on the terminal."""
 
-import json
-import math
 import os
 import sys
 import time
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from embed_jax.files.bucket import in_bucket
-from embed_jax.files.json_file import parse_object
+from embed_jax.files.json_file import json_text, parse_object
 from embed_jax.files.output_file import open_output
 from train.loop.curves import Curves
 from train.loop.mirror import Mirror
@@ -34,10 +32,11 @@ class Interval:
             self.sums[name] = before[0] + float(total), before[1] + float(weight)
 
     def take(self) -> dict[str, float]:
-        """Return the means and reset the sums."""
+        """Return the means and reset the sums; without those that nothing counts in."""
         means = {
-            name: total / weight if weight else math.nan
+            name: total / weight
             for name, (total, weight) in self.sums.items()
+            if weight
         }
         self.sums = {}
         return means
@@ -69,7 +68,7 @@ class RunLog:
     def write(self, step: int, metrics: Mapping[str, float], *, kind: str) -> None:
         """Write one line, `{"step": …, "kind": …, …}`, and the curves."""
         line = {"step": step, "kind": kind, **metrics}
-        self._file.write(json.dumps(line) + "\n")
+        self._file.write(json_text(line) + "\n")
         self._file.flush()
         was_whole = self._curves.is_whole
         points = {f"{kind}/{name}": value for name, value in metrics.items()}

@@ -33,8 +33,8 @@ SLIPS = [
     ),
     Slip(
         behaviour="Beside the latest checkpoints the one with the lowest loss is kept",
-        before='-metrics["loss"]',
-        after='metrics["loss"]',
+        before="if loss <= before:",
+        after="if loss >= before:",
         tests=PRETRAIN,
     ),
     Slip(
@@ -52,13 +52,13 @@ SLIPS = [
     Slip(
         behaviour="A line of the log has the means since the line before it",
         before="""
-                for name, (total, weight) in self.sums.items()
+                if weight
             }
             self.sums = {}
             return means
         """,
         after="""
-                for name, (total, weight) in self.sums.items()
+                if weight
             }
             return means
         """,
