@@ -2,9 +2,9 @@
 """The configuration of a BERT encoder, frozen and hashable (static for jit)."""
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal
 
-from embed_jax.checks import check_above, check_at_least, check_rates
+from embed_jax.checks import check_above, check_at_least, check_fields, check_rates
 
 # "gelu" is the exact (erf) form of the first released checkpoints, "gelu_new" the tanh
 # approximation that replaced it in February 2019. They are different models.
@@ -70,16 +70,12 @@ class BertConfig:
         Raises:
           ValueError: a field is out of range; the message names it.
         """
+        check_fields(self)
         check_at_least(self, 1, *_SIZES)
         if self.layer_dim % self.num_heads:
             raise ValueError(
                 f"layer_dim {self.layer_dim} is not a multiple of "
                 f"num_heads {self.num_heads}"
-            )
-        if self.hidden_act not in get_args(HiddenAct):
-            raise ValueError(
-                f"hidden_act {self.hidden_act!r} is not one of "
-                f"{', '.join(get_args(HiddenAct))}"
             )
         if not 0 <= self.pad_id < self.vocab_size:
             raise ValueError(

@@ -2,7 +2,6 @@
 """Reading and writing of models in Hugging Face's directory format."""
 
 import dataclasses
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -29,7 +28,7 @@ from bert_jax.weights import (
 )
 from embed_jax.files.checked_files import check_files, write_checksums
 from embed_jax.files.checksum import crc32_of
-from embed_jax.files.json_file import parse_object, read_json
+from embed_jax.files.json_file import json_text, parse_object, read_json
 from embed_jax.files.kinds import MARK, DirectoryKind, json_with
 from embed_jax.files.mistaken import mistaken_file
 from embed_jax.messages import one_line
@@ -161,7 +160,7 @@ def _setting(settings: Mapping[str, Any], key: str, default: Any) -> Any:
             value = float(value) if type(value) is int else value  # 0 for 0.0
             fits, kind = isinstance(value, float) or value is default, "a number"
     if not fits:
-        raise ValueError(f"{key} must be {kind}, not {json.dumps(value)}")
+        raise ValueError(f"{key} must be {kind}, not {json_text(value)}")
     return value
 
 
@@ -269,11 +268,11 @@ def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None
         }
     config_path, weights_path = path / "config.json", path / "model.safetensors"
     settings = write_config(params) | {MARK: "bert_jax.save"}
-    text = json.dumps(settings, indent=2) + "\n"
+    text = json_text(settings, indent=2) + "\n"
     config_path.write_text(text, encoding="utf-8")
     tokenizer.save(path)
     checksums = {name: crc32_of(values) for name, values in tensors.items()}
-    metadata = {"format": "pt", _CHECKSUMS_KEY: json.dumps(checksums)}
+    metadata = {"format": "pt", _CHECKSUMS_KEY: json_text(checksums)}
     safetensors.numpy.save_file(tensors, weights_path, metadata=metadata)
     # The library lets only the owner read its file, whatever the umask allows.
     shutil.copymode(config_path, weights_path)

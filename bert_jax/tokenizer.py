@@ -7,7 +7,6 @@ from the original Google code.
 """
 
 import dataclasses
-import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -32,6 +31,7 @@ from bert_jax.tokens import BertTokens
 from bert_jax.vocabulary_file import guess_cased, read_pieces
 from embed_jax.corpus.row_length import OfLong, PadTo, RowLength
 from embed_jax.corpus.sentences import Sentence, check_sentences
+from embed_jax.files.json_file import json_text
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SPECIALS_BY_ROLE = {f"{piece[1:-1].lower()}_token": piece for piece in SPECIALS}
@@ -466,7 +466,7 @@ class WordPieceTokenizer(Tokenizer):
                 str(index): _flags(token) for index, token in sorted(added.items())
             },
         }
-        text = json.dumps(settings, indent=2) + "\n"
+        text = json_text(settings, indent=2) + "\n"
         _write_text(directory / "tokenizer_config.json", text)
 
     def _class_in_transformers(self) -> str:
@@ -606,7 +606,7 @@ class SentencePieceTokenizer(Tokenizer):
                 if index is not None
             },
         }
-        text = json.dumps(settings, indent=2) + "\n"
+        text = json_text(settings, indent=2) + "\n"
         _write_text(directory / "tokenizer_config.json", text)
 
 

@@ -2,9 +2,9 @@
 """The configuration of a biLM, frozen and hashable (static for jit)."""
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal
 
-from embed_jax.checks import check_above, check_at_least, check_rates
+from embed_jax.checks import check_above, check_at_least, check_fields, check_rates
 
 Activation = Literal["relu", "tanh"]
 
@@ -49,6 +49,7 @@ class CharCnnConfig:
         Raises:
           ValueError: a field is out of range; the message names it.
         """
+        check_fields(self)
         check_at_least(self, 1, "embedding_dim")
         check_at_least(self, 0, "num_highways")
         if not self.filters:
@@ -56,11 +57,6 @@ class CharCnnConfig:
         for width, number in self.filters:
             if width < 1 or number < 1:
                 raise ValueError(f"a filter of width {width} and number {number}")
-        if self.activation not in get_args(Activation):
-            raise ValueError(
-                f"activation {self.activation!r} is not one of "
-                f"{', '.join(get_args(Activation))}"
-            )
         if self.max_characters < max(3, self.max_width):
             raise ValueError(
                 f"max_characters {self.max_characters} leaves no room for a byte "
@@ -115,6 +111,7 @@ class ElmoConfig:
         Raises:
           ValueError: a field is out of range; the message names it.
         """
+        check_fields(self)
         check_at_least(self, 1, "num_blocks", "cell_dim", "projection_dim")
         check_at_least(self, 0, "vocab_size")
         if self.projection_dim > self.cell_dim:

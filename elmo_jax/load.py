@@ -2,7 +2,6 @@
 """Loading of published ELMo models, and saving in bilm-tf's format."""
 
 import contextlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +48,7 @@ from embed_jax.files.checked_files import check_files, write_checksums
 from embed_jax.files.claim import claim
 from embed_jax.files.directory import written_whole
 from embed_jax.files.hub import fetch_snapshot
+from embed_jax.files.json_file import json_text
 from embed_jax.files.kinds import MARK, DirectoryKind, hdf5_with
 from embed_jax.files.local_path import local_path
 from embed_jax.files.run_directory import is_run, refuse_step
@@ -217,7 +217,7 @@ def save(
         claim(path),
         written_whole(path, marker=MODEL, overwrite=overwrite) as directory,
     ):
-        text = json.dumps(options, indent=2) + "\n"
+        text = json_text(options, indent=2) + "\n"
         (directory / OPTIONS).write_text(text, encoding="utf-8")
         write_hdf5(directory / WEIGHTS, encoder)
         if softmax:

@@ -22,7 +22,6 @@ import embed_jax.commands.starting  # noqa: F401  # Before what takes long to im
 # isort: split
 
 import dataclasses
-import json
 import math
 import sys
 from collections.abc import Iterator
@@ -42,6 +41,7 @@ from elmo_jax.scoring import (
     SentenceScore,
     open_scores,
 )
+from embed_jax.checks import check_at_least, check_fields
 from embed_jax.commands.parsing import parse_command
 from embed_jax.corpus.arrivals import AtHand
 from embed_jax.corpus.progress import Progress
@@ -49,6 +49,7 @@ from embed_jax.corpus.reading import Running
 from embed_jax.corpus.text import survey, unchanged
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
+from embed_jax.files.json_file import json_text
 from embed_jax.files.kinds import FileKind, json_with, text_with
 from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.output_file import open_output
@@ -90,6 +91,15 @@ class Command:
     )
     overwrite: bool = False
     """Replace an existing output of this command."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+        check_at_least(self, 1, "token_budget")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -256,7 +266,7 @@ class JsonLines:
             "unknown": score.unknown.tolist(),
             "units": self.units,
         }
-        yield json.dumps(record) + "\n"
+        yield json_text(record) + "\n"
 
 
 def _columns(units: Units) -> list[str]:

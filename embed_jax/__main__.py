@@ -19,6 +19,7 @@ import numpy as np
 import tyro
 from tyro.conf import arg
 
+from embed_jax.checks import check_fields
 from embed_jax.commands.parsing import parse_command
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Reading
@@ -90,6 +91,14 @@ class Command:
     """Continue an earlier run of the same command."""
     overwrite: bool = False
     """Replace an existing output, if it is a store of vectors."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
 
     @property
     def level(self) -> Literal["words", "sentences"]:

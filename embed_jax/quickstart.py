@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from embed_jax import __main__ as embed_command
+from embed_jax.checks import check_fields
 from embed_jax.commands.parsing import parse_command
 from embed_jax.corpus.docstrings import read_paragraphs
 from embed_jax.devices.compilation_cache import keep_compilations
@@ -40,6 +41,14 @@ class Command:
     """Directory to write text and vectors to."""
     word: str = "window"
     """The word whose contexts are printed."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,9 +13,10 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, overl
 
 import tyro
 
-from embed_jax.checks import check_at_least, check_below
+from embed_jax.checks import check_at_least, check_fields, check_seed
 from embed_jax.commands.parsing import parse_command
 from embed_jax.files.bucket import RUN_PATH
+from embed_jax.files.json_file import json_text
 from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.run_directory import read_experiment
 from embed_jax.suggest import suggest
@@ -90,19 +91,25 @@ class Pretraining:
         """Return the phases of the run; here there is only one."""
         return [Phase(0, self.num_steps, self)]
 
+    def rate_field(self, phase: "Phase") -> str:
+        """Return the field with the learning rate of one of the phases."""
+        del phase
+        return "optimizer.learning_rate"
+
     def __post_init__(self) -> None:
         """Check the fields.
 
         Raises:
           ValueError: names the field.
         """
+        check_fields(self, large=["seed"])
         check_at_least(
             self, 1, "batch_size", "num_steps", "grad_accum_steps", "log_every"
         )
         check_at_least(self, 1, "save_every", "keep_last", "num_threads")
         check_at_least(self, 0, "eval_every")
         check_at_least(self, 1, "eval_batches")
-        check_below(self, 1 << 32, "seed", why="or two seeds would draw the same")
+        check_seed(self)
         if self.batch_size % self.grad_accum_steps:
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of "
@@ -260,8 +267,8 @@ def read_command(
         no CONFIG stands before them.
 
     Raises:
-      ValueError: there is no such experiment; names the closest. Or a path is an
-        address of elsewhere.
+      ValueError: there is no such experiment; names the closest. Or a field has a
+        value without a meaning; or a path is an address of elsewhere.
       SystemExit: after --help, or for a wrong field or value, with a message.
     """
     names = config_names(kind)
@@ -362,7 +369,7 @@ def check_same(experiment: Pretraining, run: Path) -> None:
     weights = written.pop(FIRST_WEIGHTS, None)
     written = with_current_names(written, experiment.former_names)
     held = _flatten(completed(experiment, written))
-    asked = _flatten(json.loads(json.dumps(to_json(experiment))))
+    asked = _flatten(json.loads(json_text(to_json(experiment))))
     free: set[str] = set(FREE_FIELDS)
     if prepared is not None:
         free |= {name for name in held.keys() | asked.keys() if _is_text(name)}

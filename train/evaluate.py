@@ -14,7 +14,6 @@ import embed_jax.commands.starting  # noqa: F401  # Before what takes long to im
 # isort: split
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +25,7 @@ from embed_jax.commands.parsing import parse_command
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.bucket import RUN_PATH
+from embed_jax.files.json_file import json_text
 from embed_jax.files.local_path import with_local_paths
 from train.called import called
 from train.families.evaluation import Evaluation
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog = called("evaluate")
         command = parse_command(Command, arguments, prog=prog, description=__doc__)
         keep_compilations()
-        sys.stdout.write(json.dumps(evaluate(command), indent=2) + "\n")
+        sys.stdout.write(json_text(evaluate(command), indent=2) + "\n")
 
     return exit_status("train.evaluate", action, "nothing was written")
 

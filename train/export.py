@@ -5,7 +5,9 @@
 
 A BERT becomes a Hugging Face directory, an ELMo options.json with HDF5 files. The
 exported checkpoint is the one with the lowest held-out loss, or the latest if none was
-evaluated; `--latest` takes the latest whatever its loss. The last line says which.
+evaluated; `--latest` takes the latest whatever its loss. Of a run in phases, such as
+short rows first and long ones then, only the last phase is looked at: the losses of two
+phases do not compare. The last line says which.
 """
 
 import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.
@@ -20,6 +22,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import arg
 
+from embed_jax.checks import check_at_least, check_fields
 from embed_jax.commands.parsing import parse_command
 from embed_jax.exit_status import exit_status
 from embed_jax.files.bucket import run_path
@@ -34,6 +37,7 @@ from embed_jax.files.run_directory import (
 )
 from train.called import called
 from train.families.registry import family_of_run
+from train.recorded import recorded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +54,15 @@ class Command:
     """Take the latest checkpoint, not the best."""
     overwrite: bool = False
     """Replace an existing model, if it was saved here."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+        check_at_least(self, 0, "step")
 
 
 def export(
@@ -87,7 +100,7 @@ def export(
 def _export(run: Path, model: Path, step: int | None, *, overwrite: bool) -> int:
     chosen = step
     if step is None:
-        chosen = best_step(run) or _latest(run)
+        chosen = _best(run) or _latest(run)
     family = family_of_run(run)
     params, tokenizer = family.load_run(run, encoder_only=False, step=chosen)
     family.save(model, params, tokenizer, overwrite=overwrite)
@@ -98,6 +111,20 @@ def _latest(run: Path) -> int | None:
     return saved_steps(run)[-1] if saved_steps(run) else None
 
 
+def _best(run: Path) -> int | None:
+    return best_step(run, _phase_began(run))
+
+
+def _phase_began(run: Path) -> int:
+    """Return the number of steps before the phase of a run's latest checkpoint."""
+    latest = _latest(run) or 0
+    try:
+        phases = recorded(run).phases()
+    except ValueError:
+        return 0  # of a class that the user's own configuration defines
+    return max((phase.first for phase in phases if phase.first < latest), default=0)
+
+
 def describe(run: Path, step: int) -> str:
     """Return which of a run's checkpoints one is: its step, and its held-out loss.
 
@@ -106,16 +133,19 @@ def describe(run: Path, step: int) -> str:
     """
     loss = held_out_loss(run, step)
     measured = "" if loss is None else f", held-out loss {loss:.4g}"
-    kept, best, latest = saved_steps(run), best_step(run), _latest(run)
+    best, latest, began = _best(run), _latest(run), _phase_began(run)
+    kept = [kept for kept in saved_steps(run) if kept > began]
+    of_phase = " in the last phase" if began else ""
     standing = []
     if step == best:
-        standing.append(f"the best of the {len(kept)} kept" if len(kept) > 1 else "")
+        best_of = f"the best of the {len(kept)} kept{of_phase}"
+        standing.append(best_of if len(kept) > 1 else "")
     if step == latest:
         standing.append("the latest")
     if best is None:
-        standing.append("none was measured on held-out text")
+        standing.append(f"none was measured on held-out text{of_phase}")
     elif step != best:
-        standing.append(f"the best kept is of step {best}")
+        standing.append(f"the best kept{of_phase} is of step {best}")
     if step != latest:
         standing.append(f"the latest is of step {latest}")
     told = "; ".join(filter(None, standing))

@@ -16,7 +16,6 @@ import embed_jax.commands.starting  # noqa: F401  # Before what takes long to im
 # isort: split
 
 import dataclasses
-import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,11 +27,12 @@ from typing import Annotated, Any, cast
 import jax
 import tyro
 
-from embed_jax.checks import at_least
+from embed_jax.checks import check_at_least
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.devices.random_keys import same_draws
 from embed_jax.exit_status import exit_status
 from embed_jax.files.directory import written_whole
+from embed_jax.files.json_file import json_text
 from embed_jax.files.kinds import DirectoryKind, json_with
 from embed_jax.files.local_path import local_path, with_local_paths
 from embed_jax.files.outputs import output_directory
@@ -84,6 +84,15 @@ class Options(TaggedData):
     overwrite: bool = False
     train_limit: int | None = None
     csv: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        super().__post_init__()
+        check_at_least(self, 1, "train_limit")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -150,7 +159,7 @@ def _run(config: Finetuning, options: Options, command: str) -> Finetuned:
             "versions": {name: version(name) for name in ("jax", "optax")},
             "on": f"{jax.devices()[0].device_kind}, {platform.machine()}",
         }
-        text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+        text = json_text(record, indent=1, ensure_ascii=False) + "\n"
         (directory / RESULTS).write_text(text, encoding="utf-8")
     if options.csv:
         scores = {
@@ -176,7 +185,6 @@ def read_examples(
       ValueError: a bad line, or a label that the training examples lack.
     """
     limit = options.train_limit
-    at_least("train_limit", limit, 1)
     if config.task == "sequence":
         if options.names_columns() or options.test_fraction is not None:
             raise ValueError(

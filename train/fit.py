@@ -15,7 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
+
+from train.divergence import DivergedError
+from train.loop.soundness import not_finite
 
 Batch = TypeVar("Batch")
 
@@ -97,6 +100,7 @@ def fit(
 
     Raises:
       ValueError: the score of a seed is NaN after every epoch.
+      DivergedError: a loss or a weight is not finite; names it and the epoch.
     """
     num_steps = 0
     kept: Any = None
@@ -111,6 +115,7 @@ def fit(
             num_steps += 1
         jax.block_until_ready(state)
         seconds = time.perf_counter() - began
+        _check_sound(losses, state.params, number)
         epoch = Epoch(_mean(losses), evaluate(state.params), seconds)
         history.append(epoch)
         if report:
@@ -128,6 +133,36 @@ def fit(
             f"the held-out {metric} is NaN after every epoch; lower the learning rate"
         )
     return Fitted(kept, best, best_epoch, history)
+
+
+def _check_sound(losses: list[Any], params: Any, epoch: int) -> None:
+    """Refuse an epoch with a loss, of any seed, or a weight that is not finite."""
+    for step, loss in enumerate(jax.device_get(losses), start=1):
+        for value in map(np.asarray, jax.tree.leaves(loss)):
+            if not np.isfinite(value).all():
+                bad = value[~np.isfinite(value)].flat[0]
+                raise DivergedError(
+                    f"the loss is {bad} at step {step} of epoch {epoch}"
+                )
+    name = not_finite(params)
+    if name is not None:
+        raise DivergedError(f"{name} is not finite after epoch {epoch}")
+
+
+def best_labels(scores: Float[Array, "*B Y"]) -> Int[Array, "*B"]:
+    """Return the label with the highest score; -1 where a score is no number."""
+    is_finite = jnp.isfinite(scores).all(axis=-1)
+    return jnp.where(is_finite, scores.argmax(axis=-1), -1)
+
+
+def check_labels_found(labels: Int[np.ndarray, "*B"]) -> None:
+    """Refuse labels of `best_labels` of which one has no score that is a number.
+
+    Raises:
+      DivergedError: there is one.
+    """
+    if labels.size and labels.min() < 0:
+        raise DivergedError("the scores of the labels are not finite")
 
 
 def _mean(losses: list[Any]) -> Any:

@@ -22,6 +22,7 @@ from typing import Any
 
 import jax
 
+from embed_jax.checks import check_at_least
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.local_path import with_local_paths
@@ -86,6 +87,15 @@ class Options(TaggedData):
     predictions: Path | None = None
     csv: Path | None = None
 
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        super().__post_init__()
+        check_at_least(self, 1, "jobs")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
@@ -118,8 +128,6 @@ def compare_specs(config: Tagging, options: Options, command: str) -> list[Row]:
     options = with_local_paths(options)
     for spec in config.layers:
         parse_layer_spec(spec)
-    if options.jobs < 1:
-        raise ValueError(f"--jobs {options.jobs}: at least 1")
     stem = options.name or _default_name(config, options)
     inputs = (options.model, options.data)
     with (

@@ -32,7 +32,7 @@ def command_from(run: Path, changes: Mapping[str, Any]) -> str | None:
     """
     if any(_OF_MODEL.match(name) for name in changes):
         return None
-    words = ["--init-from", str(run), "--workdir", _next_name(str(run))]
+    words = ["--init-from", str(run), "--workdir", another_name(run)]
     for name, value in changes.items():
         if name != "init_from":
             words += _option(name, value)
@@ -45,10 +45,29 @@ def command_on(run: Path, num_steps: int) -> str:
     return f"{called('pretrain')} {shlex.join(words)}"
 
 
+def another_name(run: Path) -> str:
+    """Return a name beside a run's that nothing has yet."""
+    name = _next_name(str(run))
+    while (run.parent / Path(name).name).exists():
+        name = _next_name(name)
+    return name
+
+
 def _next_name(run: str) -> str:
     """Return another name, with the next number behind it."""
     named = re.fullmatch(r"(.+)-(\d+)", run)
     return f"{named[1]}-{int(named[2]) + 1}" if named else f"{run}-2"
+
+
+def options_of(changes: Mapping[str, Any]) -> str:
+    """Return options for a shell that change fields.
+
+    Example:
+      >>> options_of({"workdir": "runs/b", "optimizer.learning_rate": 1e-05})
+      '--workdir runs/b --optimizer.learning-rate 1e-05'
+    """
+    words = [word for item in changes.items() for word in _option(*item)]
+    return shlex.join(words)
 
 
 def _option(name: str, value: Any) -> list[str]:

@@ -14,7 +14,6 @@ import embed_jax.commands.starting  # noqa: F401  # Before what takes long to im
 # isort: split
 
 import dataclasses
-import json
 import math
 import sys
 from collections import defaultdict
@@ -25,8 +24,10 @@ import jax
 import jax.numpy as jnp
 from tyro.conf import arg
 
+from embed_jax.checks import check_at_least, check_fields
 from embed_jax.devices.platform import tracing_for
 from embed_jax.exit_status import exit_status
+from embed_jax.files.json_file import json_text
 from embed_jax.files.kinds import FileKind, json_with
 from embed_jax.files.output_file import open_output
 from embed_jax.files.outputs import output_file
@@ -72,6 +73,11 @@ class Options:
     output: Path | None = None
     overwrite: bool = False
 
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        check_fields(self)
+        check_at_least(self, 1, "fsdp")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
@@ -88,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write("\n".join(map(describe, plans)))
             if options.output:
                 with open_output(options.output, replace=options.overwrite) as file:
-                    file.write((json.dumps(plans, indent=1) + "\n").encode())
+                    file.write((json_text(plans, indent=1) + "\n").encode())
 
     return exit_status("train.plan", action, "nothing was written")
 

@@ -22,7 +22,6 @@ import embed_jax.commands.starting  # noqa: F401  # Before what takes long to im
 # isort: split
 
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -35,6 +34,7 @@ import optax
 import tyro
 from jax.sharding import Mesh
 
+from embed_jax.checks import check_at_least, check_fields
 from embed_jax.commands.starting import STOPPED
 from embed_jax.commands.stopping import noting
 from embed_jax.devices.compilation_cache import keep_compilations
@@ -43,6 +43,7 @@ from embed_jax.exit_status import exit_status
 from embed_jax.files.bucket import RUN_PATH, run_path
 from embed_jax.files.checked_files import write_checksums
 from embed_jax.files.claim import claim_directory, is_claim
+from embed_jax.files.json_file import json_text
 from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.output_file import open_output
 from embed_jax.files.run_directory import EXPERIMENT, MODEL, saved_steps
@@ -70,6 +71,7 @@ from train.config import (
 from train.data.identity import check_identity, identify
 from train.data.loader import load_batches
 from train.data.prepared import check_prepared
+from train.divergence import DivergedError, lower_rate
 from train.families.family import Setup
 from train.families.registry import family_of
 from train.going_on import experiment_of_run, how_to_train_on
@@ -84,8 +86,10 @@ from train.loop.preemption import AgreedStop
 from train.loop.progress import Progress, is_due
 from train.loop.setup import set_up, write_model
 from train.loop.sharding import training_mesh
+from train.loop.soundness import check_state, no_number
 from train.loop.step import TrainState, init_state, make_step
 from train.loop.tracker import Track
+from train.new_run import another_name, command_from, options_of
 from train.objectives.objective import Objective
 from train.own_file import load_file
 from train.recorded import as_begun, lengthen
@@ -171,7 +175,11 @@ def _pretrain(
     state = init_state(setup.objectives[0], setup.params, optimizer)
     state = place_state(state, mesh)
 
-    with Checkpoints(run, keep_last=experiment.keep_last) as checkpoints:
+    with Checkpoints(
+        run,
+        keep_last=experiment.keep_last,
+        phase_ends=[phase.last for phase in phases],
+    ) as checkpoints:
         position: dict[str, Any] = {"step": 0, "interval": {}}
         check_seen(run, checkpoints.latest())
         if checkpoints.latest() is not None:
@@ -189,18 +197,33 @@ def _pretrain(
                 if first < phase.last and not loop.stopped:
                     state = loop.run(phase, objective, state, max(first, phase.first))
             checkpoints.wait()
-        except FloatingPointError as error:
-            checkpoints.wait()
-            kept = checkpoints.latest()
-            raise ValueError(
-                f"{error}; the checkpoint of step {kept} is kept. Lower the learning "
-                "rate or clip more, and start again from there"
-                if kept is not None
-                else f"{error}, before the first checkpoint; lower the learning rate"
-            ) from error
+        except DivergedError as error:
+            remedy = _remedy(experiment, run, error, checkpoints.last_sound(error.step))
+            raise ValueError(f"{error}{remedy}") from error
         finally:
             log.close()
     return state
+
+
+def _remedy(
+    experiment: Pretraining, run: Path, error: DivergedError, kept: int | None
+) -> str:
+    """Return what is kept of a run that has diverged, and what to do next."""
+    phases = experiment.phases()
+    phase = next((each for each in phases if error.step < each.last), phases[-1])
+    rate = lower_rate(phase.schedule or experiment.optimizer)
+    lower = {experiment.rate_field(phase): rate}
+    command = command_from(run, lower)
+    if kept is not None and command is not None:
+        return (
+            f"; the checkpoint of step {kept} is the last sound one. From its weights, "
+            f"a run with a lower learning rate begins by: {command}"
+        )
+    again = options_of({"workdir": another_name(run), **lower})
+    return (
+        f", before the first checkpoint that is sound; begin anew with a lower "
+        f"learning rate: the same command with {again}"
+    )
 
 
 class _Loop:
@@ -256,15 +279,24 @@ class _Loop:
             stopping = self._stops()
             measures = is_due(step, experiment.eval_every) or is_last
             if measures or stopping or is_due(step, experiment.save_every):
-                # Only a state whose loss is a number is worth keeping.
+                # Only a state that is sound is worth keeping.
                 self._progress.settle()
-                metrics = None
+                check_state(state, step)
+                metrics: dict[str, float] = {}
                 if measures and experiment.eval_every:
                     metrics = objective.measure(state.params)
                     if metrics:  # none where no text is held out
                         self._progress.measured(step, metrics)
-                self._log.keep()
-                self._checkpoints.save(state, self._progress.position(step), metrics)
+                unsound = no_number(metrics)
+                if unsound is None:
+                    self._log.keep()
+                    position = self._progress.position(step)
+                    self._checkpoints.save(state, position, metrics)
+                else:
+                    said = f"held-out {unsound} is {metrics[unsound]} at step {step}"
+                    if is_last or stopping:
+                        raise DivergedError(said, step)
+                    self._log.say(f"{said}, so it is not saved")
                 self._progress.pause()
             if stopping and not is_last:
                 self._checkpoints.wait()
@@ -323,7 +355,7 @@ def _begin_run(experiment: Pretraining, run: Path, setup: Setup) -> None:
         if experiment.init_from is not None:
             content[FIRST_WEIGHTS] = checksum_weights(setup.params)
         with open_output(run / EXPERIMENT) as file:
-            file.write((json.dumps(content, indent=2) + "\n").encode("utf-8"))
+            file.write((json_text(content, indent=2) + "\n").encode("utf-8"))
         write_checksums(run, [EXPERIMENT])
     else:
         lengthen(experiment, run)
@@ -353,6 +385,11 @@ class Options:
     tracker: Annotated[Path | None, tyro.conf.arg(metavar="FILE.py")] = None
     """A Python file of your own with a function track(step, metrics), which gets every
     point of the curves."""
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        check_fields(self)
+        check_at_least(self, 1, "fsdp")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -24,6 +24,7 @@ from typing import Literal
 
 import jax
 
+from embed_jax.checks import check_fields
 from embed_jax.commands.parsing import parse_command
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
@@ -84,6 +85,14 @@ class Command:
     commas."""
     probe: ProbeConfig = dataclasses.field(default_factory=ProbeConfig)
     """The probe of parts of speech. Its seeds also set the splits of sense corpora."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
 
 
 def main(arguments: list[str] | None = None) -> int:

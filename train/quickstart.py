@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from embed_jax.checks import check_at_least, check_fields
 from embed_jax.commands.parsing import parse_command
 from embed_jax.commands.stopping import noting
 from embed_jax.devices.compilation_cache import keep_compilations
@@ -76,6 +77,15 @@ class Command:
     """Directory to write data, runs, models and the picture to."""
     steps: int | None = None
     """Steps of each run, instead of those of the configurations."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+        check_at_least(self, 1, "steps")
 
 
 def quickstart(command: Command, say: Callable[[str], None]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from jax.sharding import Mesh
 
+from embed_jax.checks import check_at_least, check_fields
 from embed_jax.corpus.arrivals import AtHand
 from embed_jax.corpus.layout import Layout
 from embed_jax.corpus.options import Options, TextOptions
@@ -32,6 +33,15 @@ class Running(Layout):
     """The words are already split, by white space; they are kept as they are."""
     devices: int | None = None
     """Number of devices of this host to use; by default all of them."""
+
+    def __post_init__(self) -> None:
+        """Check the fields, without a model and without devices.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+        check_at_least(self, 1, "devices")
 
     def check(self) -> None:
         """Check the values, as far as possible without a model.
@@ -59,6 +69,15 @@ class Running(Layout):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading(Running, TextOptions):
     """Command-line options for reading a text file and running a model over it."""
+
+    def __post_init__(self) -> None:
+        """Check the fields, without a model and without devices.
+
+        Raises:
+          ValueError: names the field.
+        """
+        super().__post_init__()
+        TextOptions.check(self)
 
     def check(self) -> None:
         """Check the values, as far as possible without a model.

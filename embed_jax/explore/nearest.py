@@ -14,6 +14,7 @@ import tyro
 from jaxtyping import Float
 from tyro.conf import arg
 
+from embed_jax.checks import check_at_least, check_fields
 from embed_jax.commands.parsing import parse_command
 from embed_jax.corpus.words import same_form
 from embed_jax.exit_status import exit_status
@@ -63,6 +64,16 @@ class Command:
     """Number of the occurrence to compare with: 1 is the first."""
     count: int = 10
     """Number of contexts to print."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+        check_at_least(self, 1, "like")
+        check_at_least(self, 0, "count")
 
 
 def find_occurrences(

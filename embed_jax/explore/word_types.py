@@ -31,7 +31,7 @@ import tyro
 from jaxtyping import Float, Int64
 from tyro.conf import arg
 
-from embed_jax.checks import at_least
+from embed_jax.checks import at_least, check_at_least, check_fields
 from embed_jax.commands.parsing import parse_command
 from embed_jax.corpus.progress import Progress
 from embed_jax.corpus.reading import Reading
@@ -44,7 +44,7 @@ from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
 from embed_jax.explore.word2vec import WORD2VEC, write_word2vec
 from embed_jax.files.hdf5 import open_hdf5, reading_hdf5
-from embed_jax.files.json_file import parse_object
+from embed_jax.files.json_file import json_text, parse_object
 from embed_jax.files.kinds import FileKind, hdf5_with, text_with
 from embed_jax.files.local_path import local_path, with_local_paths
 from embed_jax.files.output_file import open_output
@@ -145,7 +145,7 @@ def collect_word_types(
     """
     at_least("min_count", min_count, 1)
     described = {"min_count": min_count, "lowercase": lowercase}
-    described = json.loads(json.dumps(dict(metadata or {}) | described))
+    described = json.loads(json_text(dict(metadata or {}) | described))
     totals = _Totals(dim)
     num_unread = 0
     for number, (words, vectors, unread) in enumerate(stream, start=1):
@@ -288,7 +288,7 @@ def write_word_types(
         with h5py.File(raw, "w", userblock_size=USER_BLOCK) as file:
             file.attrs["format"] = _FORMAT
             file.attrs["kind"] = _KIND
-            file.attrs["metadata"] = json.dumps(types.metadata)
+            file.attrs["metadata"] = json_text(types.metadata)
             file.attrs["num_unread"] = types.num_unread
             file.attrs["num_rare"] = types.num_rare
             words = [types.words[row] for row in kept]
@@ -432,6 +432,15 @@ class Command:
     )
     overwrite: bool = False
     """Replace existing outputs of this command."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+        check_at_least(self, 1, "min_count")
 
     @property
     def output(self) -> Path:

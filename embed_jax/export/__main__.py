@@ -11,7 +11,6 @@ import embed_jax.commands.starting  # noqa: F401  # Before what takes long to im
 
 import contextlib
 import dataclasses
-import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ import tyro
 from jax import export
 from tyro.conf import arg
 
+from embed_jax.checks import check_fields
 from embed_jax.commands.parsing import parse_command
 from embed_jax.encoder import find_encoder
 from embed_jax.exit_status import exit_status
@@ -39,6 +39,7 @@ from embed_jax.export.spec import (
 )
 from embed_jax.files.checksum import sha256_file
 from embed_jax.files.directory import written_whole
+from embed_jax.files.json_file import json_text
 from embed_jax.files.kinds import DirectoryKind, json_with
 from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.outputs import output_directory
@@ -78,6 +79,14 @@ class Command:
     """Dtype of the computation."""
     overwrite: bool = False
     """Replace an artefact of this command that is there."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -134,7 +143,7 @@ def _export(command: Command, spec: LayerSpec) -> None:
         shutil.copyfile(what.reader, directory / READER)
         files = {path.name: sha256_file(path) for path in sorted(directory.iterdir())}
         manifest = serve.sealed(manifest | {"sha256": files})
-        content = json.dumps(manifest, indent=2) + "\n"
+        content = json_text(manifest, indent=2) + "\n"
         (directory / MANIFEST).write_text(content, encoding="utf-8")
     print(f"{command.output}: {spec}, {width} wide, for {', '.join(PLATFORMS)}")
 

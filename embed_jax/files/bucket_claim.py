@@ -21,6 +21,7 @@ from typing import Any
 
 from embed_jax.files.bucket import BucketPath, in_bucket, unreachable
 from embed_jax.files.holder import Holder
+from embed_jax.files.json_file import json_text
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class Lease:
 
     def _content(self) -> bytes:
         content = {**asdict(self._holder), "renewed": time.time()}
-        return (json.dumps(content) + "\n").encode()
+        return (json_text(content) + "\n").encode()
 
     def _keep(self) -> None:
         while not self._ended.wait(SECONDS_TO_RENEW) and self._taken_by is None:

@@ -10,7 +10,6 @@ gigabytes a second, which is seconds for a corpus that is trained on for days. O
 readers of the directory pass over checksums.json. Without it nothing is checked.
 """
 
-import json
 import os
 import zlib
 from collections.abc import Iterable, Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from embed_jax.files.checksum import as_digits
-from embed_jax.files.json_file import read_json
+from embed_jax.files.json_file import json_text, read_json
 from embed_jax.files.output_file import open_output
 from embed_jax.files.sealed import sealed, unsealed
 
@@ -78,7 +77,7 @@ def write_checksums(directory: Path, names: Iterable[str] | None = None) -> None
     }
     content = sealed({"block_bytes": BLOCK_BYTES, "files": files})
     with open_output(directory / CHECKSUMS) as file:
-        file.write((json.dumps(content, indent=2) + "\n").encode())
+        file.write((json_text(content, indent=2) + "\n").encode())
 
 
 def check_files(

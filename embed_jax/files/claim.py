@@ -15,7 +15,6 @@ docs/decisions/outputs.md has more.
 
 import errno
 import fcntl
-import json
 import os
 import threading
 import time
@@ -30,6 +29,7 @@ from typing import IO
 from embed_jax.files.bucket import BucketPath
 from embed_jax.files.bucket_claim import claim_in_bucket
 from embed_jax.files.holder import Holder
+from embed_jax.files.json_file import json_text
 from embed_jax.files.mounts import locks_hold_everywhere
 from embed_jax.files.no_room import naming_where_room_lacks
 
@@ -226,7 +226,7 @@ def _lock(file: IO[bytes], path: Path, claimed: Path, *, wait: bool) -> bool:
 
 def _write_holder(file: IO[bytes], path: Path) -> None:
     """Write down who holds a claim; what cannot be written down leaves no file."""
-    content = json.dumps(asdict(Holder.this())) + "\n"
+    content = json_text(asdict(Holder.this())) + "\n"
     try:
         with naming_where_room_lacks(path):
             file.truncate(0)

@@ -1,17 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading of JSON that may be damaged, or somebody else's.
+"""JSON: writing it, and reading what may be damaged, or somebody else's.
+
+All JSON is written by `json_text`: JSON has no NaN and no infinity, which Python's
+library writes all the same, and which other readers refuse.
 
 Every file of JSON is read here: a byte order mark is passed over, and whatever the
 library raises (for bytes that are no text, lists nested a hundred thousand deep, a
-number of five thousand digits) becomes one ValueError that names the file.
+number of five thousand digits) becomes one ValueError that names the file. NaN and
+infinity, which earlier versions wrote, are read as numbers.
 """
 
 import json
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from embed_jax.files.mistaken import HEAD_BYTES, mistaken_for
 from embed_jax.messages import one_line
+
+
+def json_text(content: Any, **form: Any) -> str:
+    """Return a value as JSON, null for a number that is not finite.
+
+    Args:
+      content: what `json.dumps` takes.
+      form: its options, such as `indent`.
+
+    Example:
+      >>> json_text({"loss": math.nan, "rows": [(1, 2.5)]})
+      '{"loss": null, "rows": [[1, 2.5]]}'
+    """
+    try:
+        return json.dumps(content, allow_nan=False, **form)
+    except ValueError:
+        # Seldom; what is written often is not looked through for it.
+        default = form.pop("default", None)
+        return json.dumps(_finite(content, default), allow_nan=False, **form)
+
+
+def _finite(content: Any, default: Callable[[Any], Any] | None) -> Any:
+    """Return a value with None in place of what is no finite number."""
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, Mapping):
+        return {key: _finite(held, default) for key, held in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(held, default) for held in content]
+    if content is None or isinstance(content, str | int):
+        return content
+    return content if default is None else _finite(default(content), default)
 
 
 def read_json(path: Path) -> dict[str, Any]:

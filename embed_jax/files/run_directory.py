@@ -108,17 +108,21 @@ def is_complete(checkpoint: Path) -> bool:
     return (checkpoint / PARAMS).is_dir()
 
 
-def best_step(path: Path) -> int | None:
+def best_step(path: Path, after: int = 0) -> int | None:
     """Return the saved step with the lowest held-out loss; None if none has a loss.
 
     Losses that are not finite are ignored.
+
+    Args:
+      path: the directory of the run.
+      after: the steps up to this one are of another phase, whose losses do not compare.
 
     Raises:
       ValueError: the metrics of a checkpoint are damaged, so they tell nothing.
     """
     losses: dict[int, float] = {}
     for step in saved_steps(path):
-        loss = held_out_loss(path, step)
+        loss = held_out_loss(path, step) if step > after else None
         if loss is not None:
             losses[step] = loss
     numbers = [step for step, loss in losses.items() if math.isfinite(loss)]

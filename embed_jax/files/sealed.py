@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from embed_jax.files.checksum import as_digits
+from embed_jax.files.json_file import json_text
 
 KEY = "checksum"
 
@@ -22,7 +23,9 @@ def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
       >>> sealed({"size": 3})
       {'size': 3, 'checksum': '2d82a84a'}
     """
-    return dict(content) | {KEY: _checksum(content)}
+    # Of what will be read: null where a number is not finite.
+    read = json.loads(json_text(dict(content)))
+    return dict(content) | {KEY: _checksum(read)}
 
 
 def unsealed(content: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Annotated, NamedTuple
 import jax
 from tyro.conf import arg
 
+from embed_jax.checks import check_at_least, check_fields
 from embed_jax.hosts.clusters import Job, find_job
 
 # A process that is gone is missed after so long; the others then stop.
@@ -44,6 +45,16 @@ class Processes:
     """Number of processes, this one included."""
     process_id: int | None = None
     """Index of this process, from 0."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+        check_at_least(self, 1, "num_processes")
+        check_at_least(self, 0, "process_id")
 
     def join(self) -> None:
         """Connect to the other processes; afterwards `jax.devices()` has all devices.

@@ -19,10 +19,10 @@ of several layers outside a function is their concatenation. White space is free
 """
 
 import dataclasses
-import json
 import re
 from typing import NamedTuple
 
+from embed_jax.files.json_file import json_text
 from embed_jax.suggest import suggest
 
 FUNCTIONS = ("concat", "sum", "mean", "max", "mix", "mix_norm")
@@ -373,7 +373,7 @@ def _describe(token: _Token) -> str:
 
 def _quote(text: str) -> str:
     # Escapes line breaks: an error stays on one line, whatever the user wrote.
-    return json.dumps(text)
+    return json_text(text)
 
 
 def _spec_error(text: str, position: int, problem: str) -> ValueError:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Building of the HDF5 file of a store from its raw files, block by block."""
 
-import json
 import os
 import zlib
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from embed_jax.files.json_file import json_text
 from embed_jax.store.journal import Journal
 from embed_jax.store.layout import (
     ARRAYS,
@@ -60,7 +60,7 @@ def format_header(journal: Journal) -> bytes:
     ) as file:
         file.attrs["format"] = FORMAT
         write_text(file, "dtype", journal.dtype)
-        write_text(file, "metadata", json.dumps(journal.metadata))
+        write_text(file, "metadata", json_text(journal.metadata))
         file.flush()
         return file.id.get_file_image()
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from embed_jax.files.json_file import read_json
+from embed_jax.files.json_file import json_text, read_json
 from embed_jax.files.kinds import FileKind, head_of, json_with, text_with
 from embed_jax.files.output_file import check_output, open_output
 from embed_jax.files.separated import separated
@@ -170,7 +170,7 @@ def _write_parquet(store: VectorStore, output: Path) -> None:
     fields = [field for field in fields if of_words or field[0] != "word"]
     schema = pa.schema(
         [*fields, ("vector", pa.list_(kind, store.dim))],
-        metadata={_KEY: json.dumps(_description(store)).encode()},
+        metadata={_KEY: json_text(_description(store)).encode()},
     )
     with (
         open_output(output) as file,
@@ -200,7 +200,7 @@ def _write_npy(store: VectorStore, output: Path) -> None:
     else:
         # What an earlier run has left tells of rows that are replaced.
         _csv_of(output).unlink(missing_ok=True)
-    text = json.dumps(_description(store), indent=1, ensure_ascii=False)
+    text = json_text(_description(store), indent=1, ensure_ascii=False)
     with open_output(_json_of(output)) as file:
         file.write(f"{text}\n".encode("utf-8", "replace"))
     header = {

@@ -6,7 +6,6 @@ them by relative paths, so any HDF5 reader sees one array, and index and parts c
 moved together. Offsets count from the first part on, so they are copied and shifted.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import h5py
 import numpy as np
 from jaxtyping import Int
 
+from embed_jax.files.json_file import json_text
 from embed_jax.store.build import filter_options, format_header, reserve_room
 from embed_jax.store.checked import open_store
 from embed_jax.store.journal import Journal
@@ -40,7 +40,7 @@ def write_index(
     offsets = ("offsets", "word_offsets")
     reserve_room(target, sum(map(contents.size_of, offsets)))
     with h5py.File(target, "r+", libver=LIBVER) as file:
-        write_text(file, "parts", json.dumps(parts))
+        write_text(file, "parts", json_text(parts))
         for array in ("vectors", "words"):
             _lay_out(file, array, contents, parts)
         for array in offsets:

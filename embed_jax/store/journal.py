@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from embed_jax.files.json_file import read_json
+from embed_jax.files.json_file import json_text, read_json
 from embed_jax.files.sealed import sealed, unsealed
 from embed_jax.files.sync import put_in_place
 from embed_jax.messages import one_line
@@ -65,7 +65,7 @@ class Journal:
         values = {"dim": self.dim, "dtype": self.dtype} | {
             f"metadata[{key!r}]": value for key, value in self.metadata.items()
         }
-        return {key: json.dumps(value, sort_keys=True) for key, value in values.items()}
+        return {key: json_text(value, sort_keys=True) for key, value in values.items()}
 
 
 def parse_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def write_journal(partial: Path, journal: Journal) -> None:
     # that the next run can remove after a kill.
     new = partial / "journal.new"
     with new.open("w", encoding="utf-8") as file:
-        json.dump(sealed({"format": FORMAT} | asdict(journal)), file)
+        file.write(json_text(sealed({"format": FORMAT} | asdict(journal))))
     put_in_place(new, partial / "journal.json")
 
 

@@ -10,7 +10,6 @@ settings have different names: a finished store stays readable until the index o
 next one replaces it. A store in one part is a single file, without folder or index.
 """
 
-import json
 import os
 import re
 import socket
@@ -24,6 +23,7 @@ from typing import Any, Literal, NamedTuple
 import h5py
 
 from embed_jax.files.claim import Claim
+from embed_jax.files.json_file import json_text
 from embed_jax.files.local_path import local_path
 from embed_jax.files.output_file import check_output, meant_by
 from embed_jax.files.sync import put_in_place
@@ -105,7 +105,7 @@ class PartedStore:
         self.is_finished = False
         self._folder = parts_of(self.path)
         self._whole = Journal(dim, dtype, parse_metadata(metadata))
-        text = json.dumps(self._whole.identity(), sort_keys=True)
+        text = json_text(self._whole.identity(), sort_keys=True)
         self._checksum = f"{zlib.crc32(text.encode()):08x}"
         self._resume = resume
         self._overwrite = overwrite

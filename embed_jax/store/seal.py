@@ -7,7 +7,6 @@ has none, and in which HDF5 2.0 turns in a circle for ever when it is damaged: s
 have their length in their type.
 """
 
-import json
 import zlib
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import h5py
 
 from embed_jax.files.checksum import as_digits
 from embed_jax.files.hdf5 import COPY_AGAIN, reading_hdf5
+from embed_jax.files.json_file import json_text
 
 LIBVER = ("v110", "v110")
 """The format of HDF5 1.10, whose headers and indices have checksums."""
@@ -65,5 +65,5 @@ def check_seal(path: Path, file: h5py.File) -> None:
 
 def _checksum(file: h5py.File) -> str:
     held = {name: str(file.attrs[name]) for name in sorted(file.attrs) if name != _KEY}
-    text = json.dumps(held)
+    text = json_text(held)
     return as_digits(zlib.crc32(text.encode()))

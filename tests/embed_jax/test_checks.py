@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from embed_jax.checks import check_above, check_at_least, check_rates
+from embed_jax.checks import check_above, check_at_least, check_rates, check_seed
 
 
 def test_the_least_value_is_taken_and_what_is_below_is_named():
@@ -37,3 +37,12 @@ def test_what_is_not_above_a_bound_is_named():
     for name, value in (("zero", "0.0"), ("nan", "nan")):
         with pytest.raises(ValueError, match=rf"^{name} must be above 0, not {value}$"):
             check_above(config, 0, "fast", name)
+
+
+def test_seeds_that_are_taken_draw_each_its_own():
+    """Of more than 32 bits jax uses 32; those of several runs follow each other."""
+    for seed, number in ((0, 1), ((1 << 32) - 1, 1), ((1 << 32) - 5, 5)):
+        check_seed(SimpleNamespace(seed=seed), number)
+    for seed, number in ((-1, 1), (1 << 32, 1), (1 << 40, 1), ((1 << 32) - 4, 5)):
+        with pytest.raises(ValueError, match=r"^seed must be at least 0 and below"):
+            check_seed(SimpleNamespace(seed=seed), number)

@@ -321,7 +321,7 @@ class Run:
         def save(_: Any, state: Any, position: Mapping[str, Any], figures: Any) -> None:
             self.saved.append(int(position["step"]))
 
-        for name in ("__init__", "latest", "wait", "__exit__"):
+        for name in ("__init__", "latest", "last_sound", "wait", "__exit__"):
             patch.setattr(Checkpoints, name, lambda *_, **__: None)
         patch.setattr(Checkpoints, "save", save)
 

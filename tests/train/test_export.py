@@ -23,6 +23,7 @@ from tests.train.experiments import (
     one_device,
 )
 from train import evaluate, export
+from train.families.bert.config import LongPhase
 from train.families.bert.objective import MaskedLmObjective
 from train.families.elmo.objective import BilmObjective
 from train.families.elmo.words import WordStore
@@ -214,3 +215,30 @@ def test_data_of_another_vocabulary_is_refused(kind, folder, runs, tmp_path, cap
     assert "was prepared with" in error
     assert f"{runs[kind]}" in error
     assert error.count("\n") == 1
+
+
+def test_the_best_is_that_of_the_last_phase(folder, tmp_path, monkeypatch, capsys):
+    """The losses of long rows do not compare with those of short ones."""
+    losses = {1: 0.5, 2: 0.4, 3: 0.6, 4: 3.0, 5: 2.0, 6: 2.5, 7: 2.6}
+    figures = iter(losses.values())
+    monkeypatch.setattr(
+        MaskedLmObjective, "measure", lambda *_, **__: {"loss": next(figures)}
+    )
+    experiment = make_experiment(
+        "bert",
+        folder,
+        num_steps=7,
+        eval_every=1,
+        keep_last=1,
+        long_phase=LongPhase(num_steps=4, length=32, batch_size=8),
+    )
+    run = tmp_path / "run"
+    pretrain(experiment, run, mesh=one_device())
+    # The best of each phase, and the latest.
+    assert saved_steps(run) == [2, 5, 7]
+    assert (best_step(run), best_step(run, 3)) == (2, 5)
+    assert export.main([str(run), str(tmp_path / "model")]) == 0
+    assert capsys.readouterr().out == (
+        f"{tmp_path / 'model'}: the weights of step 5, held-out loss 2: the best of "
+        "the 2 kept in the last phase; the latest is of step 7\n"
+    )

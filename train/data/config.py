@@ -3,11 +3,12 @@
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from embed_jax.checks import check_fields
+from embed_jax.files.json_file import json_text
 from train.data.sources import Documents, Source
 from train.plain import to_plain
 
@@ -84,6 +85,7 @@ class DataConfig:
         Raises:
           ValueError: a number out of its range; names the field.
         """
+        check_fields(self)
         if self.held_out_every < 0 or self.held_out_every == 1:
             raise ValueError(
                 f"held_out_every must be 0 (none) or at least 2, not "
@@ -134,7 +136,7 @@ def fingerprint(config: DataConfig) -> str:
     It covers the settings and the content of a given vocabulary or tokeniser, but not
     the text, for which see `train.data.sources.corpus_digest`.
     """
-    text = json.dumps(describe(config), sort_keys=True)
+    text = json_text(describe(config), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

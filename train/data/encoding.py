@@ -7,7 +7,6 @@ nor on where an earlier run stopped, and so the result does not either.
 
 import concurrent.futures
 import dataclasses
-import json
 import os
 import signal
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from embed_jax.corpus.marks import MarkCounter, describe_marked
 from embed_jax.files.checked_files import write_checksums
 from embed_jax.files.directory import written_whole
-from embed_jax.files.json_file import read_json
+from embed_jax.files.json_file import json_text, read_json
 from train.data.sources import Documents
 from train.data.store import TOKENS, TokenStore
 from train.processes import Spawning, submit_each
@@ -162,7 +161,7 @@ class Shards:
                 self.encoder.encode(documents, fresh / part)
                 write_checksums(fresh / part)
             held = {"count": counter.count, "tokens": sorted(counter.held)}
-            (fresh / _HELD).write_text(json.dumps(held), encoding="utf-8")
+            (fresh / _HELD).write_text(json_text(held), encoding="utf-8")
         return self._tally(index)
 
     def describe_held(self) -> str | None:

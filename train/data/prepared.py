@@ -2,7 +2,6 @@
 """The record of a preparation in its directory: its text, settings and summary."""
 
 import dataclasses
-import json
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from typing import Any
 
 from embed_jax.files.checked_files import CHECKSUMS
 from embed_jax.files.checksum import sha256_file
-from embed_jax.files.json_file import read_json
+from embed_jax.files.json_file import json_text, read_json
 from embed_jax.files.output_file import open_output
 from embed_jax.files.sealed import sealed, unsealed
 from train.called import called
@@ -73,7 +72,7 @@ class Prepared:
         """Write the record into a directory, atomically."""
         with open_output(directory / PREPARED) as file:
             record = sealed(dataclasses.asdict(self))
-            content = json.dumps(record, indent=2) + "\n"
+            content = json_text(record, indent=2) + "\n"
             file.write(content.encode())
 
     def is_like(self, other: "Prepared | None") -> bool:

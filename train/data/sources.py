@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import glob
 import hashlib
-import json
 import os
 import platform
 import sys
@@ -15,12 +14,14 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from embed_jax.checks import check_fields
 from embed_jax.corpus.docstrings import read_modules, source_files
 from embed_jax.corpus.lines import LONGEST_LINE
 from embed_jax.corpus.records import holds_records, read_texts
 from embed_jax.corpus.text import check_rereadable, read_sentences
 from embed_jax.corpus.words import text_of
 from embed_jax.files.claim import claim_directory
+from embed_jax.files.json_file import json_text
 from embed_jax.files.local_path import local_path
 from embed_jax.suggest import suggest
 from train.data import builders, damage, forms
@@ -54,6 +55,14 @@ class TfdsSource:
     form: Form = "prose"
     data_dir: Path | None = None
 
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextSource:
@@ -68,6 +77,14 @@ class TextSource:
 
     patterns: tuple[str, ...]
     form: Form = "sentences"
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,6 +101,14 @@ class RecordSource:
     field: str = FIELD
     form: Form = "prose"
 
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+
 
 FileSource = TextSource | RecordSource
 
@@ -97,6 +122,14 @@ class DocstringSource:
     """
 
     packages: tuple[str, ...] = ("jax", "flax", "numpy", "scipy")
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
 
 
 Source = TfdsSource | TextSource | RecordSource | DocstringSource
@@ -269,7 +302,7 @@ def corpus_digest(source: Source) -> str:
         # How a docstring is parsed, and what the standard library's are.
         "python": list(sys.version_info[:3]),
     }
-    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+    return hashlib.sha256(json_text(settings).encode()).hexdigest()
 
 
 def matching_files(source: FileSource) -> list[Path]:

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 from tyro.conf import DisallowNone
 
-from embed_jax.checks import check_at_least
+from embed_jax.checks import check_at_least, check_fields
 from embed_jax.files.run_directory import is_run, refuse_step, saved_steps
 from train.called import called
 from train.config import Pretraining
@@ -56,8 +56,10 @@ class Evaluation:
         Raises:
           ValueError: a number out of its range; names the field.
         """
-        check_at_least(self, 1, "batch_size", "length")
-        check_at_least(self, 0, "batches")
+        check_fields(self)
+        check_at_least(self, 0, "step", "batches")
+        check_at_least(self, 1, "batch_size")
+        check_at_least(self, 8, "length")
 
     def refuse(self, *names: str, of: str) -> None:
         """Refuse options of another kind of model.

@@ -8,10 +8,11 @@ sixth, `checksums`, has what all of them are held against when they are read.
 """
 
 import copy
-import math
 import shutil
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -41,6 +42,7 @@ from embed_jax.messages import first_line
 from embed_jax.tree import map_named, name_leaves
 from train.loop.placement import place_whole
 from train.loop.said_once import said_once
+from train.loop.soundness import no_number
 from train.loop.step import TrainState
 
 _TREES = (PARAMS, "opt_state", "carry")
@@ -71,12 +73,15 @@ def check_name(run: Path) -> None:
 class Checkpoints:
     """Saves and restores the states of one run."""
 
-    def __init__(self, run: Path, *, keep_last: int) -> None:
+    def __init__(
+        self, run: Path, *, keep_last: int, phase_ends: Sequence[int] = ()
+    ) -> None:
         """Open a run's directory.
 
         Args:
           run: the directory of the run; it is made.
           keep_last: number of latest checkpoints to keep, besides the best.
+          phase_ends: the last step of each phase, each of which has a best one.
 
         Raises:
           ValueError: the metrics of a checkpoint are damaged.
@@ -90,11 +95,7 @@ class Checkpoints:
         policy = managers.AnyPreservationPolicy(
             [
                 managers.LatestN(n=max(keep_last, 1)),
-                managers.BestN(
-                    get_metric_fn=_goodness,
-                    n=1,
-                    keep_checkpoints_without_metrics=False,
-                ),
+                _BestOfEachPhase(phase_ends),
             ]
         )
         self._manager = ocp.CheckpointManager(
@@ -116,6 +117,28 @@ class Checkpoints:
         """Return the step of the latest complete checkpoint, or None."""
         return self._manager.latest_step()
 
+    def last_sound(self, diverged: int) -> int | None:
+        """Return the last step whose checkpoint is sound; None if there is none.
+
+        The checkpoint of the state that gave no number is removed, unless its held-out
+        loss was one.
+
+        Args:
+          diverged: the number of steps after which the state was not sound.
+        """
+        self.wait()
+        step = self.latest()
+        if step is None or step < diverged:
+            return step
+        if self._is_measured(step):
+            return step  # Then the fault is of one batch, or of its gradient.
+        self._manager.delete(step)
+        return self.latest()
+
+    def _is_measured(self, step: int) -> bool:
+        metrics = read_item(self._directory / str(step), METRICS_ITEM)
+        return metrics is not None and no_number(metrics) is None
+
     def save(
         self,
         state: TrainState,
@@ -127,7 +150,8 @@ class Checkpoints:
         Args:
           state: after `position["step"]` steps.
           position: a JSON object.
-          metrics: held-out metrics of this step; their "loss" selects the best one.
+          metrics: held-out metrics of this step; their "loss" selects the best one of
+            its phase.
 
         Raises:
           OSError: the disk has no room for it, and nothing is written; or the one
@@ -142,8 +166,12 @@ class Checkpoints:
         objects = {_POSITION: copy.deepcopy(dict(position))}
         # Given as an item too: without a `best_fn`, which would warn at every save
         # without metrics, Orbax only remembers them while the process lives.
+        # What is no number is left out: it has none in JSON.
+        metrics = {
+            name: value for name, value in (metrics or {}).items() if isfinite(value)
+        }
         if metrics:
-            objects[METRICS_ITEM] = dict(metrics)
+            objects[METRICS_ITEM] = metrics
         trees = {name: _stored(getattr(state, name)) for name in _TREES}
         checksums = {
             **{name: describe_leaves(tree) for name, tree in trees.items()},
@@ -160,7 +188,7 @@ class Checkpoints:
                     },
                     **{name: ocp.args.JsonSave(held) for name, held in objects.items()},
                 ),
-                metrics=dict(metrics) if metrics else None,
+                metrics=metrics or None,
             )
 
     def restore(self, state: TrainState) -> tuple[TrainState, dict[str, Any]]:
@@ -293,12 +321,34 @@ class Checkpoints:
             )
 
 
-def _goodness(metrics: Mapping[str, float]) -> float:
-    """Return the rank of held-out metrics: the lowest loss is best, NaN the worst.
+class _BestOfEachPhase(managers.PreservationPolicy):
+    """Preserves the checkpoint with the lowest held-out loss of each phase.
 
-    Comparisons with NaN are false, so unranked it could be taken for the best.
+    The losses of two phases are of other rows, and do not compare.
     """
-    return -metrics["loss"] if math.isfinite(metrics["loss"]) else -math.inf
+
+    def __init__(self, phase_ends: Sequence[int]) -> None:
+        self._ends = list(phase_ends)
+
+    def should_preserve(
+        self,
+        checkpoints: Sequence[Any],
+        *,
+        context: Any,
+    ) -> Sequence[bool]:
+        """Return for each checkpoint whether it is the best of its phase."""
+        del context
+        best: dict[int, tuple[float, int]] = {}
+        for place, info in enumerate(checkpoints):
+            loss = (info.metrics or {}).get("loss")
+            # NaN, which earlier versions kept, compares with nothing.
+            if loss is not None and isfinite(loss):
+                phase = bisect_left(self._ends, info.step)
+                before, _ = best.get(phase, (loss, 0))
+                if loss <= before:
+                    best[phase] = loss, place
+        kept = {place for _, place in best.values()}
+        return [place in kept for place in range(len(checkpoints))]
 
 
 def _stored(tree: Any) -> dict[str, Any]:

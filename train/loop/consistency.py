@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks that all processes of a run have the same configuration, weights and files."""
 
-import json
 import zlib
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from embed_jax.files.json_file import json_text
 from embed_jax.hosts.consensus import all_or_none, from_first
 from train.config import Pretraining, to_json
 from train.data.prepared import PREPARED
@@ -31,7 +31,7 @@ def check_agreed(experiment: Pretraining, params: Params, mesh: Mesh) -> None:
     leaves = jax.tree.leaves(params)
     content = [to_json(experiment), list(mesh.shape.items())]
     ours = {
-        "configuration": _digest(json.dumps(content).encode()),
+        "configuration": _digest(json_text(content).encode()),
         "prepared text": _digest((experiment.data.directory / PREPARED).read_bytes()),
         "first weights": _digest(*(np.asarray(leaf).tobytes() for leaf in leaves)),
     }

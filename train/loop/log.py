@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Logging of a run: JSON lines, TensorBoard curves, and lines on the terminal."""
 
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 from embed_jax.commands.streams import say
 from embed_jax.files.bucket import in_bucket
-from embed_jax.files.json_file import parse_object
+from embed_jax.files.json_file import json_text, parse_object
 from embed_jax.files.output_file import open_output
 from train.loop.curves import Curves
 from train.loop.mirror import Mirror
@@ -34,7 +33,7 @@ class Interval:
             self.sums[name] = before[0] + float(total), before[1] + float(weight)
 
     def take(self) -> dict[str, float]:
-        """Return the means and reset the sums; a mean of nothing is left out."""
+        """Return the means and reset the sums; without those that nothing counts in."""
         means = {
             name: total / weight
             for name, (total, weight) in self.sums.items()
@@ -77,7 +76,7 @@ class RunLog:
         """
         line = {"step": step, "kind": kind, **metrics}
         with self._writing():
-            self._file.write(json.dumps(line) + "\n")
+            self._file.write(json_text(line) + "\n")
             self._file.flush()
         was_whole = self._curves.is_whole
         points = {f"{kind}/{name}": value for name, value in metrics.items()}

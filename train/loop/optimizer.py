@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from embed_jax.checks import check_above, check_at_least, check_rates
+from embed_jax.checks import check_above, check_at_least, check_fields, check_rates
 
 # Leaves that are not pulled towards zero: biases and the scales of normalisations.
 UNDECAYED = ("bias", "scale")
@@ -45,6 +45,7 @@ class Adagrad:
         Raises:
           ValueError: names the field.
         """
+        check_fields(self)
         check_above(self, 0, "learning_rate", "loss_factor", "max_norm")
         check_at_least(self, 0, "initial_accumulator")
 
@@ -140,6 +141,7 @@ class Lamb:
 
 
 def _check_moments(config: BertAdam | Lamb) -> None:
+    check_fields(config)
     check_above(config, 0, "learning_rate", "max_norm", "epsilon", "decay_power")
     check_at_least(config, 0, "warmup_steps", "weight_decay")
     check_rates(config, "beta1", "beta2")

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from train.config import Pretraining
+from train.divergence import DivergedError
 from train.loop.log import Clock, Interval, RunLog, duration
 from train.objectives.objective import Means, Objective
 from train.planning.hardware import peak_flops
@@ -48,7 +49,7 @@ class Progress:
         """Fetch and log the metrics of the last step.
 
         Raises:
-          FloatingPointError: a metric is not finite; names it and the step.
+          DivergedError: a metric is not finite; names it and the step.
         """
         if self._pending is None:
             return
@@ -57,7 +58,8 @@ class Progress:
         means = jax.device_get(means)
         for name, (total, _) in means.items():
             if not np.isfinite(total):
-                raise FloatingPointError(f"{name} is {total} at step {step}")
+                # A step's metrics are of the weights before it.
+                raise DivergedError(f"{name} is {total} at step {step}", step - 1)
         self._clock.tick()
         self._interval.add(means)
         if is_due(step, self._every):

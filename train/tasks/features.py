@@ -7,7 +7,6 @@ same file.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from jaxtyping import Float, Int
 
 from embed_jax.corpus.progress import Progress
 from embed_jax.encoder import find_encoder
+from embed_jax.files.json_file import json_text
 from embed_jax.files.weights_checksum import checksum_weights
 from embed_jax.store import StoreWriter, VectorStore
 
@@ -188,4 +188,4 @@ def _kept_of_lines(
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+    return hashlib.sha256(json_text(value).encode()).hexdigest()

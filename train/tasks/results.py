@@ -2,7 +2,6 @@
 """Writing of results as a Markdown table, as JSON, as a plot, and as CSV."""
 
 import io
-import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from embed_jax.files.claim import claim
-from embed_jax.files.json_file import read_json
+from embed_jax.files.json_file import json_text, read_json
 from embed_jax.files.kinds import FileKind, holding, json_with, text_with
 from embed_jax.files.output_file import check_output, open_output
 from embed_jax.files.outputs import output_file
@@ -100,7 +99,7 @@ def write_results(
         "rows": [asdict(row) for row in rows],
         "facts": dict(facts),
     }
-    text = json.dumps(record, indent=1, ensure_ascii=False, default=str)
+    text = json_text(record, indent=1, ensure_ascii=False, default=str)
     _write(directory / f"{stem}.json", f"{text}\n".encode())
     _write(directory / f"{stem}.md", page.encode())
     return table

@@ -161,11 +161,12 @@ SLIPS = [
         behaviour="A tagger with a CRF answers with the best path",
         before="""
             if fixed.decoder == "crf":
-                return viterbi(scores, transitions, mask)
-            return scores.argmax(axis=-1)
+                path = viterbi(scores, transitions, mask)
+                return jnp.where(best < 0, best, path)
+            return best
         """,
         after="""
-            return scores.argmax(axis=-1)
+            return best
         """,
         tests=(
             "tests/train/tasks/ner/test_tagging.py",

@@ -33,8 +33,8 @@ SLIPS = [
     ),
     Slip(
         behaviour="Beside the latest checkpoints the one with the lowest loss is kept",
-        before='-metrics["loss"]',
-        after='metrics["loss"]',
+        before="if loss <= before:",
+        after="if loss >= before:",
         tests=PRETRAIN,
     ),
     Slip(

@@ -12,6 +12,7 @@ import numpy as np
 import tyro
 from tyro.conf import arg
 
+from embed_jax.checks import check_at_least, check_below, check_fields, check_seed
 from embed_jax.commands.parsing import parse_command
 from embed_jax.corpus.marks import MarkCounter
 from embed_jax.corpus.reading import Running
@@ -89,6 +90,19 @@ class Command:
     )
     overwrite: bool = False
     """Replace an existing page of this command."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self, large=["seed"])
+        check_seed(self)
+        check_at_least(self, 0, "count")
+        check_at_least(self, 1, "clusters", "max_contexts")
+        most = "every two contexts are compared, and all are drawn"
+        check_below(self, MOST_CONTEXTS + 1, "max_contexts", why=most)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -185,12 +199,6 @@ def _show(command: Command, word: WordForms, layers: LayerSpec) -> None:
 def _check(command: Command) -> WordForms:
     """Check the arguments before any file is read; return the forms of the word."""
     command.running.check()
-    if not 1 <= command.max_contexts <= MOST_CONTEXTS:
-        raise ValueError(
-            f"--max-contexts {command.max_contexts}: from 1 to {MOST_CONTEXTS:,}"
-        )
-    if command.clusters is not None and command.clusters < 1:
-        raise ValueError(f"--clusters {command.clusters}: at least 1")
     word = WordForms(command.word, command.ignore_case)
     if command.query is not None and not word.may_stand_in(command.query):
         raise ValueError(query_lacks(word, command.query.split()))

@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import html
 import importlib.resources
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from jaxtyping import Float
 from embed_jax.explore.contexts.clustering import Clusters
 from embed_jax.explore.contexts.embedding import EmbeddedContexts
 from embed_jax.explore.contexts.neighbours import Neighbours
+from embed_jax.files.json_file import json_text
 from embed_jax.files.kinds import FileKind, holding
 
 # Contexts are counted in 16 bits.
@@ -139,7 +139,7 @@ def _base64(array: np.ndarray) -> str:
 
 def _script_json(data: Any) -> str:
     """Return JSON that is safe inside a `<script>` element: no `<` is left in it."""
-    text = json.dumps(data, separators=(",", ":"))
+    text = json_text(data, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text

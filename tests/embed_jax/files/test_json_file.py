@@ -2,10 +2,20 @@
 """Reading of JSON that may be damaged, or somebody else's."""
 
 import gzip
+import json
+import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from embed_jax.files.json_file import parse_json, parse_object, read_json
+import embed_jax
+from embed_jax.files.json_file import (
+    json_text,
+    parse_json,
+    parse_object,
+    read_json,
+)
 
 
 def test_a_byte_order_mark_is_passed_over(tmp_path):
@@ -48,3 +58,49 @@ def test_another_kind_of_json_is_no_object(tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"gone\.json: no such file"):
         read_json(tmp_path / "gone.json")
+
+
+def test_what_is_no_number_is_null_at_any_depth():
+    content = {
+        "loss": math.nan,
+        "rows": [(1.5, -math.inf), np.float64("nan")],
+        "array": np.array([math.inf, 2.0]),
+        "text": "NaN",
+    }
+    written = json_text(content, default=np.ndarray.tolist, indent=1)
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    assert json.loads(written, parse_constant=refuse) == {
+        "loss": None,
+        "rows": [[1.5, None], None],
+        "array": [None, 2.0],
+        "text": "NaN",
+    }
+
+
+def test_what_earlier_versions_wrote_is_read():
+    assert math.isnan(parse_object('{"loss": NaN}', "metrics.jsonl")["loss"])
+
+
+# Digests of content that earlier versions wrote, and what needs Python alone.
+WRITERS_OF_THEIR_OWN = {
+    "embed_jax/export/serve.py",
+    "embed_jax/files/json_file.py",
+    "embed_jax/files/run_directory.py",
+    "embed_jax/files/sealed.py",
+    "embed_jax/store/journal.py",
+}
+
+
+def test_all_json_is_written_in_one_place():
+    root = Path(embed_jax.__file__).parents[1]
+    packages = ("bert_jax", "elmo_jax", "embed_jax", "train")
+    found = {
+        path.relative_to(root).as_posix()
+        for package in packages
+        for path in (root / package).rglob("*.py")
+        if "json.dump" in path.read_text(encoding="utf-8")
+    }
+    assert found == WRITERS_OF_THEIR_OWN

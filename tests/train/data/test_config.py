@@ -22,7 +22,7 @@ def make(kind: type[DataConfig], **changes: Any) -> DataConfig:
         (WordData, "vocab_size", 4),
         (WordData, "min_count", 1),
         (WordData, "max_characters", 3),
-        (PieceData, "vocab_size", 6),
+        (PieceData, "vocab_size", 7),
         (PieceData, "num_workers", 0),
         (WordData, "held_out_every", 2),
     ],

@@ -67,7 +67,7 @@ def test_with_a_rate_of_their_own_they_warm_up_again(tmp_path):
     ("changes", "message"),
     [
         ({"num_steps": 12}, "long_phase.num_steps 12"),
-        ({"num_steps": 0}, "long_phase.num_steps 0"),
+        ({"num_steps": 0}, "num_steps must be at least 1"),
         ({"length": 33}, "long_phase.length 33 is above model.max_positions 32"),
     ],
 )

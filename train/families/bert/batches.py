@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from embed_jax.checks import check_at_least
+from embed_jax.checks import check_at_least, check_fields
 from train.data.epochs import Epochs, random_stream
 from train.data.packing import pack
 from train.data.ragged import write_out
@@ -60,6 +60,7 @@ class MaskedLmConfig:
         Raises:
           ValueError: names the field.
         """
+        check_fields(self)
         if self.length < 8:
             raise ValueError(f"length must be at least 8 tokens, not {self.length}")
         if not 0 < self.masking_rate < 1:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from bert_jax.config import BertConfig
+from embed_jax.checks import check_above, check_at_least, check_fields
 from train.config import Phase, Pretraining
 from train.families.bert.batches import MaskedLmConfig
 from train.families.bert.data import PieceData
@@ -35,6 +36,18 @@ class LongPhase:
     grad_accum_steps: int = 1
     learning_rate: float | None = None
     warmup_steps: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+        check_at_least(self, 1, "num_steps", "batch_size", "grad_accum_steps")
+        check_at_least(self, 8, "length")
+        check_at_least(self, 0, "warmup_steps")
+        check_above(self, 0, "learning_rate")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,6 +100,12 @@ class MaskedLmPretraining(Pretraining):
             Phase(middle, self.num_steps, long, schedule),
         ]
 
+    def rate_field(self, phase: Phase) -> str:
+        """Return the field with the learning rate of one of the phases."""
+        if phase.schedule is None:
+            return super().rate_field(phase)
+        return "long_phase.learning_rate"
+
     def __post_init__(self) -> None:
         """Check that rows are not too long for the model, and that no phase is empty.
 
@@ -102,7 +121,7 @@ class MaskedLmPretraining(Pretraining):
         lengths = {"objective.length": self.objective.length}
         if self.long_phase is not None:
             lengths["long_phase.length"] = self.long_phase.length
-            if not 0 < self.long_phase.num_steps < self.num_steps:
+            if self.long_phase.num_steps >= self.num_steps:
                 raise ValueError(
                     f"long_phase.num_steps {self.long_phase.num_steps} must be some "
                     f"of the run's num_steps {self.num_steps}, and not all"
@@ -111,6 +130,12 @@ class MaskedLmPretraining(Pretraining):
                 raise ValueError(
                     "long_phase.learning_rate is for an optimizer with a warm-up; "
                     "Adagrad has none"
+                )
+            if self.long_phase.warmup_steps > self.long_phase.num_steps:
+                raise ValueError(
+                    f"long_phase.warmup_steps {self.long_phase.warmup_steps} is above "
+                    f"long_phase.num_steps {self.long_phase.num_steps}; the learning "
+                    "rate would never arrive"
                 )
             if self.long_phase.learning_rate is None and self.long_phase.warmup_steps:
                 raise ValueError(
@@ -127,4 +152,4 @@ class MaskedLmPretraining(Pretraining):
             try:
                 self.phases()
             except ValueError as error:
-                raise ValueError(f"in the long_phase, {error}") from error
+                raise ValueError(f"long_phase.{error}") from error

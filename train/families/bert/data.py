@@ -51,7 +51,9 @@ class PieceData(DataConfig):
           ValueError: a number out of its range; names the field.
         """
         super().__post_init__()
-        check_at_least(self, 6, "vocab_size", why="five specials and a piece")
+        check_at_least(
+            self, 7, "vocab_size", why="five specials and a letter, alone and in a word"
+        )
 
     def preparation(self, say: Say) -> Preparation:
         """Return the preparation of word pieces.

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The BERT family: its implementation of the training interface."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding
 import bert_jax
 from bert_jax.huggingface import write_config
 from bert_jax.run import load_run
+from embed_jax.files.json_file import json_text
 from embed_jax.layers.layer_spec import LayerSpec
 from train.families.bert import evaluation, finetuned, setup, shapes
 from train.families.bert.config import MaskedLmPretraining
@@ -40,7 +40,7 @@ class Bert(Family[MaskedLmPretraining]):
     def write_model(self, directory: Path, params: Params, tokenizer: Any) -> None:
         """Write config.json and the tokeniser's files."""
         tokenizer.save(directory)
-        text = json.dumps(write_config(params), indent=2) + "\n"
+        text = json_text(write_config(params), indent=2) + "\n"
         (directory / "config.json").write_text(text, encoding="utf-8")
 
     def load_run(

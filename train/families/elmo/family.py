@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ELMo family: its implementation of the training interface."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from elmo_jax.options import format_options
 from elmo_jax.run import load_run
 from elmo_jax.start_file import write_start
 from elmo_jax.vocabulary import write_vocabulary
+from embed_jax.files.json_file import json_text
 from embed_jax.layers.layer_spec import LayerSpec
 from train.families.elmo import evaluation, finetuned, setup, shapes
 from train.families.elmo.config import BilmPretraining
@@ -43,7 +43,7 @@ class Elmo(Family[BilmPretraining]):
         options = format_options(
             params.config, len(words), tied=params.has_tied_softmax
         )
-        text = json.dumps(options, indent=2) + "\n"
+        text = json_text(options, indent=2) + "\n"
         (directory / "options.json").write_text(text, encoding="utf-8")
         write_vocabulary(directory / "vocab.txt", words)
         write_start(directory, params)

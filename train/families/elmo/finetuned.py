@@ -6,7 +6,6 @@ head.safetensors with the mixes and the classifier, and head.json with the layer
 task and the labels.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from embed_jax.devices.random_keys import random_key
 from embed_jax.files.bucket import local_copy, run_path
 from embed_jax.files.checked_files import check_files, write_checksums
 from embed_jax.files.directory import written_whole
-from embed_jax.files.json_file import read_json
+from embed_jax.files.json_file import json_text, read_json
 from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
 from embed_jax.layers.pooling import pool_sentence
 from embed_jax.layers.scalar_mix import ScalarMix
@@ -177,7 +176,7 @@ class ElmoClassifier:
             "labels": list(self.labels),
             "max_length": self._max_length,
         }
-        text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+        text = json_text(settings, indent=2, ensure_ascii=False) + "\n"
         with written_whole(directory, marker=SETTINGS, overwrite=False) as folder:
             folder.rmdir()
             elmo_jax.save(folder, params, self._tokenizer)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from embed_jax.checks import check_fields
 from embed_jax.files.local_path import local_path
 from train.tasks.data.conll import (
     SPLIT_NAMES,
@@ -35,6 +36,19 @@ class TaggedData:
     test_fraction: float | None = None
     """For data that have no test split, such as a single file: the share of sentences
     to hold out for the test, and as many for dev if there are none."""
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_fields(self)
+        fraction = self.test_fraction
+        if fraction is not None and not 0 < fraction < 1:
+            raise ValueError(
+                f"test_fraction must be above 0 and below 1, not {fraction}"
+            )
 
     def names_columns(self) -> bool:
         """Return whether other columns are named than those by default."""
@@ -68,8 +82,6 @@ def read_tagged(data: str, options: TaggedData, seed: int = 0) -> Splits:
       FileNotFoundError: no such folder.
     """
     fraction = options.test_fraction
-    if fraction is not None and not 0 < fraction < 1:
-        raise ValueError(f"--test-fraction {fraction}: above 0 and below 1")
     if data.startswith(TFDS_PREFIX):
         _refuse_fraction(data, fraction, "its test split")
         if options.names_columns():

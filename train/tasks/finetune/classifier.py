@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from train.fit import best_labels, check_labels_found
 from train.tasks.data.conll import TaggedSentence
 from train.tasks.finetune.classification import LabelledText
 from train.tasks.finetune.classified_rows import (
@@ -74,7 +74,7 @@ def compiled_predict(classifier: Classifier) -> Predict:
 
     @jax.jit
     def predict(weights: Weights, tokens: Any) -> Int[Array, "B ..."]:
-        return jnp.argmax(classifier.logits(weights, tokens), axis=-1)
+        return best_labels(classifier.logits(weights, tokens))
 
     return predict
 
@@ -96,6 +96,9 @@ def predict_labels(
     Returns:
       For each sentence the label of each word; for each text a list of one label. A
       word that the encoder cannot read has the label "O", or the first one.
+
+    Raises:
+      ValueError: the classifier's scores are not finite.
     """
     weights = classifier.weights if weights is None else weights
     predict = predict or compiled_predict(classifier)
@@ -124,7 +127,10 @@ def _write(
     found: list[str], row: ClassifiedRow, best: np.ndarray, labels: Sequence[str]
 ) -> None:
     if best.ndim == 0:
+        check_labels_found(best)
         found[0] = labels[int(best)]
         return
-    for position in np.flatnonzero(row.words >= 0).tolist():
+    positions = np.flatnonzero(row.words >= 0)
+    check_labels_found(best[positions])
+    for position in positions.tolist():
         found[int(row.words[position])] = labels[int(best[position])]

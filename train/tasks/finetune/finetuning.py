@@ -14,8 +14,15 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from embed_jax.checks import check_above, check_at_least, check_rates
+from embed_jax.checks import (
+    check_above,
+    check_at_least,
+    check_fields,
+    check_rates,
+    check_seed,
+)
 from embed_jax.devices.random_keys import random_key, same_draws
+from train.divergence import diverging, lower_rate
 from train.fit import Epoch, Fitted, State, clipped_adam, descend, fit
 from train.loop.optimizer import (
     UNDECAYED,
@@ -106,9 +113,11 @@ class Finetuning:
         Raises:
           ValueError: names the field.
         """
+        check_fields(self, large=["seed"])
         check_at_least(self, 1, "batch_size", "num_epochs")
         check_at_least(self, 3, "max_length")
-        check_at_least(self, 0, "patience", "seed")
+        check_at_least(self, 0, "patience", "weight_decay")
+        check_seed(self)
         if self.frozen_steps is not None:
             check_at_least(self, 0, "frozen_steps")
         if self.context != "document":
@@ -165,7 +174,8 @@ def finetune(
       say: takes a line after each epoch.
 
     Raises:
-      ValueError: there are no usable training examples, or none has a known word.
+      ValueError: there are no usable training examples, or none has a known word; or
+        training has diverged.
     """
     rows = classifier.rows(splits["train"])
     if not rows:
@@ -188,31 +198,43 @@ def finetune(
         loss, seconds = epoch.loss, epoch.seconds
         say(f"epoch {number}: loss {loss:.4f}, dev {metrics}, {seconds:.0f} s")
 
-    fitted = fit(
-        stepper,
-        stepper.init(),
-        (
-            _collated(config, classifier, rows, batches, epoch)
-            for epoch in range(config.num_epochs)
-        ),
-        evaluate=lambda params: score_examples(
-            splits["dev"], predictions("dev", params)
-        ),
-        metric=config.decisive,
-        patience=config.patience,
-        report=report,
-    )
-    found = {
-        name: predictions(name, fitted.params)
-        for name in ("dev", "test")
-        if name in splits
-    }
+    with diverging(_lower_rates(config), "no model is kept"):
+        fitted = fit(
+            stepper,
+            stepper.init(),
+            (
+                _collated(config, classifier, rows, batches, epoch)
+                for epoch in range(config.num_epochs)
+            ),
+            evaluate=lambda params: score_examples(
+                splits["dev"], predictions("dev", params)
+            ),
+            metric=config.decisive,
+            patience=config.patience,
+            report=report,
+        )
+        found = {
+            name: predictions(name, fitted.params)
+            for name in ("dev", "test")
+            if name in splits
+        }
     return Finetuned(
         stepper.weights(fitted.params),
         fitted,
         {name: score_examples(splits[name], labels) for name, labels in found.items()},
         found,
     )
+
+
+def _lower_rates(config: Finetuning) -> dict[str, float]:
+    """Return learning rates to try where those of a configuration were too high."""
+    rates = {"learning-rate": lower_rate(config)}
+    if config.encoder_learning_rate is not None:
+        of_encoder = dataclasses.replace(
+            config, learning_rate=config.encoder_learning_rate
+        )
+        rates["encoder-learning-rate"] = lower_rate(of_encoder)
+    return rates
 
 
 def _collated(

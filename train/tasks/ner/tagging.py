@@ -13,10 +13,24 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from embed_jax.checks import check_at_least, check_rates
+from embed_jax.checks import (
+    check_above,
+    check_at_least,
+    check_fields,
+    check_rates,
+    check_seed,
+)
 from embed_jax.devices.random_keys import random_key, same_draws
 from embed_jax.layers.layer_spec import LayerSpec
-from train.fit import State, clipped_adam, descend, fit
+from train.divergence import diverging, lower_rate
+from train.fit import (
+    State,
+    best_labels,
+    check_labels_found,
+    clipped_adam,
+    descend,
+    fit,
+)
 from train.tasks.features import Features
 from train.tasks.ner.crf import Transitions, log_likelihood, viterbi
 from train.tasks.ner.tag_batches import PADDING, TagRows, batches, lay_rows
@@ -73,10 +87,13 @@ class Tagging:
         Raises:
           ValueError: names the field.
         """
+        check_fields(self, large=["seed"])
         check_at_least(
             self, 1, "num_seeds", "cell_dim", "batch_words", "num_epochs", "patience"
         )
         check_at_least(self, 0, "num_layers")
+        check_above(self, 0, "learning_rate", "max_gradient_norm")
+        check_seed(self, self.num_seeds)
         check_rates(self, "dropout_rate")
         if self.context != "document":
             check_at_least(self, 0, "context")
@@ -120,7 +137,7 @@ def train_taggers(
       splits: train, dev and test.
 
     Raises:
-      ValueError: the features lack a layer.
+      ValueError: the features lack a layer, or training has diverged.
     """
     began = time.monotonic()
     names = tag_names({name: split.tags for name, split in splits.items()})
@@ -129,17 +146,19 @@ def train_taggers(
     dev, test = (
         _HeldOut(training, splits[name], row_length) for name in ("dev", "test")
     )
-    fitted = fit(
-        training.step,
-        training.init(),
-        map(training.batches, range(1, config.num_epochs + 1)),
-        evaluate=lambda params: {"f1": dev.score(dev.predict(params))},
-        metric="f1",
-        patience=config.patience,
-        # Where names are rare, taggers at first say "O" of everything, for epochs.
-        patience_above=0.0,
-    )
-    predictions = test.predict(fitted.params)
+    rates = {"learning-rate": lower_rate(config)}
+    with diverging(rates, f"no scores of {spec} are kept"):
+        fitted = fit(
+            training.step,
+            training.init(),
+            map(training.batches, range(1, config.num_epochs + 1)),
+            evaluate=lambda params: {"f1": dev.score(dev.predict(params))},
+            metric="f1",
+            patience=config.patience,
+            # Where names are rare, taggers at first say "O" of everything, for epochs.
+            patience_above=0.0,
+        )
+        predictions = test.predict(fitted.params)
     weights = fitted.params["params"]
     mixes = range(len(training.spec.mix_sizes(training.num_layers - 1)))
     return Outcome(
@@ -279,6 +298,7 @@ class _HeldOut:
         for batch, tags in zip(self._batches, decoded, strict=True):
             mask = batch.tags != PADDING
             found[:, batch.words[mask]] = np.asarray(tags)[:, mask]
+        check_labels_found(found)
         return [
             [
                 list(map(self._names.__getitem__, sentence.tolist()))
@@ -374,8 +394,10 @@ def _decode(
             tuple[Array, Transitions],
             fixed.tagger.apply(params, layers, mask, batch.first, batch.last),
         )
+        best = best_labels(scores)
         if fixed.decoder == "crf":
-            return viterbi(scores, transitions, mask)
-        return scores.argmax(axis=-1)
+            path = viterbi(scores, transitions, mask)
+            return jnp.where(best < 0, best, path)
+        return best
 
     return jax.vmap(decode)(params)

@@ -8,7 +8,6 @@ computations of a process the same few threads.
 import dataclasses
 import hashlib
 import importlib.metadata
-import json
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from embed_jax.devices.compilation_cache import keep_compilations
-from embed_jax.files.json_file import read_json
+from embed_jax.files.json_file import json_text, read_json
 from embed_jax.files.output_file import open_output
 from embed_jax.layers.layer_spec import parse_layer_spec
 from train.processes import Spawning, submit_each, wait_for_each
@@ -125,7 +124,7 @@ def _train(
     """Train the taggers of a spec and write the outcome."""
     outcome = train_taggers(config, spec, splits)
     with open_output(path) as file:
-        file.write(json.dumps(outcome._asdict(), default=np.ndarray.tolist).encode())
+        file.write(json_text(outcome._asdict(), default=np.ndarray.tolist).encode())
     sys.stderr.write(
         f"{spec:>16}: dev {format_score(outcome.dev)}, "
         f"test {format_score(outcome.test)}, {outcome.seconds:.0f} s\n"
@@ -145,7 +144,7 @@ def _path_of(
         "tags": {name: list(map(list, split.tags)) for name, split in splits.items()},
         "versions": [importlib.metadata.version(name) for name in ("jax", "optax")],
     }
-    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    digest = hashlib.sha256(json_text(identity).encode()).hexdigest()
     return cache / f"ner-{digest[:16]}.json"
 
 

@@ -17,10 +17,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from embed_jax.checks import check_above, check_at_least
+from embed_jax.checks import check_above, check_at_least, check_fields, check_seed
 from embed_jax.devices.random_keys import random_key, same_draws
 from embed_jax.layers.scalar_mix import mix_layers
-from train.fit import State, fit
+from train.divergence import diverging, lower_rate
+from train.fit import State, best_labels, check_labels_found, fit
 from train.tasks.results import Outcome
 
 # Rows that are predicted at once.
@@ -55,8 +56,10 @@ class ProbeConfig:
         Raises:
           ValueError: names the field.
         """
+        check_fields(self, large=["seed"])
         check_at_least(self, 1, "num_seeds", "num_epochs", "batch_words")
         check_above(self, 0, "learning_rate")
+        check_seed(self, self.num_seeds)
 
 
 class Examples(NamedTuple):
@@ -97,7 +100,7 @@ def train_probes(
       splits: train, dev and test.
 
     Raises:
-      ValueError: a split has no words.
+      ValueError: a split has no words, or training has diverged.
     """
     began = time.monotonic()
     for name, split in splits.items():
@@ -120,18 +123,21 @@ def train_probes(
         terms, right = tables["train"], tags["train"]
         return _train_epoch(config, state, terms, right, keys, epoch), None
 
-    fitted = fit(
-        step,
-        _init(config, num_tags, tables["train"], weight_keys),
-        # An epoch is one program, and so one step.
-        ([epoch] for epoch in range(1, config.num_epochs + 1)),
-        evaluate=lambda probes: {
-            "accuracy": _accuracy(probes, tables["dev"], tags["dev"])
-        },
-        metric="accuracy",
-    )
-    probes = cast(_Probe, fitted.params)
-    predictions = np.asarray(_predict(probes, tables["test"]))
+    rates = {"probe.learning-rate": lower_rate(config)}
+    with diverging(rates, "no scores of this probe are kept"):
+        fitted = fit(
+            step,
+            _init(config, num_tags, tables["train"], weight_keys),
+            # An epoch is one program, and so one step.
+            ([epoch] for epoch in range(1, config.num_epochs + 1)),
+            evaluate=lambda probes: {
+                "accuracy": _accuracy(probes, tables["dev"], tags["dev"])
+            },
+            metric="accuracy",
+        )
+        probes = cast(_Probe, fitted.params)
+        predictions = np.asarray(_predict(probes, tables["test"]))
+        check_labels_found(predictions)
     hits = predictions == splits["test"].tags
     return Outcome(
         dev=tuple((100 * fitted.score).tolist()),
@@ -242,11 +248,12 @@ def _optimizer(config: ProbeConfig, num_words: int) -> optax.GradientTransformat
     return optax.adam(optax.linear_schedule(config.learning_rate, 0, num_steps))
 
 
-@jax.jit
 def _accuracy(
     probes: _Probe, terms: list[Array], tags: Int[Array, " rows"]
 ) -> Float[Array, " seeds"]:
-    return (_predict(probes, terms) == tags[None]).mean(axis=1)
+    found = _predict(probes, terms)
+    check_labels_found(np.asarray(found))
+    return (found == tags[None]).mean(axis=1)
 
 
 def _score(
@@ -267,10 +274,10 @@ def _score(
 def _predict(
     probes: _Probe, terms: list[Float[Array, "rows _ _"]]
 ) -> Int[Array, "seeds rows"]:
-    """Return the most probable tag of each word, for each seed."""
+    """Return `best_labels`: the most probable tag of each word, for each seed."""
 
     def predict(terms: list[Float[Array, "_ _"]]) -> Int[Array, " seeds"]:
         words = [term[None] for term in terms]
-        return jax.vmap(lambda probe: _score(probe, words)[0].argmax())(probes)
+        return jax.vmap(lambda probe: best_labels(_score(probe, words)[0]))(probes)
 
     return jax.lax.map(predict, terms, batch_size=BLOCK).T

@@ -44,7 +44,10 @@ def corpus(tmp_path):
 
 
 def run(*arguments) -> int:
-    return command.main([str(argument) for argument in arguments])
+    try:
+        return command.main([str(argument) for argument in arguments])
+    except SystemExit as end:  # for an option without a meaning
+        return int(end.code or 0)
 
 
 def read_data(page):
@@ -138,9 +141,12 @@ def test_contexts_over_the_limit_are_sampled_evenly(bert, corpus, tmp_path, caps
         (["--word", "two words"], "is not one word"),
         (["--word", "bank", "--layers", "7"], "7"),
         (["--word", "bank", "--layers", "lust"], "last"),
-        (["--word", "bank", "--max-contexts", "0"], "--max-contexts 0"),
-        (["--word", "bank", "--max-contexts", "5001"], "from 1 to 5,000"),
-        (["--word", "bank", "--clusters", "0"], "--clusters 0"),
+        (["--word", "bank", "--max-contexts", "0"], "max_contexts must be at least 1"),
+        (
+            ["--word", "bank", "--max-contexts", "5001"],
+            "max_contexts must be",
+        ),
+        (["--word", "bank", "--clusters", "0"], "clusters must be at least 1, not 0"),
         (["--word", "bank", "--clusters", "99"], "99 clusters"),
         (["--word", "bank", "--output", "no/such/folder.html"], "no such directory"),
     ],

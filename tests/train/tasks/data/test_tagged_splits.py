@@ -76,8 +76,8 @@ def test_a_folder_without_a_test_keeps_its_dev(tmp_path):
     ("options", "message"),
     [
         ({}, r"one.conll is one file; add --test-fraction 0.2"),
-        ({"test_fraction": 1.0}, r"--test-fraction 1.0: above 0 and below 1"),
-        ({"test_fraction": 0.0}, r"--test-fraction 0.0: above 0 and below 1"),
+        ({"test_fraction": 1.0}, r"test_fraction must be above 0 and below 1, not 1.0"),
+        ({"test_fraction": 0.0}, r"test_fraction must be above 0 and below 1, not 0.0"),
         ({"test_fraction": 0.6}, r"train split has no sentences, of 4 that are div"),
         ({"test_fraction": 0.2, "tag_column": "7"}, r"no column 7; there are 2"),
     ],
