@@ -51,7 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
         )
     # First of all, so that no other `train` or `configs` is found before it.
     sys.path.insert(0, str(checkout))
-    importlib.import_module("train.called").call_by(f"{_NAME} ")
+    try:
+        importlib.import_module("train.called").call_by(f"{_NAME} ")
+    except ModuleNotFoundError as error:  # The extra is not installed.
+        return _refuse(str(error))
     return importlib.import_module(f"train.{name}").main(rest)
 
 

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any, cast
 
 from embed_jax.messages import one_line, printable
+from embed_jax.surroundings import withstood
 
 
 def exit_status(name: str, action: Callable[[], None], if_stopped: str) -> int:
@@ -28,7 +29,10 @@ def exit_status(name: str, action: Callable[[], None], if_stopped: str) -> int:
     if logging.lastResort:
         logging.lastResort.setFormatter(_PrintableFormatter())
     try:
-        with contextlib.redirect_stdout(cast(Any, _PrintableStream(sys.stdout))):
+        with (
+            withstood(),
+            contextlib.redirect_stdout(cast(Any, _PrintableStream(sys.stdout))),
+        ):
             action()
     except (ValueError, OSError) as error:
         line = one_line(error)
