@@ -55,7 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:
         # This is a process of its own, and what follows takes seconds to import.
         begin()
-    importlib.import_module("train.called").call_by(f"{_NAME} ")
+    try:
+        importlib.import_module("train.called").call_by(f"{_NAME} ")
+    except ModuleNotFoundError as error:  # The extra is not installed.
+        return _refuse(str(error))
     return importlib.import_module(f"train.{name}").main(rest)
 
 

@@ -10,6 +10,7 @@ from embed_jax.commands.starting import STOPPED, note_status
 from embed_jax.commands.stopping import Stop, listening
 from embed_jax.commands.streams import Lasting, lasting_output
 from embed_jax.messages import one_line, printable
+from embed_jax.surroundings import withstood
 
 Text = str | Callable[[], str]
 """A text, or what gives it when it is needed."""
@@ -38,7 +39,12 @@ def exit_status(name: Text, action: Callable[[], int | None], if_stopped: Text) 
     stop = Stop(lambda: line(f"stopped at once; {_of(if_stopped)}"))
     status, said = STOPPED, ""
     try:
-        with listening(stop), lasting_output() as (out, error), _printable(out):
+        with (
+            withstood(),
+            listening(stop),
+            lasting_output() as (out, error),
+            _printable(out),
+        ):
             try:
                 status, said = _run(action, out, stop)
             except KeyboardInterrupt:

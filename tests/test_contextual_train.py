@@ -2,6 +2,7 @@
 """The commands of training from any directory, whatever lies there."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -45,6 +46,26 @@ def test_a_train_py_in_the_directory_is_not_run(tmp_path):
     # Its two processes found the checkout's modules too.
     assert "now: contextual-train pretrain own.py --workdir RUN" in ended.stdout
     assert (tmp_path / "data" / "docstrings_words" / "prepared.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "command", [["-m", "train.pretrain"], ["contextual_train.py", "pretrain"]]
+)
+def test_without_the_extra_it_says_in_a_line_what_to_install(command):
+    # Without `site` nothing is installed.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    ended = subprocess.run(
+        [sys.executable, "-S", *command, "bert_tiny", "--workdir", "run"],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert re.fullmatch(
+        r"\S+: tensorflow_datasets, .*: not installed; .*\[train\]'.*\n", ended.stderr
+    )
 
 
 def test_it_is_installed_as_a_command():

@@ -4,6 +4,7 @@
 import multiprocessing.context
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -13,6 +14,8 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+# What stands in a script that tells its first process from those that import it.
+_KNOWS_ITSELF = (b"__main__", b"parent_process", b"current_process")
 # A process that waits takes less than this share of a core.
 _WAITING = 0.01
 
@@ -43,8 +46,13 @@ class Spawning(multiprocessing.context.SpawnContext):
     """
 
     def __init__(self) -> None:
-        """Start nothing yet."""
+        """Start nothing yet.
+
+        Raises:
+          ValueError: the program would start itself in each process; names it.
+        """
         super().__init__()
+        _check_main()
         self._started: list[SpawnProcess] = []
 
     def Process(  # noqa: N802  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -85,6 +93,24 @@ class Spawning(multiprocessing.context.SpawnContext):
             process.terminate()
         for process in started:
             process.join()
+
+
+def _check_main() -> None:
+    """Refuse a script that does at its import what starts the processes.
+
+    A process that is spawned imports the main program first, and would start others
+    there, which fails; and who waits for it would only know that it has ended.
+    """
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    try:
+        text = Path(script).read_bytes() if script else b""
+    except OSError:  # It was given by a pipe, and no process imports it.
+        return
+    if text and not any(mark in text for mark in _KNOWS_ITSELF):
+        raise ValueError(
+            f"{script} starts processes, which import it first: put what it does under "
+            'if __name__ == "__main__":, or ask for one process (num_workers=1, jobs=1)'
+        )
 
 
 def submit_each(

@@ -14,6 +14,8 @@ LONGEST_LINE = 1 << 26
 """Bytes that a line may have, its end included. A book has a million; a compressed file
 of some megabytes may hold a line that no memory does."""
 
+_REMEDY_FOR_CR = "; if its lines end with carriage returns: tr '\\r' '\\n'"
+
 
 def read_lines(
     path: Path, watch: Callable[[bytes], None] | None = None
@@ -29,7 +31,7 @@ def read_lines(
 
     Raises:
       ValueError: a line is not UTF-8, or longer than `LONGEST_LINE`; or the file is
-        something else than text.
+        something else than text, or ends its lines with carriage returns alone.
       OSError: the file cannot be read.
     """
     for number, line in enumerate(_raw_lines(path), start=1):
@@ -58,11 +60,26 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
         read = functools.partial(file.readline, LONGEST_LINE + 1)
         for number, line in enumerate(iter(read, b""), start=1):
             if len(line) > LONGEST_LINE:
+                also = _REMEDY_FOR_CR if b"\r" in line else ""
                 raise ValueError(
                     f"{path}, line {number} is longer than {LONGEST_LINE:,} bytes; "
-                    "write a sentence a line"
+                    f"write a sentence a line{also}"
                 )
+            if number == 1:
+                _check_line_end(line, path)
             yield line
+
+
+def _check_line_end(line: bytes, path: Path) -> None:
+    """Refuse a file whose first line is all of it, though others follow there.
+
+    Elsewhere in a text a carriage return is some program's progress, and stays.
+    """
+    if not line.endswith(b"\n") and b"\r" in line.rstrip(b"\r"):
+        raise ValueError(
+            f"{path} has carriage returns and no line feed, so it would be one line"
+            f"{_REMEDY_FOR_CR}"
+        )
 
 
 def _check_head(head: bytes, source: str) -> None:

@@ -109,8 +109,12 @@ class Served:
         with _reading(path), np.load(path, allow_pickle=False) as file:
             weights = [file[name] for name in self.manifest["weights"]]
         path = self._directory / PROGRAM
-        with _reading(path, f", or of a version of jax that {jax.__version__} is not"):
+        try:
             call = export.deserialize(bytearray(path.read_bytes())).call
+        except ImportError:
+            raise
+        except Exception as error:
+            raise ValueError(self._why_not_run(error)) from error
         self._weights = jax.device_put(weights)
         self._call = jax.jit(call)
         self._reader, self._read = reader, None
@@ -124,10 +128,7 @@ class Served:
         try:
             return self._call(self._weights, inputs)
         except jax.errors.JaxRuntimeError as error:
-            raise ValueError(
-                f"{self._directory / PROGRAM} does not run here; {_AGAIN} "
-                f"({_line(error)})"
-            ) from error
+            raise ValueError(self._why_not_run(error)) from error
 
     def embed(
         self, sentences: Sequence[str | Sequence[str]], *, first: int = 0
@@ -168,6 +169,17 @@ class Served:
           ImportError: the library of the tokeniser is not installed.
         """
         return self._text_reader().words(sentence)
+
+    def _why_not_run(self, error: Exception) -> str:
+        """Say what helps, of a program that is whole by its checksum."""
+        path, made = self._directory / PROGRAM, self.manifest.get("jax")
+        if made in (None, jax.__version__):
+            return f"{path} does not run here; {_AGAIN} ({_line(error)})"
+        return (
+            f"{path} was made by jax {made} and does not run on jax {jax.__version__}: "
+            f"install jax {made} or a later one, or export the model again with this "
+            f"one ({_line(error)})"
+        )
 
     def _text_reader(self) -> Any:
         if self._read is None:
@@ -304,7 +316,7 @@ def _serve(*, split: bool) -> None:
         for sentence, vectors in zip(batch, embedded, strict=True):
             words = served.words(sentence)
             line = {"words": words, "vectors": vectors.round(7).tolist()}
-            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(line, ensure_ascii=_is_poor()) + "\n")
         sys.stdout.flush()
 
 
@@ -323,6 +335,11 @@ def _drop_output() -> None:
     """Have what could not be written go nowhere: Python tries once more at its end."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_poor() -> bool:
+    """Return whether the output's encoding lacks characters, which JSON can spell."""
+    return not (sys.stdout.encoding or "").lower().startswith("utf")
 
 
 def main() -> int:

@@ -233,8 +233,10 @@ def _write_holder(file: IO[bytes], path: Path) -> None:
             file.write(content.encode())
             file.flush()
     except OSError:
-        with suppress(OSError):
-            path.unlink()
+        # To close it is to try once more what could not be written.
+        for undo in (path.unlink, file.close):
+            with suppress(OSError):
+                undo()
         raise
 
 

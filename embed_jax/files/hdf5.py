@@ -23,6 +23,8 @@ from embed_jax.files.mistaken import mistaken_file
 from embed_jax.messages import one_line
 
 COPY_AGAIN = "copy or write it again"
+# As HDF5 says it of a file that a writer has marked as its own.
+_OPEN = "already open for"
 
 # Numbers, booleans (an enumeration) and texts of one length: no dataset of these refers
 # to anything outside its own values.
@@ -53,8 +55,8 @@ def open_hdf5(
       **options: for `h5py.File`.
 
     Raises:
-      ValueError: no HDF5 file, a damaged one, or one with a dataset whose values are
-        not all stored in it; names the dataset.
+      ValueError: no HDF5 file, a damaged one, one that is still being written, or one
+        with a dataset whose values are not all stored in it; names the dataset.
       OSError: there is no such file, or it cannot be opened.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
@@ -66,6 +68,12 @@ def open_hdf5(
         # What the system refuses carries an errno, what HDF5 cannot read does not.
         if error.errno is not None:
             raise
+        if _OPEN in str(error):
+            raise ValueError(
+                f"{path} is open for writing in another program, or was when that was "
+                "killed: wait until it is closed; if it never was, write it again, or "
+                "take the mark from it with h5clear -s"
+            ) from error
         cause = mistaken_file(path, text=False)
         if cause is not None and not cause.startswith("an HDF5"):
             raise ValueError(f"{path} is no HDF5 file but {cause}") from error

@@ -1,6 +1,7 @@
 """An exported model gives the vectors of the model, without this project."""
 
 import dataclasses
+import hashlib
 import io
 import json
 import re
@@ -200,6 +201,25 @@ def test_padding_is_the_piece_of_the_vocabulary(tmp_path: Path):
     manifest = json.loads((tmp_path / "artefact/manifest.json").read_text())
     specials = {"pad_id": 3, "cls_id": 1, "sep_id": 2}
     assert specials.items() <= manifest["text"].items()
+
+
+def test_a_program_of_another_jax_is_told_from_a_damaged_one(tmp_path: Path):
+    assert run_export(make("bert", tmp_path), tmp_path / "artefact") == 0
+    program = tmp_path / "artefact/program.bin"
+    program.write_bytes(b"of a form to come")
+    path = tmp_path / "artefact/manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["sha256"][program.name] = hashlib.sha256(program.read_bytes()).hexdigest()
+    for made, message in (
+        (
+            "99.0",
+            rf"was made by jax 99\.0 and does not run on jax {jax.__version__}: i",
+        ),
+        (jax.__version__, "does not run here; export the model again"),
+    ):
+        path.write_text(json.dumps(sealed(manifest | {"jax": made})))
+        with pytest.raises(ValueError, match=rf"program\.bin {message}"):
+            Served(tmp_path / "artefact")
 
 
 def test_layers_above_those_asked_for_are_left_out(tmp_path: Path):

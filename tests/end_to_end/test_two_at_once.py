@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two processes at one output, and kills: a few of what benchmarks/ does a hundred of.
+"""Two at one output, kills, full disks: a few of what benchmarks/ does a hundred of.
 
 In processes of their own, for they fork: no backend of jax may have begun there.
 """
@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from benchmarks.full_disk import small_disk
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -51,6 +53,20 @@ def test_what_was_killed_ends_like_what_was_not():
     for _, _, kills, _, runs, equal in rows:
         assert int(kills) >= 3
         assert runs == equal
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_loses_nothing():
+    try:
+        with small_disk(1 << 16):
+            pass
+    except PermissionError as error:
+        pytest.skip(str(error))
+    only = ("pretrain, bert", "embed, elmo", "train.export, elmo")
+    rows = run("benchmarks.full_disk", "--moments", "3", "--only", *only)
+    assert len(rows) == len(only)
+    for _, _, moments, _, _, equal, _ in rows:
+        assert moments == equal == "3"
 
 
 @pytest.mark.slow

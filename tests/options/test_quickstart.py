@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m embed_jax.quickstart` and `tests.pretrained`, without a network."""
 
+import errno
 from pathlib import Path
 
 import huggingface_hub
@@ -101,3 +102,17 @@ def test_errors_bear_its_own_name_whatever_goes_wrong(tmp_path):
 def test_the_command_that_fetches_has_no_options():
     with pytest.raises(AssertionError, match="lists no options"):
         listed_options(pretrained.main)
+
+
+def test_a_text_that_a_full_disk_has_cut_is_not_taken_for_whole(
+    tmp_path, monkeypatch, capsys
+):
+    def fail(new: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("embed_jax.files.output_file.put_in_place", fail)
+    monkeypatch.setattr("embed_jax.quickstart.read_paragraphs", lambda: ["A text."])
+    folder = tmp_path / "folder"
+    assert main(["--model", str(tmp_path), "--directory", str(folder)]) == 2
+    assert f"No space left on device: '{folder}/corpus.txt'" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("corpus*"))

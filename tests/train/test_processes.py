@@ -3,12 +3,14 @@
 
 import multiprocessing
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,6 +60,23 @@ def kill_the_first(
 
     monkeypatch.setattr(SpawnProcess, "start", start_and_kill)
     return made
+
+
+def test_a_script_that_every_process_would_run_is_refused(tmp_path, monkeypatch):
+    script = tmp_path / "mine.py"
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(__file__=str(script)))
+    script.write_text("prepare(config().data, print)\n")
+    with pytest.raises(
+        ValueError, match=r'mine\.py starts .* if __name__ == "__main__"'
+    ):
+        Spawning()
+    script.write_text('if __name__ == "__main__":\n    prepare(config().data, print)\n')
+    Spawning()
+    # Read from a pipe, or typed in.
+    script.unlink()
+    Spawning()
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace())
+    Spawning()
 
 
 @pytest.mark.parametrize("before", [True, False])

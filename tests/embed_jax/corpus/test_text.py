@@ -33,6 +33,19 @@ def test_line_ends_blank_lines_byte_order_mark_and_no_last_line_feed(tmp_path):
     assert list(read_lines(path)) == ["one", "", "", "two\x1c\x0b\u2028three"]
 
 
+def test_a_text_of_carriage_returns_alone_is_not_one_sentence(tmp_path):
+    path = tmp_path / "old.txt"
+    for content in (b"one\rtwo\rthree\r", b"one\rtwo"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"old\.txt has .* no line feed.*tr '\\r'"):
+            survey(path)
+    # What some program showed of its progress, and a last line without its line feed.
+    path.write_bytes(b"10 %\r20 %\r\ntwo\r")
+    assert list(read_lines(path)) == ["10 %\r20 %", "two"]
+    path.write_bytes(b"one\r")
+    assert list(read_lines(path)) == ["one"]
+
+
 def test_gzip_is_read_and_a_cut_file_refused(tmp_path):
     path = tmp_path / "corpus.txt.gz"
     path.write_bytes(gzip.compress(b"one\ntwo\n" * 1000))

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import pytest
+
+from embed_jax.devices import compilation_cache
 from tests.conftest import REPOSITORY
 
 # Prints how many programs were found, and how many were not.
@@ -63,3 +67,69 @@ def test_a_second_process_compiles_nothing_anew(tmp_path):
     assert any(directory.iterdir())
     # One program each family, and the seed that both begin with.
     assert hits_and_misses(directory) == (misses, 0)
+
+
+@pytest.fixture
+def kept_where(monkeypatch, tmp_path):
+    """Return a function that keeps compilations and returns where."""
+    before = jax.config.values["jax_compilation_cache_dir"]
+    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_COMPILATION_CACHE_MAX_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def keep():
+        jax.config.update("jax_compilation_cache_dir", None)
+        compilation_cache.keep_compilations()
+        return jax.config.values["jax_compilation_cache_dir"]
+
+    yield keep
+    jax.config.update("jax_compilation_cache_dir", before)
+    compilation_cache.compilation_cache.reset_cache()
+
+
+def test_a_user_without_a_home_has_the_directory_that_he_names(
+    monkeypatch, tmp_path, kept_where
+):
+    def nobody(uid):
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert kept_where() == str(tmp_path / "contextual-jax")
+    # As the standard has it, a relative one is none.
+    for unset in ("", "caches"):
+        monkeypatch.setenv("XDG_CACHE_HOME", unset)
+        assert kept_where() is None
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert kept_where() == str(tmp_path / "home/.cache/contextual-jax")
+
+
+def test_what_was_used_longest_ago_is_removed_where_there_is_too_much(
+    monkeypatch, tmp_path, kept_where
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(compilation_cache, "MOST_BYTES", 400)
+    directory = tmp_path / "contextual-jax"
+    directory.mkdir()
+    programs = [directory / f"jit_{number}-cache" for number in range(5)]
+    (directory / "notes.txt").write_bytes(b"x" * 1000)
+    for number, program in enumerate(programs):
+        program.write_bytes(b"x" * 100)
+        os.utime(program, (number, number))
+    # Read lately, though written first.
+    os.utime(programs[0], (100, 0))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_MAX_SIZE", "1")
+    kept_where()
+    assert all(program.exists() for program in programs)
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_MAX_SIZE")
+    kept_where()
+    assert [program.exists() for program in programs] == [
+        True,
+        False,
+        False,
+        True,
+        True,
+    ]
+    kept_where()
+    assert sum(program.exists() for program in programs) == 3
+    assert (directory / "notes.txt").exists()

@@ -150,3 +150,17 @@ def test_what_the_library_raises_while_it_reads_names_the_file():
     assert caught.value.errno == errno.EIO
     with pytest.raises(OSError, match=r"w\.h5 wants more memory than there is"):
         read(MemoryError())
+
+
+def test_a_file_that_is_being_written_is_not_called_damaged(tmp_path):
+    path = tmp_path / "written.h5"
+    # Whoever writes for others to read meanwhile marks the file as its own.
+    file = h5py.File(path, "w", libver="latest")
+    file["numbers"] = np.arange(3)
+    file.flush()
+    copy = tmp_path / "copy.h5"
+    copy.write_bytes(path.read_bytes())
+    file.close()
+    with pytest.raises(ValueError, match=r"copy\.h5 is open for writing in another"):
+        open_hdf5(copy)
+    open_hdf5(path).close()
