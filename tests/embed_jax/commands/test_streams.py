@@ -120,7 +120,8 @@ def test_no_file_gets_the_number_of_a_stream_that_is_closed(tmp_path):
 def test_a_process_whose_reader_goes_ends_quietly(amount):
     with subprocess.Popen(
         [sys.executable, "-c", _SPEAKING, str(amount)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        # Else nothing would wait in a buffer.
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
