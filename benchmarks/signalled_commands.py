@@ -107,6 +107,7 @@ def environment() -> dict[str, str]:
     return os.environ | {
         "PYTHONPATH": str(ROOT),
         "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "",  # As for users.
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
 

@@ -420,7 +420,8 @@ def main(arguments: list[str] | None = None) -> int:
             state = pretrain(
                 experiment, options.workdir, mesh=mesh, stop=stop, track=track
             )
-        saved = int(state.step) < experiment.num_steps
+            was_told = stop() or jax.process_count() > 1
+        saved = was_told and int(state.step) < experiment.num_steps
         return STOPPED if saved else None
 
     with to_the_end:

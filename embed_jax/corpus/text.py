@@ -89,16 +89,6 @@ def survey(
     )
 
 
-def check_unchanged(path: Path, surveyed: Survey) -> None:
-    """Refuse what was made of a text that has changed since its survey.
-
-    Raises:
-      ValueError: it has another size or time.
-    """
-    if _state(path) != surveyed.state:
-        raise _changed(path)
-
-
 @contextmanager
 def unchanged(path: Path, state: tuple[int, int] | None = None) -> Iterator[None]:
     """Refuse what is made within the block of a text that changes meanwhile.

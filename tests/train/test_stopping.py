@@ -33,6 +33,13 @@ def track(step, points):
 
 
 @pytest.fixture(autouse=True)
+def _no_cache(monkeypatch) -> None:
+    """Leave the settings of this process as they are."""
+    for command in ("pretrain", "quickstart"):
+        monkeypatch.setattr(f"train.{command}.keep_compilations", lambda: None)
+
+
+@pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     """Handlers as in a terminal, put back by what is tried."""
     before = {number: signal.getsignal(number) for number in SIGNALS}

@@ -101,7 +101,7 @@ import sys
 from embed_jax.commands import starting
 starting.begin()
 from embed_jax.exit_status import exit_status
-sys.exit(exit_status("name", lambda: print("much" * 40000), "go on"))
+sys.exit(exit_status("name", lambda: print("much" * int(sys.argv[1])), "go on"))
 """
 
 
@@ -116,10 +116,12 @@ def test_no_file_gets_the_number_of_a_stream_that_is_closed(tmp_path):
     assert (tmp_path / "file").read_bytes() == b""
 
 
-def test_a_process_whose_reader_goes_ends_quietly():
+@pytest.mark.parametrize("amount", [1, 40_000])
+def test_a_process_whose_reader_goes_ends_quietly(amount):
     with subprocess.Popen(
-        [sys.executable, "-c", _SPEAKING],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", _SPEAKING, str(amount)],
+        # Else nothing would wait in a buffer.
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:

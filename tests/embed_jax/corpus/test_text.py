@@ -10,7 +10,7 @@ import pytest
 
 from embed_jax.corpus import lines as lines_file
 from embed_jax.corpus.lines import decode_text, read_lines
-from embed_jax.corpus.text import check_unchanged, survey
+from embed_jax.corpus.text import survey, unchanged
 
 
 @hypothesis.given(
@@ -75,10 +75,19 @@ def test_a_text_that_changes_after_its_survey_is_refused(tmp_path):
     path = tmp_path / "corpus.txt"
     path.write_text("one\ntwo\n")
     surveyed = survey(path)
-    check_unchanged(path, surveyed)
+    with unchanged(path, surveyed.state):
+        pass
     path.write_text("one\ntwo\nthree\n")
-    with pytest.raises(ValueError, match="was changed while it was read"):
-        check_unchanged(path, surveyed)
+    changed = pytest.raises(ValueError, match="was changed while it was read")
+    with changed, unchanged(path, surveyed.state):
+        pass
+    # That may be why it could not be read.
+    with changed, unchanged(path, surveyed.state):
+        raise ValueError("zip() argument 2 is shorter than argument 1")
+    with changed, unchanged(path):
+        path.write_text("one\n")
+    with pytest.raises(OSError, match="no room"), unchanged(path):
+        raise OSError("no room")
 
 
 def test_an_empty_file_has_no_lines(tmp_path):

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that read their corpus twice: it is a file, and stays what it was."""
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import elmo_jax
+import elmo_jax.score
+import embed_jax.__main__
+from embed_jax.explore import word_types
+from embed_jax.explore.contexts import command as contexts
+from tests.elmo_jax import sentences
+from tests.options.embedding import LINES, QUICKLY, Run, run, save_model
+
+
+class Reading(NamedTuple):
+    """A command, what stands before and after its corpus, and its model's loader."""
+
+    module: Any
+    before: list[str]
+    after: list[str]
+    loader: str = "find_encoder"
+
+
+COMMANDS = {
+    "embed_jax": Reading(embed_jax.__main__, ["bert"], ["out.h5", *QUICKLY]),
+    "word_types": Reading(word_types, ["bert"], ["out.h5", *QUICKLY]),
+    "contexts": Reading(
+        contexts, ["bert"], ["--word", "bank", "--output", "out.html", *QUICKLY]
+    ),
+    "score": Reading(elmo_jax.score, ["scorer"], ["out.tsv"], "load"),
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    save_model("bert", folder / "bert")
+    params = sentences.make_params(sentences.ONE_BLOCK, len(sentences.VOCABULARY))
+    tokenizer = elmo_jax.ElmoTokenizer(sentences.ONE_BLOCK, sentences.VOCABULARY)
+    elmo_jax.save(folder / "scorer", params, tokenizer)
+    return folder
+
+
+@pytest.fixture
+def folder(models, tmp_path) -> Path:
+    """A folder with the models and a corpus."""
+    for name in ("bert", "scorer"):
+        shutil.copytree(models / name, tmp_path / name)
+    (tmp_path / "corpus.txt").write_text("\n".join(LINES) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+def start(name: str, folder: Path) -> Run:
+    reading = COMMANDS[name]
+    line = [*reading.before, "corpus.txt", *reading.after, "--devices", "1"]
+    return run(reading.module.main, line, folder)
+
+
+def outputs(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.suffix in (".h5", ".html")]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_pipe_is_refused(folder, name):
+    (folder / "corpus.txt").unlink()
+    os.mkfifo(folder / "corpus.txt")
+    ended = start(name, folder)
+    assert ended.status == 2
+    assert "corpus.txt can be read only once" in ended.refusal
+    assert outputs(folder) == []
+
+
+@pytest.mark.parametrize("change", ["longer", "shorter", "replaced"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_corpus_that_changes_meanwhile_is_noticed(folder, monkeypatch, name, change):
+    corpus = folder / "corpus.txt"
+
+    def rewrite() -> None:
+        lines = {"longer": LINES * 2, "shorter": LINES[:2]}.get(change, LINES[::-1])
+        corpus.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def changing(load: Callable[..., Any]) -> Callable[..., Any]:
+        def load_and_rewrite(*given: Any, **options: Any) -> Any:
+            rewrite()
+            return load(*given, **options)
+
+        return load_and_rewrite
+
+    module, loader = COMMANDS[name].module, COMMANDS[name].loader
+    found = getattr(module, loader)
+    if loader == "load":
+        patched = changing(found)
+    else:
+
+        def patched(model: str) -> Any:
+            encoder = found(model)
+            return dataclasses.replace(encoder, load=changing(encoder.load))
+
+    monkeypatch.setattr(module, loader, patched)
+    ended = start(name, folder)
+    assert ended.status == 2
+    assert "corpus.txt was changed while it was read" in ended.refusal
+    assert outputs(folder) == []
