@@ -36,6 +36,7 @@ class ModelFiles:
       softmax: an HDF5 file; None if there is none, or the checkpoint holds it.
       embedding: an HDF5 file with the word table, if that is not among the weights.
       vocabulary: a text file, a word a line.
+      softmax_vocabulary: that of the softmax, if `vocabulary` is of another table.
       start: an HDF5 file with the states before a sentence.
     """
 
@@ -45,6 +46,7 @@ class ModelFiles:
     embedding: Path | None
     vocabulary: Path | None
     start: Path | None
+    softmax_vocabulary: Path | None = None
 
     @property
     def is_checkpoint(self) -> bool:
@@ -96,9 +98,21 @@ def find_files(
     is_checkpoint = is_tensorflow_checkpoint(found_weights)
     if softmax is None and wants_softmax and not is_checkpoint:
         softmax = _only(options, _companions(options, _is_softmax), "softmax")
+    # A vocabulary that is given with a table is of that table; and a softmax of another
+    # directory came with its own.
+    home = options if softmax is None else Path(softmax)
+    is_foreign = home.resolve().parent != options.resolve().parent
+    may_differ = is_foreign or (embedding is not None and vocabulary is not None)
     if vocabulary is None:
-        files = _companions(options, lambda name: bool(_VOCABULARY.fullmatch(name)))
-        vocabulary = _only(options, files, "vocabulary")
+        vocabulary = _only(options, _vocabularies(options), "vocabulary")
+    softmax_vocabulary = None
+    if may_differ and vocabulary is not None:
+        given = Path(vocabulary).resolve()
+        beside = _vocabularies(options)
+        if is_foreign:
+            beside = [f for f in _files(home.parent) if _VOCABULARY.fullmatch(f.name)]
+        others = [file for file in beside if file.resolve() != given]
+        softmax_vocabulary = others[0] if len(others) == 1 else None
     start = found_weights.with_name(_prefix(options) + START)
     return ModelFiles(
         options=options,
@@ -107,7 +121,12 @@ def find_files(
         embedding=None if embedding is None else Path(embedding),
         vocabulary=None if vocabulary is None else Path(vocabulary),
         start=None if is_checkpoint or not start.is_file() else start,
+        softmax_vocabulary=softmax_vocabulary,
     )
+
+
+def _vocabularies(options: Path) -> list[Path]:
+    return _companions(options, lambda name: bool(_VOCABULARY.fullmatch(name)))
 
 
 def is_local(path: Path) -> bool:

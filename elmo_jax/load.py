@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
 from elmo_jax.config import ElmoConfig
@@ -80,10 +81,12 @@ def load(
         hub.
       weights: an HDF5 file, or a checkpoint's prefix, instead of the one beside the
         options.
-      softmax: an HDF5 file instead of the one with "softmax" in its name.
+      softmax: an HDF5 file instead of the one with "softmax" in its name. From another
+        directory, it is put in the order of these words by the vocabulary beside it.
       embedding: an HDF5 file with the vectors of words, such as bilm-tf dumps from the
         characters. It replaces the model's own input layer, whatever the options say;
-        give the vocabulary that it was made for.
+        give the vocabulary that it was made for. A softmax that lies with the model is
+        put in the order of that vocabulary, if it has the same words.
       vocabulary: a word a line, instead of `vocab*.txt` or `vocab*.txt.gz`.
       encoder_only: leaves out the softmax and, for a character model, the vocabulary
         unless it is given.
@@ -146,6 +149,10 @@ def load(
         bias = find_stored(softmax_tensors, SOFTMAX_BIAS)
         if num_words is None and bias:
             num_words = max(bias.shape, default=0)
+        order = None
+        has_own_weights = find_stored(softmax_tensors, SOFTMAX_WEIGHTS) is not None
+        if words and files.softmax_vocabulary and softmax_tensors:
+            order = _order_of_softmax(words, files)
         if words and files.vocabulary:
             _check_vocabulary(words, files.vocabulary, [*encoder, *softmax_tensors])
         elif config.char_cnn is None:
@@ -159,13 +166,20 @@ def load(
             softmax_tensors,
             config,
             num_words=num_words or 0,
-            tied=has_tied_softmax(options)
-            and find_stored(softmax_tensors, SOFTMAX_WEIGHTS) is None,
+            tied=has_tied_softmax(options) and not has_own_weights,
             sources=(str(files.weights), str(files.softmax or files.weights)),
             options=files.options.name,
             dtype=dtype,
         )
     params = params.replace(start=start)
+    if order is not None and "softmax" in params.heads:
+        # Weights that are the table itself have its order.
+        own = ("bias", "weights") if has_own_weights else ("bias",)
+        softmax_rows = {
+            name: rows[order] if name in own else rows
+            for name, rows in params.heads["softmax"].items()
+        }
+        params = params.replace(heads={**params.heads, "softmax": softmax_rows})
     return params, ElmoTokenizer(config, words)
 
 
@@ -317,6 +331,23 @@ def _check_vocabulary(
                 f"{tensor.source} has {tensor.shape[0]} rows, so they do not belong "
                 f"together{remedy}"
             )
+
+
+def _order_of_softmax(words: Vocabulary, files: ModelFiles) -> np.ndarray | None:
+    """Return the softmax's row of each word of a vocabulary in another file.
+
+    None if both have the same words in the same order.
+    """
+    assert files.softmax_vocabulary is not None, "the caller asked"
+    theirs = read_vocabulary(files.softmax_vocabulary)
+    if theirs.words == words.words:
+        return None
+    if theirs.ids.keys() != words.ids.keys():
+        raise ValueError(
+            f"{files.vocabulary} has other words than {files.softmax_vocabulary}, "
+            "which the softmax predicts; encoder_only=True leaves the softmax out"
+        )
+    return np.array([theirs.ids[word] for word in words.words])
 
 
 def _check_tokenizer(params: ElmoParams, tokenizer: ElmoTokenizer) -> None:

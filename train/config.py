@@ -51,7 +51,8 @@ class Pretraining:
       init_from: a model or a run to take the initial weights from, here or in a bucket.
       log_every: steps between two lines of metrics.
       eval_every: steps between two evaluations on held-out text; 0 for none.
-      eval_batches: held-out batches of an evaluation; None for all.
+      eval_batches: held-out batches of an evaluation, each of the phase's batch_size;
+        None for all.
       save_every: steps between two checkpoints; evaluated steps are saved too.
       keep_last: number of latest checkpoints to keep, besides the best.
       num_threads: threads that make batches ahead.

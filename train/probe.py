@@ -84,7 +84,7 @@ class Command:
     """A file for the scores of all tasks too, one line a task, spec and seed, between
     commas."""
     probe: ProbeConfig = dataclasses.field(default_factory=ProbeConfig)
-    """The probe of parts of speech. Its seeds also set the splits of sense corpora."""
+    """The probe of parts of speech. Its seeds set the splits of sense corpora."""
 
     def __post_init__(self) -> None:
         """Check the fields.
@@ -175,8 +175,8 @@ def _measure(command: Command, tasks: Mapping[str, Task], shown: str) -> None:
         plot=False,
     )
     if command.csv:
-        # Of similarity nothing is trained or drawn.
-        seeds = {name: None if name == "sts" else command.probe.seed for name in tasks}
+        # Of the other tasks nothing is drawn.
+        seeds = {name: command.probe.seed if name == "wsd" else None for name in tasks}
         rows = {
             name: (found.rows, seeds[name])
             for name, found in zip(tasks, measured, strict=True)
@@ -188,6 +188,7 @@ def _measure(command: Command, tasks: Mapping[str, Task], shown: str) -> None:
 def combine_rows(measured: Sequence[Measured]) -> list[Row]:
     """Combine the headline metrics of several tasks into rows, the baselines first."""
     scores: dict[str, dict[str, tuple[float, ...]]] = {}
+    deviations: dict[str, dict[str, float]] = {}
     for found in measured:
         panel = found.panel
         named = [(row.name, row) for row in (*panel.layers, *panel.specs)]
@@ -200,10 +201,20 @@ def combine_rows(measured: Sequence[Measured]) -> list[Row]:
                 if metric in row.scores
             }
             scores.setdefault(name, {}).update(chosen)
+            deviations.setdefault(name, {}).update(
+                (metric, row.deviations[metric])
+                for metric in chosen
+                if metric in row.deviations
+            )
     notes = [found.panel.baseline.name for found in measured if found.panel.baseline]
-    rows = [Row(name, of_row) for name, of_row in scores.items() if name != "baseline"]
+    rows = [
+        Row(name, of_row, "", deviations[name])
+        for name, of_row in scores.items()
+        if name != "baseline"
+    ]
     if notes:
-        rows.insert(0, Row("baseline", scores["baseline"], ", ".join(notes)))
+        told = scores["baseline"], ", ".join(notes), deviations["baseline"]
+        rows.insert(0, Row("baseline", *told))
     return rows
 
 

@@ -21,6 +21,7 @@ from embed_jax.recurrence import LstmState
 from tests.elmo_jax.published_model import (
     KINDS,
     OPTIONS,
+    SENTENCES,
     WORDS,
     assert_same_tensors,
     changed,
@@ -241,6 +242,50 @@ def test_a_table_in_a_file_of_its_own(options, tmp_path):
     refused(path, file, "unexpected tensor more", embedding=file)
     write_hdf5(file, {"embedding": tensors["embedding"][:, 1:]})
     refused(path, file, "lstm.projection_dim 4", embedding=file)
+
+
+def test_a_softmax_beside_a_table_predicts_the_words_of_the_table(tmp_path):
+    """Of a table of the same words in another order, and of other words."""
+    tensors, softmax = draw_tensors(OPTIONS), draw_softmax(OPTIONS)
+    path = write_model(tmp_path / "model", OPTIONS, tensors, softmax=softmax)
+    turned = [*WORDS[:3], *WORDS[:2:-1]]
+    table = np.random.default_rng(3).normal(size=(len(WORDS), 4)).astype(np.float32)
+    rows = {word: table[place] for place, word in enumerate(turned)}
+    own = {"embedding": np.stack([rows[word] for word in WORDS])}
+    other = {"embedding": table}
+    words = tmp_path / "words.txt"
+
+    def scored(table: dict, order: list[str]) -> list[np.ndarray]:
+        words.write_text("\n".join(order) + "\n")
+        file = write_hdf5(tmp_path / "table.hdf5", table)
+        params, tokenizer = elmo_jax.load(path, embedding=file, vocabulary=words)
+        scores = elmo_jax.score_sentences(params, tokenizer, SENTENCES)
+        return [np.concatenate([s.forward, s.backward]) for s in scores]
+
+    for one, another in zip(scored(own, WORDS), scored(other, turned), strict=True):
+        np.testing.assert_allclose(another, one, rtol=1e-5, atol=1e-6)
+    words.write_text("\n".join([*WORDS[:-1], "else"]) + "\n")
+    file = tmp_path / "table.hdf5"
+    with pytest.raises(
+        ValueError, match=r"words\.txt has other words than .*vocab\.txt"
+    ):
+        elmo_jax.load(path, embedding=file, vocabulary=words)
+    params, _ = elmo_jax.load(path, embedding=file, vocabulary=words, encoder_only=True)
+    assert not params.heads
+
+
+def test_a_softmax_of_another_directory_predicts_the_words_of_the_model(tmp_path):
+    softmax = draw_softmax(OPTIONS)
+    path = write_model(tmp_path / "model", OPTIONS, softmax=softmax)
+    order = [0, 1, 2, *range(len(WORDS) - 1, 2, -1)]
+    turned = {name: values[order] for name, values in softmax.items()}
+    words = [WORDS[place] for place in order]
+    other = write_model(tmp_path / "other", OPTIONS, softmax=turned, words=words)
+    file = other / "softmax_weights.hdf5"
+    assert_identical(elmo_jax.load(path, softmax=file)[0], elmo_jax.load(path)[0])
+    (other / "vocab.txt").unlink()
+    params, _ = elmo_jax.load(path, softmax=file)
+    np.testing.assert_array_equal(params.heads["softmax"]["bias"], turned["softmax/b"])
 
 
 @pytest.mark.parametrize(

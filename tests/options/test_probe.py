@@ -52,15 +52,16 @@ TABLE = {
         "seeds",
         to=[
             "task,spec,seed,UPOS dev,UPOS test",
-            "pos,most frequent tag,0",
-            *(f"pos,{layer},{seed}" for layer in (0, 1) for seed in range(5)),
+            "pos,most frequent tag,",
+            *(f"pos,{layer}," for layer in (0, 1)),
         ],
     ),
-    "--probe.num-seeds": Option("--probe.num-seeds 2", "num_seeds", to=2),
-    "--probe.seed": Option("--probe.seed 7", "scores"),
-    "--probe.num-epochs": Option("--probe.num-epochs 2", "epochs"),
-    "--probe.batch-words": Option("--probe.batch-words 10", "scores"),
-    "--probe.learning-rate": Option("--probe.learning-rate 0.1", "scores"),
+    "--probe.num-seeds": Option("--probe.num-seeds 2", "num_seeds", "--tasks wsd", 2),
+    "--probe.seed": Option("--probe.seed 7", "deviations"),
+    "--probe.penalty": Option("--probe.penalty 1000", "steps"),
+    "--probe.tolerance": Option("--probe.tolerance 0.01", "steps"),
+    "--probe.max-steps": Option("--probe.max-steps 2", "steps"),
+    "--probe.num-resamples": Option("--probe.num-resamples 5", "deviations"),
 }
 
 
@@ -132,7 +133,12 @@ def observe(inputs, tmp_path_factory) -> Observe:
             "scores": [dict(row.scores) for row in rows[1:]],
             "num_seeds": len(next(iter(rows[-1].scores.values()))),
             "data": facts.get("data"),
-            "epochs": facts.get("kept"),
+            "steps": facts.get("steps"),
+            "deviations": [
+                dict(row.deviations)
+                for table in ran.tables.values()
+                for row in table.values()
+            ],
             "seeds": seeds_of(folder / "seeds.csv"),
         }
 

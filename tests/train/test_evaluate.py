@@ -3,7 +3,9 @@
 
 import contextlib
 import dataclasses
+import gc
 import io
+import itertools
 import json
 import logging
 import shutil
@@ -15,6 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import elmo_jax
+import train.export
+import train.families.bert.objective as bert_objective
+import train.families.elmo.objective as elmo_objective
 import train.pretrain
 from tests.options.observed_run import Corpora, small
 from tests.train.experiments import KINDS, make_experiment, one_device
@@ -22,8 +28,12 @@ from train.config import Pretraining, config_names
 from train.evaluate import Command, evaluate, main
 from train.families.bert.batches import MaskedLmConfig
 from train.families.bert.config import LongPhase
+from train.families.bert.held_out import HeldOutRows
+from train.families.elmo.held_out import HeldOutWindows
+from train.families.elmo.words import WordStore
 from train.loop.log import read_metrics
 from train.loop.sharding import training_mesh
+from train.prepare import prepare
 from train.pretrain import pretrain
 
 STEPS: dict[str, Any] = {"num_steps": 2, "eval_every": 1, "save_every": 1}
@@ -139,7 +149,7 @@ OPTIONS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_the_options_a_run_is_measured_as_in_training(
     kind, folder, tmp_path, one_device_measures, data
@@ -148,6 +158,11 @@ def test_whatever_the_options_a_run_is_measured_as_in_training(
     experiment = make(kind, folder, **options)
     run = train_run(experiment, tmp_path / "run")
     assert measured(experiment, run) == own_figures(run)
+
+
+# Made small by the same arguments.
+LIKE = dict.fromkeys(("bert_mini", "bert_small", "bert_large"), "bert_base")
+LIKE |= dict.fromkeys(("elmo_small", "elmo_medium"), "elmo_original")
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +182,10 @@ def call(command: Any, *line: str) -> str:
 def test_a_shipped_configuration_is_measured_as_in_training(
     corpora, config, monkeypatch, one_device_measures
 ) -> None:
-    monkeypatch.chdir(corpora.directory_for(config))
+    like = LIKE.get(config, config)
+    monkeypatch.chdir(corpora.directory_for(like))
     monkeypatch.setattr(train.pretrain, "training_mesh", lambda _: one_device())
-    call(train.pretrain.main, config, "--workdir", "run", *small(config))
+    call(train.pretrain.main, config, "--workdir", "run", *small(like))
     said = call(main, "run", "--data", "text")
     assert json.loads(said) == own_figures(Path("run"))
 
@@ -216,6 +232,134 @@ def test_a_run_of_a_class_of_the_users_own_is_measured_as_the_familys(
     with caplog.at_level(logging.WARNING):
         assert measured(experiment, run) == own_figures(run)
     assert "class MyPretraining, which is not known here" in caplog.text
+
+
+# What is served, and of whose words
+
+
+def exported(kind: str, experiment: Pretraining, path: Path) -> Path:
+    run = train_run(experiment, path / "run")
+    assert train.export.main([str(run), str(path / "model")]) == 0
+    return path / "model"
+
+
+def test_a_model_with_an_initial_state_is_measured_as_it_is_served(
+    folder, tmp_path, one_device_measures
+) -> None:
+    experiment = make("elmo", folder, reset_state=True)
+    model = exported("elmo", experiment, tmp_path)
+    params, tokenizer = elmo_jax.load(model)
+    # As trained for long: of so few steps nothing depends on the state.
+    params = jax.tree.map(lambda leaf: 4 * leaf, params)
+    warm = elmo_jax.warm_start(params, tokenizer, ["the cat sees a house ."] * 3)
+    store = WordStore.open(experiment.data.directory / "held_out")
+    bounds = list(map(int, store.sentence_starts))
+    sentences = [
+        [store.types[index] for index in store.tokens[begin:end]]
+        for begin, end in itertools.pairwise(bounds)
+    ]
+    found = []
+    for number, served in enumerate((params, warm)):
+        path = tmp_path / str(number)
+        elmo_jax.save(path, served, tokenizer)
+        scores = elmo_jax.score_sentences(served, tokenizer, sentences)
+        expected = elmo_jax.perplexity(scores)
+        figures = measured(experiment, path)
+        assert figures["held_out_words"] == expected.num_tokens
+        for way in ("forward", "backward"):
+            found.append(figures[f"{way}_perplexity"])
+            assert found[-1] == pytest.approx(getattr(expected, way), rel=1e-5)
+    assert found[:2] != pytest.approx(found[2:], rel=1e-3)
+    carried = [measured(experiment, tmp_path / n, reset_state=False) for n in "01"]
+    assert carried[0] != carried[1]
+
+
+def test_text_of_longer_words_than_a_model_reads_is_refused(folder, tmp_path) -> None:
+    experiment = make("elmo", folder)
+    model = exported("elmo", experiment, tmp_path)
+    other = dataclasses.replace(
+        experiment.data, directory=tmp_path / "data", max_characters=9
+    )
+    prepare(other, lambda line: None)
+    for subject in (model, tmp_path / "run"):
+        with pytest.raises(ValueError, match=r"9 characters, and .* reads 12; prepare"):
+            evaluate(Command(model=subject, data=other.directory))
+    again = dataclasses.replace(experiment, data=other, init_from=model)
+    for wrong in (again, dataclasses.replace(again, init_from=None)):
+        with pytest.raises(ValueError, match=r"max_characters 12 is not the data\.max"):
+            pretrain(wrong, tmp_path / "again", mesh=one_device())
+    narrow = dataclasses.replace(experiment.model.char_cnn, max_characters=9)
+    narrow = dataclasses.replace(experiment.model, char_cnn=narrow)
+    with pytest.raises(
+        ValueError, match="another shape than the run's model: char_cnn"
+    ):
+        pretrain(
+            dataclasses.replace(again, model=narrow),
+            tmp_path / "again",
+            mesh=one_device(),
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_vocabulary_of_another_order_is_refused(kind, folder, tmp_path) -> None:
+    experiment = make(kind, folder)
+    model = exported(kind, experiment, tmp_path)
+    held = experiment.data.directory
+    given = {"elmo": "vocab.txt", "bert": "tokenizer/vocab.txt"}[kind]
+    words = [
+        line.partition("\t")[0] for line in (held / given).read_text().splitlines()
+    ]
+    (tmp_path / "given").mkdir()
+    # The specials of both come first.
+    turned = "\n".join([*words[:5], *words[:4:-1]]) + "\n"
+    (tmp_path / "given/vocab.txt").write_text(turned)
+    option = {
+        "elmo": {"vocabulary": tmp_path / "given/vocab.txt"},
+        "bert": {"tokenizer": tmp_path / "given"},
+    }[kind]
+    data = tmp_path / "data"
+    prepare(
+        dataclasses.replace(experiment.data, directory=data, **option),
+        lambda line: None,
+    )
+    for subject in (model, tmp_path / "run"):
+        with pytest.raises(ValueError, match=r"prepared with (another|other) "):
+            evaluate(Command(model=subject, data=data))
+
+
+# In one process
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_kept_of_a_call_and_nothing_compiled_twice(
+    kind, folder, tmp_path, one_device_measures, monkeypatch
+) -> None:
+    """Rows of a length of their own, so that no test before has compiled them."""
+    changes: dict[str, Any] = {"unroll_steps": 4}
+    if kind == "bert":
+        changes = {"objective": MaskedLmConfig(length=19)}
+    experiment = make(kind, folder, eval_every=0, **changes)
+    run = train_run(experiment, tmp_path / "run")
+    module = {"elmo": elmo_objective, "bert": bert_objective}[kind]
+    gathered, traced = module.gather_rows, []
+
+    def noted(*arguments: Any) -> Any:
+        traced.append(arguments[0].shape)
+        return gathered(*arguments)
+
+    def kept() -> int:
+        gc.collect()
+        kinds = {HeldOutRows, HeldOutWindows}
+        return sum(type(each) in kinds for each in gc.get_objects())
+
+    monkeypatch.setattr(module, "gather_rows", noted)
+    before = kept()
+    first = measured(experiment, run)
+    assert traced
+    traced.clear()
+    assert measured(experiment, run) == first
+    assert not traced
+    assert kept() == before
 
 
 # Whatever the batch
@@ -270,8 +414,9 @@ def test_a_run_measures_the_same_on_any_devices(kind, folder, tmp_path) -> None:
     """Untrained weights, since training on more devices rounds otherwise."""
     found = []
     for number in (1, 4, 8):
+        changes = {"elmo": {}, "bert": {"warmup_steps": 0}}[kind]
         optimizer = make_experiment(kind, folder).optimizer
-        still = dataclasses.replace(optimizer, learning_rate=1e-12)
+        still = dataclasses.replace(optimizer, learning_rate=1e-12, **changes)
         experiment = make(kind, folder, num_steps=1, optimizer=still)
         mesh = training_mesh(devices=jax.devices()[:number])
         pretrain(experiment, tmp_path / str(number), mesh=mesh)

@@ -5,7 +5,7 @@ import io
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,11 +58,19 @@ class Row:
       name: a layer or a `layer_spec`.
       scores: for each metric one value a seed; higher is better.
       note: a remark, such as the learnt weights of a mix.
+      deviations: of a metric, where it is not that of the seeds.
     """
 
     name: str
     scores: Mapping[str, tuple[float, ...]]
     note: str = ""
+    deviations: Mapping[str, float] = field(default_factory=dict)
+
+    def deviation(self, metric: str) -> float | None:
+        """Return the deviation of a metric, None where nothing tells it."""
+        values = self.scores.get(metric, ())
+        given = self.deviations.get(metric)
+        return statistics.stdev(values) if given is None and len(values) > 1 else given
 
 
 def write_results(
@@ -224,6 +232,8 @@ def read_rows(path: Path) -> list[Row]:
                 row["name"],
                 {metric: tuple(values) for metric, values in row["scores"].items()},
                 row["note"],
+                # Records of earlier versions have none.
+                row.get("deviations", {}),
             )
             for row in record["rows"]
         ]
@@ -249,15 +259,22 @@ def format_table(rows: Sequence[Row]) -> str:
     header = ["", *metrics, *(["note"] if with_notes else [])]
     lines = [header, ["---"] * len(header)]
     for row in rows:
-        cells = [format_score(row.scores.get(metric, ())) for metric in metrics]
+        cells = [
+            format_score(row.scores.get(metric, ()), row.deviations.get(metric))
+            for metric in metrics
+        ]
         lines.append([row.name, *cells, *([row.note] if with_notes else [])])
     text = ["| " + " | ".join(cells) + " |" for cells in lines]
     text[1] = text[1].replace(" ", "")
     return "\n".join(text) + "\n"
 
 
-def format_score(values: Sequence[float]) -> str:
+def format_score(values: Sequence[float], deviation: float | None = None) -> str:
     """Format the values of the seeds: their mean, and ± their sample deviation.
+
+    Args:
+      values: one a seed.
+      deviation: to be told instead of theirs.
 
     Example:
       >>> format_score([90.0, 92.0]), format_score([81.25]), format_score([])
@@ -266,7 +283,9 @@ def format_score(values: Sequence[float]) -> str:
     if not values:
         return "-"
     mean = f"{statistics.fmean(values):.2f}"
-    return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
+    if deviation is None and len(values) > 1:
+        deviation = statistics.stdev(values)
+    return mean if deviation is None else f"{mean} ± {deviation:.2f}"
 
 
 def _draw(title: str, rows: Sequence[Row]) -> bytes:

@@ -161,9 +161,10 @@ SLIPS = [
     ),
     Slip(
         behaviour="Held-out text is read on from batch to batch",
-        before="sums, carry = measure_batch(self, params, carry, batch)",
-        after="sums, _ = measure_batch(self, params, carry, batch)",
+        before="sums, carry = measure_batch(program, params, carry, batch)",
+        after="sums, _ = measure_batch(program, params, carry, batch)",
         tests=(
+            "tests/train/test_evaluate.py",
             "tests/train/families/elmo/test_objective.py",
             "tests/options/test_evaluate.py",
             "tests/train/test_export.py",
@@ -219,10 +220,11 @@ SLIPS = [
         tests=PREPARE,
     ),
     Slip(
-        behaviour="Held-out tokens are hidden alike, whatever the seed of the run",
-        before="seed=HELD_OUT_SEED,",
-        after="seed=experiment.seed,",
+        behaviour="Held-out tokens are hidden alike, whatever the batch",
+        before="self._draw(random_stream(HELD_OUT_SEED, MASKS, number), 1)",
+        after="self._draw(random_stream(self._batch_size, MASKS, number), 1)",
         tests=(
+            "tests/train/test_evaluate.py",
             "tests/train/families/bert/test_objective.py",
             "tests/train/families/bert/test_batches.py",
             "tests/train/families/bert/test_masking.py",

@@ -9,7 +9,7 @@ PLAN = (
     "tests/options/test_plan.py",
     "tests/train/test_plan.py",
 )
-EVALUATE = ("tests/options/test_evaluate.py", "tests/train/test_export.py")
+EVALUATE = ("tests/train/test_evaluate.py", "tests/options/test_evaluate.py")
 
 SLIPS = [
     Slip(
@@ -39,14 +39,14 @@ SLIPS = [
     ),
     Slip(
         behaviour="A run is measured as it was trained, with states carried or not",
-        before='reset_state=as_trained.get("reset_state", asked.reset_state),',
-        after="reset_state=asked.reset_state,",
+        before="experiment, model=config, **asked.changed",
+        after="_of_model(config, data), model=config, **asked.changed",
         tests=EVALUATE,
     ),
     Slip(
         behaviour="A BERT run is measured on rows such as it was trained on",
-        before='as_trained = settings.get("objective", {})',
-        after="as_trained = {}",
+        before="rows = dataclasses.replace(experiment.objective, **changed)",
+        after="rows = MaskedLmConfig(**changed)",
         tests=EVALUATE,
     ),
     Slip(

@@ -75,7 +75,7 @@ def test_a_step_whose_loss_is_no_number_is_not_saved(corpora, loss, name) -> Non
 
 def test_a_run_is_measured_at_15_percent_whatever_it_was_trained_at(trained) -> None:
     """The configuration hides 20 % in training; the exported model knows of none."""
-    alike = "--pairs nsp --length 24 --packed --batch-size 8".split()
+    alike = "--pairs nsp --length 24 --packed --batch-size 8 --batches 1".split()
     model = trained.observe_evaluate("bert", "exported", alike)
     run = trained.observe_evaluate("bert", "run", ["--batch-size", "8"])
     assert run["batches"] == model["batches"]

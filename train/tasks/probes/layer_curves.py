@@ -33,7 +33,7 @@ class Panel:
 def draw_layers(path: Path, title: str, panels: Sequence[Panel]) -> None:
     """Draw the panels side by side into a PNG file, written atomically.
 
-    Points are means over the seeds, with error bars of the sample deviation.
+    Points are means over the seeds, with error bars of the deviation.
     """
     from matplotlib.figure import Figure
 
@@ -58,7 +58,7 @@ def draw_layers(path: Path, title: str, panels: Sequence[Panel]) -> None:
                 axes.errorbar(
                     held,
                     [statistics.fmean(of_seeds) for of_seeds in values],
-                    [_deviation(of_seeds) for of_seeds in values],
+                    [shown[place].deviation(metric) or 0.0 for place in held],
                     color=color,
                     marker="o" if is_layer else "D",
                     linestyle="-" if is_layer else "none",
@@ -83,7 +83,3 @@ def draw_layers(path: Path, title: str, panels: Sequence[Panel]) -> None:
     figure.savefig(buffer, format="png", dpi=110, metadata=PICTURE)
     with open_output(path) as file:
         file.write(buffer.getvalue())
-
-
-def _deviation(values: Sequence[float]) -> float:
-    return statistics.stdev(values) if len(values) > 1 else 0.0

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A linear softmax probe that predicts tags from frozen vectors.
 
-The weights of a mix's layers are learnt with the probe. An epoch of all seeds is one
-compiled program; each seed has its own weights, order of words, and best epoch.
+It is multinomial logistic regression, trained until its loss falls no more: for single
+vectors there is one minimum, which no seed or order of words changes. The weights of a
+mix's layers are learnt with it.
 """
 
 import dataclasses
@@ -15,40 +16,40 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from embed_jax.checks import check_above, check_at_least, check_fields, check_seed
-from embed_jax.devices.random_keys import random_key, same_draws
 from embed_jax.layers.scalar_mix import mix_layers
-from train.divergence import diverging, lower_rate
-from train.fit import State, best_labels, check_labels_found, fit
-from train.tasks.results import Outcome
 
-# Rows that are predicted at once.
+# Rows that are computed at once.
 BLOCK = 4096
-# Standard deviation of the first weights.
-INIT_SCALE = 0.01
+# The loss of a step that falls by less, as a share, is the same in float32; after so
+# many such steps there is nothing to gain.
+_FLAT, _MOST_FLAT_STEPS = 1e-7, 5
 
 Terms = Sequence[Float[np.ndarray, "rows _ _"]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProbeConfig:
-    """The configuration of a probe's training.
+    """The configuration of the probes.
 
     Attributes:
-      num_seeds: number of runs, trained at once.
-      seed: of the first run; the others follow.
-      num_epochs: number of epochs; each seed keeps the one that is best on dev.
-      batch_words: words of a step.
-      learning_rate: of Adam, at first; it falls linearly to zero.
+      num_seeds: number of splits of a sense corpus.
+      seed: of the first split, the others follow; and of the resamples.
+      penalty: of the weights, half of it times the sum of their squares is added to the
+        loss summed over the words; 1 / C of scikit-learn's logistic regression.
+      tolerance: training ends where no slope of the mean loss is steeper, in nats.
+      max_steps: of L-BFGS, at which training ends in any case.
+      num_resamples: resamples of the held-out sentences, for the deviation of a score.
     """
 
     num_seeds: int = 5
     seed: int = 0
-    num_epochs: int = 8
-    batch_words: int = 512
-    learning_rate: float = 3e-3
+    penalty: float = 1.0
+    tolerance: float = 1e-5
+    max_steps: int = 1000
+    num_resamples: int = 1000
 
     def __post_init__(self) -> None:
         """Check the fields.
@@ -57,8 +58,9 @@ class ProbeConfig:
           ValueError: names the field.
         """
         check_fields(self, large=["seed"])
-        check_at_least(self, 1, "num_seeds", "num_epochs", "batch_words")
-        check_above(self, 0, "learning_rate")
+        check_at_least(self, 1, "num_seeds", "max_steps")
+        check_at_least(self, 2, "num_resamples")
+        check_above(self, 0, "penalty", "tolerance")
         check_seed(self, self.num_seeds)
 
 
@@ -74,6 +76,28 @@ class Examples(NamedTuple):
     tags: Int[np.ndarray, " rows"]
 
 
+class Probed(NamedTuple):
+    """What a probe found.
+
+    Attributes:
+      hits: for each split but train, whether each word got its tag.
+      mixes: for each mix the layers' shares.
+      num_steps: of L-BFGS.
+      seconds: time of training.
+      predictions: for each split but train, the tag of each word.
+    """
+
+    hits: dict[str, Bool[np.ndarray, " rows"]]
+    mixes: tuple[Float[np.ndarray, " layers"], ...]
+    num_steps: int
+    seconds: float
+    predictions: dict[str, Int[np.ndarray, " rows"]]
+
+    def accuracy(self, split: str) -> float:
+        """Return the accuracy on a split, in percent."""
+        return 100 * float(self.hits[split].mean())
+
+
 class _Probe(NamedTuple):
     """The weights of a probe: for each term one logit a layer, and a kernel [Y width].
 
@@ -85,22 +109,35 @@ class _Probe(NamedTuple):
     bias: Array
 
 
-@same_draws()
-def train_probes(
-    config: ProbeConfig, num_tags: int, splits: Mapping[str, Examples]
-) -> Outcome:
-    """Train all seeds of a probe, and score them.
+class _Blocks(NamedTuple):
+    """The training words, in blocks of rows; of the last, some are none.
 
-    The loss is the mean negative log-likelihood, without a penalty; the choice of the
-    epoch on dev prevents overfitting.
+    Attributes:
+      terms: standardised.
+      tags: one a word.
+      weights: 1 for a word, 0 for none.
+    """
+
+    terms: list[Float[Array, "blocks rows _ _"]]
+    tags: Int[Array, "blocks rows"]
+    weights: Float[Array, "blocks rows"]
+
+
+def train_probe(
+    config: ProbeConfig, num_tags: int, splits: Mapping[str, Examples]
+) -> Probed:
+    """Train a probe on one split, and let it tag the others.
+
+    The loss is the mean negative log-likelihood with an L2 penalty of the weights, as
+    of scikit-learn's logistic regression.
 
     Args:
       config: of the training.
       num_tags: Y.
-      splits: train, dev and test.
+      splits: train, and others to tag.
 
     Raises:
-      ValueError: a split has no words, or training has diverged.
+      ValueError: a split has no words, or vectors are not finite.
     """
     began = time.monotonic()
     for name, split in splits.items():
@@ -114,41 +151,28 @@ def train_probes(
         ]
         for name, split in splits.items()
     }
-    seeds = config.seed + np.arange(config.num_seeds)
-    keys = jax.vmap(random_key)(seeds)
-    weight_keys = jax.vmap(partial(random_key, purpose="weights"))(seeds)
-    tags = {name: jnp.asarray(split.tags, jnp.int32) for name, split in splits.items()}
-
-    def step(state: State, epoch: int, _: int) -> tuple[State, None]:
-        terms, right = tables["train"], tags["train"]
-        return _train_epoch(config, state, terms, right, keys, epoch), None
-
-    rates = {"probe.learning-rate": lower_rate(config)}
-    with diverging(rates, "no scores of this probe are kept"):
-        fitted = fit(
-            step,
-            _init(config, num_tags, tables["train"], weight_keys),
-            # An epoch is one program, and so one step.
-            ([epoch] for epoch in range(1, config.num_epochs + 1)),
-            evaluate=lambda probes: {
-                "accuracy": _accuracy(probes, tables["dev"], tags["dev"])
-            },
-            metric="accuracy",
-        )
-        probes = cast(_Probe, fitted.params)
-        predictions = np.asarray(_predict(probes, tables["test"]))
-        check_labels_found(predictions)
-    hits = predictions == splits["test"].tags
-    return Outcome(
-        dev=tuple((100 * fitted.score).tolist()),
-        test=tuple((100 * hits.mean(axis=1)).tolist()),
-        epochs=tuple(fitted.epoch.tolist()),
+    num_words = len(splits["train"].tags)
+    blocks = _in_blocks(tables.pop("train"), splits["train"].tags)
+    probe, num_steps = _minimise(
+        blocks,
+        config.penalty / num_words,
+        config.tolerance,
+        config.max_steps,
+        num_tags=num_tags,
+    )
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(probe)):
+        raise ValueError("the probe's weights are not finite; are the vectors?")
+    predictions = {
+        name: np.asarray(_predict(probe, table)) for name, table in tables.items()
+    }
+    return Probed(
+        hits={name: found == splits[name].tags for name, found in predictions.items()},
         mixes=tuple(
-            np.asarray(jax.nn.softmax(logits, axis=-1))
-            for logits in probes.mixes
-            if logits.shape[-1] > 1
+            np.asarray(jax.nn.softmax(logits))
+            for logits in probe.mixes
+            if len(logits) > 1
         ),
-        num_params=sum(leaf[0].size for leaf in jax.tree.leaves(probes)),
+        num_steps=int(num_steps),
         seconds=time.monotonic() - began,
         predictions=predictions,
     )
@@ -180,80 +204,112 @@ def _standardise(
     return scaled.astype(jnp.float16)
 
 
-@partial(jax.jit, static_argnames=("config", "num_tags"))
-def _init(config: ProbeConfig, num_tags: int, terms: list[Array], keys: Array) -> State:
-    """Initialise the weights of each seed."""
-    optimizer = _optimizer(config, len(terms[0]))
+def _in_blocks(terms: list[Array], tags: Int[np.ndarray, " rows"]) -> _Blocks:
+    size = min(BLOCK, len(tags))
+    missing = -len(tags) % size
 
-    def init(key: Array) -> State:
-        folded = (jax.random.fold_in(key, number) for number in range(len(terms)))
-        probe = _Probe(
-            mixes=[jnp.zeros(term.shape[1]) for term in terms],
-            kernels=[
-                INIT_SCALE
-                * jax.random.normal(own, (num_tags, term.shape[2]), jnp.float32)
-                for own, term in zip(folded, terms, strict=True)
-            ],
-            bias=jnp.zeros(num_tags),
+    def divide(rows: Array) -> Array:
+        padded = jnp.pad(rows, [(0, missing), *[(0, 0)] * (rows.ndim - 1)])
+        return padded.reshape(-1, size, *rows.shape[1:])
+
+    return _Blocks(
+        terms=[divide(term) for term in terms],
+        tags=divide(jnp.asarray(tags, jnp.int32)),
+        weights=divide(jnp.ones(len(tags), jnp.float32)),
+    )
+
+
+@partial(jax.jit, static_argnames="num_tags")
+def _minimise(
+    blocks: _Blocks,
+    penalty: Float[Array, ""] | float,
+    tolerance: Float[Array, ""] | float,
+    max_steps: Int[Array, ""] | int,
+    *,
+    num_tags: int,
+) -> tuple[_Probe, Int[Array, ""]]:
+    """Return the probe with the least loss, and the number of steps to it."""
+    optimizer = optax.lbfgs()
+
+    def loss(probe: _Probe) -> Array:
+        return _loss(probe, blocks, jnp.asarray(penalty))
+
+    value_and_gradient = optax.value_and_grad_from_state(loss)
+
+    def goes_on(course: tuple) -> Array:
+        _, state, _, num_flat, number = course
+        gradient = optax.tree.get(state, "grad")
+        slope = jnp.stack([jnp.abs(leaf).max() for leaf in jax.tree.leaves(gradient)])
+        is_steep = (number == 0) | (slope.max() > tolerance)
+        return is_steep & (num_flat < _MOST_FLAT_STEPS) & (number < max_steps)
+
+    def step(course: tuple) -> tuple:
+        probe, state, least, num_flat, number = course
+        value, gradient = value_and_gradient(probe, state=state)
+        update, state = optimizer.update(
+            gradient, state, probe, value=value, grad=gradient, value_fn=loss
         )
-        return State(probe, optimizer.init(probe))
+        is_flat = value > least * (1 - _FLAT)
+        return (
+            optax.apply_updates(probe, update),
+            state,
+            jnp.minimum(value, least),
+            jnp.where(is_flat, num_flat + 1, 0),
+            number + 1,
+        )
 
-    return jax.vmap(init)(keys)
-
-
-@partial(jax.jit, static_argnames="config")
-def _train_epoch(
-    config: ProbeConfig,
-    state: State,
-    terms: list[Array],
-    tags: Int[Array, " rows"],
-    keys: Array,
-    epoch: Int[Array, ""] | int,
-) -> State:
-    """Train for one epoch, in a random order for each epoch and seed."""
-    num_words = len(tags)
-    batch_words, num_batches = _batching(config, num_words)
-    optimizer = _optimizer(config, num_words)
-
-    def step(state: State, rows: Array) -> tuple[State, None]:
-        def loss(probe: _Probe) -> Array:
-            scores = _score(probe, [term[rows] for term in terms])
-            each = optax.softmax_cross_entropy_with_integer_labels(scores, tags[rows])
-            return each.mean()
-
-        gradient = jax.grad(loss)(state.params)
-        update, opt_state = optimizer.update(gradient, state.opt_state)
-        return State(optax.apply_updates(state.params, update), opt_state), None
-
-    orders = jax.vmap(
-        lambda key: jax.random.permutation(jax.random.fold_in(key, epoch), num_words)
-    )(keys)
-    batches = orders[:, : num_batches * batch_words]
-    batches = batches.reshape(len(keys), num_batches, batch_words).swapaxes(0, 1)
-    state, _ = jax.lax.scan(jax.vmap(step), state, batches)
-    return state
+    probe = _Probe(
+        mixes=[jnp.zeros(term.shape[2], jnp.float32) for term in blocks.terms],
+        kernels=[
+            jnp.zeros((num_tags, term.shape[3]), jnp.float32) for term in blocks.terms
+        ],
+        bias=jnp.zeros(num_tags, jnp.float32),
+    )
+    none = jnp.int32(0)
+    start = probe, optimizer.init(probe), jnp.float32(jnp.inf), none, none
+    probe, _, _, _, number = jax.lax.while_loop(goes_on, step, start)
+    return probe, number
 
 
-def _batching(config: ProbeConfig, num_words: int) -> tuple[int, int]:
-    """Return the number of words of a batch, and of batches of an epoch.
-
-    An incomplete last batch is dropped; the next epoch has another order.
-    """
-    batch_words = min(config.batch_words, num_words)
-    return batch_words, num_words // batch_words
+@jax.custom_vjp
+def _loss(probe: _Probe, blocks: _Blocks, penalty: Float[Array, ""]) -> Array:
+    return _loss_and_gradient(probe, blocks, penalty)[0]
 
 
-def _optimizer(config: ProbeConfig, num_words: int) -> optax.GradientTransformation:
-    num_steps = config.num_epochs * _batching(config, num_words)[1]
-    return optax.adam(optax.linear_schedule(config.learning_rate, 0, num_steps))
+def _loss_and_gradient(
+    probe: _Probe, blocks: _Blocks, penalty: Float[Array, ""]
+) -> tuple[Array, _Probe]:
+    """Sum over the blocks, so that none but one is in float32 at a time."""
+
+    def sum_of(probe: _Probe, block: _Blocks) -> Array:
+        scores = _score(probe, block.terms)
+        each = optax.softmax_cross_entropy_with_integer_labels(scores, block.tags)
+        return jnp.sum(each * block.weights)
+
+    def add(total: tuple, block: _Blocks) -> tuple[tuple, None]:
+        found = jax.value_and_grad(sum_of)(probe, block)
+        return jax.tree.map(jnp.add, total, found), None
+
+    zeros = jnp.float32(0), jax.tree.map(jnp.zeros_like, probe)
+    (total, gradient), _ = jax.lax.scan(add, zeros, blocks)
+    num_words = jnp.sum(blocks.weights)
+    squares = sum(jnp.sum(jnp.square(kernel)) for kernel in probe.kernels)
+    gradient = jax.tree.map(lambda leaf: leaf / num_words, gradient)
+    kernels = [
+        slope + penalty * kernel
+        for slope, kernel in zip(gradient.kernels, probe.kernels, strict=True)
+    ]
+    return total / num_words + penalty / 2 * squares, gradient._replace(kernels=kernels)
 
 
-def _accuracy(
-    probes: _Probe, terms: list[Array], tags: Int[Array, " rows"]
-) -> Float[Array, " seeds"]:
-    found = _predict(probes, terms)
-    check_labels_found(np.asarray(found))
-    return (found == tags[None]).mean(axis=1)
+_loss.defvjp(
+    _loss_and_gradient,
+    lambda gradient, slope: (
+        jax.tree.map(lambda leaf: slope * leaf, gradient),
+        None,
+        None,
+    ),
+)
 
 
 def _score(
@@ -272,12 +328,12 @@ def _score(
 
 @jax.jit
 def _predict(
-    probes: _Probe, terms: list[Float[Array, "rows _ _"]]
-) -> Int[Array, "seeds rows"]:
-    """Return `best_labels`: the most probable tag of each word, for each seed."""
+    probe: _Probe, terms: list[Float[Array, "rows _ _"]]
+) -> Int[Array, " rows"]:
+    """Return the most probable tag of each word."""
 
-    def predict(terms: list[Float[Array, "_ _"]]) -> Int[Array, " seeds"]:
+    def predict(terms: list[Float[Array, "_ _"]]) -> Int[Array, ""]:
         words = [term[None] for term in terms]
-        return jax.vmap(lambda probe: best_labels(_score(probe, words)[0]))(probes)
+        return cast(Array, _score(probe, words)[0].argmax())
 
-    return jax.lax.map(predict, terms, batch_size=BLOCK).T
+    return jax.lax.map(predict, terms, batch_size=BLOCK)

@@ -14,17 +14,24 @@ import numpy as np
 
 from embed_jax.corpus.conll import NOTHING, analysed, read_conll_u_rows
 from embed_jax.corpus.lines import read_lines
-from train.tasks.probes.linear_probe import Examples, ProbeConfig, train_probes
+from train.tasks.probes.linear_probe import (
+    Examples,
+    ProbeConfig,
+    Probed,
+    train_probe,
+)
 from train.tasks.probes.probing import (
     Measured,
     Subject,
     panel_of,
     say,
 )
+from train.tasks.probes.resampling import deviation_of_share
 from train.tasks.probes.terms import read_terms
-from train.tasks.results import NOTHING_FOUND, Outcome, Row
+from train.tasks.results import NOTHING_FOUND, Row
 
 SPLITS = ("train", "dev", "test")
+SCORED = SPLITS[1:]
 TAG_SETS = ("upos", "xpos")
 """The universal tags, 17 of them, and those of the Penn Treebank, about 50."""
 
@@ -82,27 +89,32 @@ class PosTask:
             for split, sentences in self._corpus.items()
         }
         caching = time.monotonic() - began
-        outcomes: dict[str, dict[str, Outcome]] = {}
+        outcomes: dict[str, dict[str, Probed]] = {}
         for spec in (*subject.layers, *subject.specs):
             terms = {split: read_terms(held, spec) for split, held in features.items()}
             outcomes[spec] = {}
             for tag_set in self._tag_sets:
                 names, tags = self._numbered(tag_set)
-                outcome = train_probes(
+                outcome = train_probe(
                     self._config,
                     len(names),
                     {split: Examples(terms[split], tags[split]) for split in SPLITS},
                 )
                 outcomes[spec][tag_set] = outcome
-                say(subject, f"pos {tag_set}", spec, outcome.test, outcome.seconds)
+                scores = [outcome.accuracy("test")]
+                say(subject, f"pos {tag_set}", spec, scores, outcome.seconds)
         rows = [
-            Row(subject.title_of(spec), self._scores(of_spec), self._note(of_spec))
+            self._row(
+                subject.title_of(spec),
+                {tag_set: outcome.hits for tag_set, outcome in of_spec.items()},
+                self._note(of_spec),
+            )
             for spec, of_spec in outcomes.items()
         ]
-        baseline = Row("most frequent tag", self._baseline())
+        baseline = self._row("most frequent tag", self._baseline())
         metrics = [f"{tag_set.upper()} test" for tag_set in self._tag_sets]
         every = [one for of_spec in outcomes.values() for one in of_spec.values()]
-        epochs = [epoch for outcome in every for epoch in outcome.epochs]
+        steps = [outcome.num_steps for outcome in every]
         config = self._config
         sizes = (
             f"{split} {len(self._corpus[split]):,} sentences, "
@@ -113,10 +125,12 @@ class PosTask:
             "data": f"{self._name}: {'; '.join(sizes)}",
             "metric": "accuracy in percent",
             "probe": "a linear softmax on a word's standardised vector (of its first "
-            f"piece); Adam, {config.batch_words} words a step; {config.num_seeds} "
-            "seeds, each with its own weights and order; ± is their sample deviation",
-            "kept": f"the epoch best on dev, {min(epochs)} to {max(epochs)} of "
-            f"{config.num_epochs}",
+            f"piece), with an L2 penalty of {config.penalty:g} (scikit-learn's C is 1 "
+            "over it), trained until its loss falls no more: there is one such probe",
+            "±": f"the standard deviation of the score over {config.num_resamples:,} "
+            "resamples of the held-out sentences",
+            "steps": f"{min(steps)} to {max(steps)} of L-BFGS, at most "
+            f"{config.max_steps:,}",
             "most frequent tag": "that of the word in training; of an unknown word the "
             "most frequent one of all",
             "seconds": f"{caching:.0f} for all features (few if they were cached), "
@@ -144,36 +158,63 @@ class PosTask:
             for split in SPLITS
         }
 
-    def _scores(self, outcomes: Mapping[str, Outcome]) -> dict[str, tuple[float, ...]]:
-        return {
-            f"{tag_set.upper()} {split}": scores
-            for tag_set, outcome in outcomes.items()
-            for split, scores in (("dev", outcome.dev), ("test", outcome.test))
+    def _row(
+        self, name: str, hits: Mapping[str, Mapping[str, np.ndarray]], note: str = ""
+    ) -> Row:
+        """Return the row of what is right, for each tag set and split."""
+        named = {
+            f"{tag_set.upper()} {split}": (split, found[split])
+            for tag_set, found in hits.items()
+            for split in SCORED
         }
+        return Row(
+            name,
+            {
+                metric: (100 * float(found.mean()),)
+                for metric, (_, found) in named.items()
+            },
+            note,
+            {
+                metric: deviation_of_share(
+                    found,
+                    self._offsets(split),
+                    num_resamples=self._config.num_resamples,
+                    seed=self._config.seed,
+                )
+                for metric, (split, found) in named.items()
+            },
+        )
 
-    def _note(self, outcomes: Mapping[str, Outcome]) -> str:
-        """Format the layers' shares in each mix, as means over the seeds."""
+    def _offsets(self, split: str) -> np.ndarray:
+        """Return the first word of each sentence, and the number of words."""
+        lengths = [len(sentence.words) for sentence in self._corpus[split]]
+        return np.concatenate([[0], np.cumsum(lengths)])
+
+    def _note(self, outcomes: Mapping[str, Probed]) -> str:
+        """Format the layers' shares in each mix."""
         notes = [
             f"{tag_set.upper()} shares "
-            + " ".join(f"{share:.2f}"[1:] for share in shares.mean(axis=0))
+            + " ".join(f"{share:.2f}"[1:] for share in shares)
             for tag_set, outcome in outcomes.items()
             for shares in outcome.mixes
         ]
         return "; ".join(notes)
 
-    def _baseline(self) -> dict[str, tuple[float, ...]]:
+    def _baseline(self) -> dict[str, dict[str, np.ndarray]]:
+        """Return for each tag set and split which words got their tag."""
         words = {
             split: [word for sentence in sentences for word in sentence.words]
             for split, sentences in self._corpus.items()
         }
-        scores = {}
+        hits: dict[str, dict[str, np.ndarray]] = {}
         for tag_set in self._tag_sets:
             tags = {split: self._flat(split, tag_set) for split in SPLITS}
-            for split in ("dev", "test"):
+            hits[tag_set] = {}
+            for split in SCORED:
                 found = most_frequent_tags(words["train"], tags["train"], words[split])
-                hits = [a == b for a, b in zip(found, tags[split], strict=True)]
-                scores[f"{tag_set.upper()} {split}"] = (100 * sum(hits) / len(hits),)
-        return scores
+                right = [a == b for a, b in zip(found, tags[split], strict=True)]
+                hits[tag_set][split] = np.array(right)
+        return hits
 
 
 def find_tagged_words(folder: Path, split: str) -> Path:

@@ -12,7 +12,7 @@ from train.families.bert.finetuned import BertClassifier, fresh_classifier
 from train.families.elmo.finetuned import ElmoClassifier, fresh_head
 from train.tasks.data.conll import TaggedSentence
 from train.tasks.finetune.classification import LabelledText
-from train.tasks.finetune.classified_rows import ClassifiedRow
+from train.tasks.finetune.classified_rows import ClassifiedRow, batches_in_order
 from train.tasks.finetune.classifier import predict_labels
 
 
@@ -58,7 +58,12 @@ def sentence(*words: str) -> TaggedSentence:
     return TaggedSentence(words, ("O",) * len(words))
 
 
-def test_labels_stand_at_the_words_they_are_of():
+@pytest.mark.parametrize("size", [1, 7, 32])
+def test_labels_stand_at_the_words_they_are_of(size, monkeypatch):
+    monkeypatch.setattr(
+        "train.tasks.finetune.classifier.batches_in_order",
+        lambda lengths, _: batches_in_order(lengths, size),
+    )
     draw = np.random.default_rng(0)
     # More than one batch, of many lengths.
     numbers = [draw.integers(0, 3, draw.integers(1, 12)) for _ in range(70)]

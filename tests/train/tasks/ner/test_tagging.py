@@ -172,3 +172,16 @@ def test_tags_are_those_of_training_and_o_is_the_first():
     splits = {"train": [["B-A", "O"], ["I-A"]], "dev": [["B-Z"]]}
     assert tag_names(splits) == ["O", "B-A", "I-A"]
     assert tag_names({"train": [["B-Z", "B-A"]]}) == ["B-A", "B-Z"]
+
+
+@pytest.mark.parametrize("decoder", ["softmax", "crf"])
+def test_no_score_depends_on_the_words_of_a_batch(splits, decoder: str):
+    """Of taggers that learn nothing, so that their weights are the same."""
+    still = {"decoder": decoder, "num_epochs": 1, "learning_rate": 1e-30}
+    found = []
+    for batch_words in (16, 200, 5000):
+        config = dataclasses.replace(SMALL, **still, batch_words=batch_words)
+        outcome = train_taggers(config, "last", splits)
+        found.append((outcome.dev, outcome.test, outcome.predictions))
+    assert found[1] == found[0]
+    assert found[2] == found[0]
