@@ -158,8 +158,8 @@ def save_model(experiment: train.config.Pretraining, path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(package, "init_params", filled)
-        _, params, tokenizer = set_up(experiment)
-    package.save(path, params, tokenizer)
+        setup = set_up(experiment)
+    package.save(path, setup.params, setup.tokenizer)
 
 
 class Pretraining:

@@ -112,8 +112,8 @@ def train_probes(
         for name, split in splits.items()
     }
     seeds = config.seed + np.arange(config.num_seeds)
-    keys = jax.vmap(random_key)(seeds)
-    weight_keys = jax.vmap(partial(random_key, purpose="weights"))(seeds)
+    weight_keys = jax.vmap(random_key)(seeds)
+    keys = jax.vmap(partial(random_key, purpose="draws"))(seeds)
     tags = {name: jnp.asarray(split.tags, jnp.int32) for name, split in splits.items()}
 
     def step(state: State, epoch: int, _: int) -> tuple[State, None]:
