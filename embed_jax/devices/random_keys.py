@@ -15,15 +15,18 @@ import jax
 import jax.numpy as jnp
 
 # The high half of a key: that of `jax.random.key` is 0 for seeds of 32 bits.
-_PURPOSES = {"draws": 0, "weights": 1}
+_PURPOSES = {None: 0, "weights": 1, "draws": 2}
 
 
-def random_key(seed: Any, purpose: Literal["draws", "weights"] = "draws") -> jax.Array:
+def random_key(
+    seed: Any, purpose: Literal["weights", "draws"] | None = None
+) -> jax.Array:
     """Return the key of a seed; no two purposes share one.
 
     Args:
       seed: at least 0 and below 2³²; may be traced.
-      purpose: weights, of first weights; draws, of all that is drawn in training.
+      purpose: weights, of first weights; draws, of dropout and orders; None, the key
+        that `jax.random.key` makes by default, which older runs drew from.
 
     Example:
       >>> jax.random.key_data(random_key(7)).tolist()

@@ -36,7 +36,8 @@ def older(tmp_path):
         field.name: getattr(experiment, field.name)
         for field in dataclasses.fields(experiment)
     }
-    experiment = LaterPretraining(**fields | {"optimizer": LaterAdam()})
+    fields["optimizer"] = LaterAdam()
+    experiment = LaterPretraining(**fields)
     held = json.loads(json.dumps(to_json(experiment)))
     del held["optimizer"]["is_new"], held["optimizer"]["power"]
     (tmp_path / EXPERIMENT).write_text(json.dumps(held))

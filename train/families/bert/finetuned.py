@@ -133,7 +133,7 @@ def make_classifier(
       ValueError: see `bert_jax.load`.
     """
     params, tokenizer = bert_jax.load(model)
-    key = random_key(config.seed, "weights")
+    key = random_key(config.seed)
     return BertClassifier(
         fresh_classifier(key, params, config.task, labels, config.dropout_rate),
         tokenizer,

@@ -196,7 +196,7 @@ def make_classifier(
     if config.context != 0:
         raise ValueError(f"context {config.context}: an ELMo reads each sentence alone")
     params, tokenizer = elmo_jax.load(model, encoder_only=True)
-    key = random_key(config.seed, "weights")
+    key = random_key(config.seed)
     rate = DROPOUT_RATE if config.dropout_rate is None else config.dropout_rate
     return ElmoClassifier(
         params,

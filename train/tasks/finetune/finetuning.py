@@ -279,7 +279,7 @@ class Stepper:
         if config.frozen_steps is None:
             self._fixed = {"encoder": self._learnt.pop("encoder")}
         self._frozen_steps = config.frozen_steps or 0
-        self._key = random_key(config.seed)
+        self._key = random_key(config.seed, "draws")
         self._rates = learning_rates(config, num_steps)
         self._optimizer = make_optimizer(config)
         self._thawed, self._frozen = (

@@ -216,8 +216,8 @@ class TaggerTraining:
         self._table = jnp.asarray(split.features.read(self.layers))
         self._row_length = _longest(split)
         seeds = config.seed + np.arange(config.num_seeds)
-        self._keys = jax.vmap(random_key)(seeds)
-        self._weight_keys = jax.vmap(partial(random_key, purpose="weights"))(seeds)
+        self._weight_keys = jax.vmap(random_key)(seeds)
+        self._keys = jax.vmap(partial(random_key, purpose="draws"))(seeds)
         # Packing differs by a row or two from epoch to epoch: about so many steps.
         num_batches = sum(1 for _ in self.batches(0))
         self._last_step = config.num_epochs * num_batches
