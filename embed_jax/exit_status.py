@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, cast
 
-from embed_jax.messages import one_line, printable
+from embed_jax.messages import one_line, printable, with_options
 
 
 def exit_status(name: str, action: Callable[[], None], if_stopped: str) -> int:
@@ -17,7 +17,8 @@ def exit_status(name: str, action: Callable[[], None], if_stopped: str) -> int:
 
     SIGTERM interrupts it as Ctrl-C does, so that context managers clean up. What it
     prints and logs has its control characters spelled out: a corpus may hold some that
-    a terminal obeys.
+    a terminal obeys. Where the error of a function names an argument (overwrite=True),
+    the line names the option (--overwrite).
 
     Args:
       name: of the command, which begins the error line.
@@ -31,7 +32,7 @@ def exit_status(name: str, action: Callable[[], None], if_stopped: str) -> int:
         with contextlib.redirect_stdout(cast(Any, _PrintableStream(sys.stdout))):
             action()
     except (ValueError, OSError) as error:
-        line = one_line(error)
+        line = with_options(one_line(error))
         sys.stderr.write(f"{name}: {line}\n")
         return 2
     except KeyboardInterrupt:
@@ -66,4 +67,4 @@ class _PrintableFormatter(logging.Formatter):
     """Formats as `logging` does by default."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return with_options(printable(super().format(record)))
