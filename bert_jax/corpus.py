@@ -215,7 +215,7 @@ def _fit(pieces: Pieces, index: int, max_length: int, long: str) -> Pieces:
         return Pieces(pieces.ids[:room], pieces.word_ids[:room], pieces.words)
     raise ValueError(
         f"sentence {index} has {len(pieces.ids) + 2} tokens with specials, more than "
-        f'{max_length}; use long="window" or "truncate"'
+        f'{max_length}; use long="window" or long="truncate"'
     )
 
 

@@ -193,8 +193,8 @@ def _items(
         if len(words) > max_length and long == "error":
             raise ValueError(
                 f"sentence {index} has {len(words)} words, more than max_length "
-                f"{max_length} lets be computed at once; raise it, or use another spec "
-                'than mix_norm with long="window"'
+                f"{max_length} lets be computed at once; raise it, use "
+                'long="truncate", or long="window" with another spec than mix_norm'
             )
         read = words[:max_length] if long == "truncate" else words
         unread = tuple(range(len(read), len(words)))

@@ -276,7 +276,8 @@ def _read_vocabulary(path: Path, *, is_needed: bool) -> Vocabulary:
         if is_needed:
             raise
         raise ValueError(
-            f"{error}; encoder_only=True does without softmax and vocabulary"
+            f"{error}; elmo_jax.load(…, encoder_only=True) does without softmax and "
+            "vocabulary"
         ) from error
 
 
@@ -325,7 +326,7 @@ def _check_vocabulary(
                 continue
             remedy = ""
             if tensor.name != EMBEDDING:
-                remedy = "; encoder_only=True leaves the softmax out"
+                remedy = "; elmo_jax.load(…, encoder_only=True) leaves the softmax out"
             raise ValueError(
                 f"{path} has {len(vocabulary)} words, but {tensor.name} of "
                 f"{tensor.source} has {tensor.shape[0]} rows, so they do not belong "

@@ -66,7 +66,7 @@ class Command:
     """Score a text file, one sentence a line, with both language models of an ELMo.
 
     Prints the perplexities of the whole text: forward, backward, their mean, and their
-    geometric mean, which bilm-tf and the papers report.
+    geometric mean, which bilm-tf prints; the paper's 39.7 is the mean of both.
     """
 
     model: Annotated[str, tyro.conf.Positional, arg(metavar="MODEL")]

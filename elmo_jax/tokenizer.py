@@ -29,7 +29,10 @@ def split_words(text: str) -> list[str]:
 
     Follows Moses' tokeniser script, which the 1 Billion Word Benchmark used; but a mark
     stays on its letter, where that script makes "cafe" and an accent of "café" if both
-    are characters of their own.
+    are characters of their own. That corpus had its curly quotes and dashes made plain
+    before. Where a text has some, pass a tokeniser what does so too, as in
+    `split=lambda text: split_words(normalizer.normalize(text))` with a
+    `sacremoses.MosesPunctNormalizer()`.
 
     Example:
       >>> split_words("She didn't like the U.S. bank.")

@@ -9,7 +9,7 @@ from typing import Any, cast
 from embed_jax.commands.starting import STOPPED, note_status
 from embed_jax.commands.stopping import Stop, listening
 from embed_jax.commands.streams import Lasting, lasting_output
-from embed_jax.messages import one_line, printable
+from embed_jax.messages import one_line, printable, with_options
 from embed_jax.surroundings import withstood
 
 Text = str | Callable[[], str]
@@ -23,8 +23,9 @@ def exit_status(name: Text, action: Callable[[], int | None], if_stopped: Text) 
     another signal, half a second later or more, ends the process at once. In another
     thread than the main one no signal is heard. Where nobody reads what it says any
     more, it goes on in silence. What it prints and logs has its control characters
-    spelled out: a corpus may hold some that a terminal obeys. All is as before when it
-    returns.
+    spelled out: a corpus may hold some that a terminal obeys. Where the error of a
+    function names an argument (overwrite=True), the line names the option
+    (--overwrite). All is as before when it returns.
 
     Args:
       name: of the command, which begins the error line.
@@ -72,7 +73,7 @@ def _run(action: Callable[[], int | None], out: Lasting, stop: Stop) -> tuple[in
         finally:
             _flush(out)
     except (ValueError, OSError) as error:
-        status, said = 2, one_line(error)
+        status, said = 2, with_options(one_line(error))
     except Exception:
         # What an interrupt makes of a library need not be a KeyboardInterrupt.
         if not stop.interrupted:
@@ -135,4 +136,4 @@ class _PrintableFormatter(logging.Formatter):
     """Formats as `logging` does by default."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return with_options(printable(super().format(record)))

@@ -6,6 +6,11 @@ from collections.abc import Sequence
 
 _SHOWN = 4
 
+OPTIONS = ("overwrite", "resume", "long")
+"""Arguments that messages name and that are options of commands by the same name."""
+
+_ARGUMENT = re.compile(rf'\b({"|".join(OPTIONS)})=(?:True\b|"([a-z]+)")')
+
 # Control characters, but for the line feed and the tab; line ends that only some
 # programs know; what turns the direction of the text around it; half of a character.
 _UNPRINTABLE = re.compile(
@@ -34,6 +39,21 @@ def one_line(error: BaseException) -> str:
       ('no room: the disk is full', 'KeyError')
     """
     return printable(" ".join(str(error).split())) or type(error).__name__
+
+
+def with_options(message: str) -> str:
+    """Return the message of a function as its command says it: options for arguments.
+
+    Example:
+      >>> with_options('it exists; pass overwrite=True, or long="truncate"')
+      'it exists; pass --overwrite, or --long truncate'
+    """
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        return f"--{name} {value}" if value else f"--{name}"
+
+    return _ARGUMENT.sub(option, message)
 
 
 def first_line(error: BaseException) -> str:

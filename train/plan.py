@@ -287,14 +287,15 @@ def describe(facts: dict[str, Any]) -> str:
         f"                  together {_gb(memory['together'])} of "
         f"{_gb(facts['memory_of_chip'])}: {verdict}",
         f"  a chip computes {facts['flops'] / 1e12:.2f} TFLOP, "
-        f"{facts['model_flops'] / 1e12:.2f} of them the model's products",
+        f"{facts['model_flops'] / 1e12:.2f} in the model's products as written",
         f"  and moves       {_gb(facts['bytes']['moved'])}: {parts_moved}",
         f"                  {_gb(facts['bytes']['of_memory'])} of it to and from the "
         f"large memory; the compiler counts {_gb(facts['bytes']['compiler'])}",
         f"  chips send      {sent or 'nothing'}",
         f"  at least        {times}, bound by {facts['bound']}",
         f"  utilisation     at most {facts['utilisation']:.1%} of the peak, "
-        f"{facts['utilisation_by_compiler']:.1%} with the compiler's bytes; "
+        f"{facts['utilisation_by_compiler']:.1%} if all that the compiler counts "
+        "crossed the large memory; "
         f"{facts['tokens_per_second']:,.0f} tokens/s",
     ]
     if facts["compiler_seconds"]:

@@ -5,7 +5,9 @@
 
 It reads the text in as many processes as there are cores, and keeps finished shards;
 after an interruption, the same command continues from them. Text that is already
-prepared, with the same settings from the same files, is not prepared again.
+prepared, with the same settings from the same files, is not prepared again. Of the
+options --data.* counts here; the others are those of train.pretrain, so that both
+commands may be given the same.
 """
 
 import embed_jax.commands.starting  # noqa: F401  # Before what takes long to import.

@@ -38,9 +38,10 @@ class Processes:
     """
 
     coordinator: Annotated[str | None, arg(metavar="HOST:PORT")] = None
-    """Address at which process 0 listens for the others; "auto" detects it and the
-    other two from Slurm, Open MPI, Kubernetes or the Cloud TPU metadata (an indexed job
-    of Kubernetes may need --num-processes)."""
+    """Address at which process 0 listens for the others; where a corpus is embedded in
+    shares, nobody listens, and only "auto" counts. "auto" detects it and the other two
+    from Slurm, Open MPI, Kubernetes or the Cloud TPU metadata (an indexed job of
+    Kubernetes may need --num-processes)."""
     num_processes: int | None = None
     """Number of processes, this one included."""
     process_id: int | None = None

@@ -249,8 +249,8 @@ class PartedStore:
         numbers = " and ".join(str(count) for _, count in sorted(counts))
         if not self._resume:
             raise FileExistsError(
-                f"an unfinished run wrote {self.path} in {numbers} parts: resume "
-                "(--resume) goes on with them, overwrite (--overwrite) throws them away"
+                f"an unfinished run wrote {self.path} in {numbers} parts: "
+                "resume=True goes on with them, overwrite=True throws them away"
             )
         if len(counts) > 1:
             raise ValueError(

@@ -42,6 +42,20 @@ def test_the_longest_of_three_times():
     assert line.utilisation(1e9, CHIP, line.counted_bytes) == pytest.approx(0.1)
 
 
+def test_what_stays_on_the_chip_takes_none_of_the_memory_s_time():
+    """50 MB are read of the large memory; 100 MB are written on the chip and read."""
+    read = "  %p = f32[12500000]{0} parameter(0)"
+    sum_ = "  %s = f32[12500000]{0:T(1024)S(1)} add(%p, %p)"
+    twice = "  %t = f32[] reduce(%s, %s)"
+    line = roofline_of(program_of(6e9, 3e8, read, sum_, twice), CHIP)
+    assert line.traffic.num_bytes == pytest.approx(250e6)
+    assert line.seconds["memory"] == pytest.approx(10e-3)
+    assert (line.bound, line.step_seconds) == ("memory", line.seconds["memory"])
+    faster = roofline_of(program_of(20e9, 3e8, read, sum_, twice), CHIP)
+    # By all bytes it would be bound by the memory, at 25 ms.
+    assert (faster.bound, faster.step_seconds) == ("compute", 20e-3)
+
+
 def test_a_longer_name_is_another_chip():
     lite, full = chip_of("TPU v5 lite"), chip_of("TPU v5")
     assert lite is not None

@@ -9,6 +9,9 @@ from tensorflow_datasets.core import read_only_builder
 
 from train.data import damage
 
+# The command of TFDS imports it, and the extra `train` has it not.
+NEEDED = "; TFDS needs tensorflow for that: pip install tensorflow"
+
 
 def open_prepared(name: str, data_dir: Path | str | None) -> tfds.core.DatasetBuilder:
     """Open a data set with random access to its examples.
@@ -31,12 +34,12 @@ def open_prepared(name: str, data_dir: Path | str | None) -> tfds.core.DatasetBu
     if builder is None:
         raise ValueError(
             f"{name}: TFDS has prepared no such data set here; run "
-            f"tfds build {shlex.quote(name)} --file_format=array_record{option}"
+            f"tfds build {shlex.quote(name)} --file_format=array_record{option}{NEEDED}"
         )
     if file_format != tfds.core.FileFormat.ARRAY_RECORD:
         raise ValueError(
             f"{builder.data_dir} cannot be read at random; run "
             f"tfds build {shlex.quote(name)} --file_format=array_record "
-            f"--overwrite{option}"
+            f"--overwrite{option}{NEEDED}"
         )
     return builder

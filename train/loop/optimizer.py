@@ -59,6 +59,9 @@ class Adagrad:
 class BertAdam:
     """The optimiser of BERT (Devlin et al. 2019, appendix A.2).
 
+    What the appendix does not say is as in the published program, optimization.py:
+    epsilon, the clipping, no bias correction, and where the decay begins.
+
     Attributes:
       learning_rate: the peak of the schedule.
       warmup_steps: steps of the linear warm-up from zero. The learning rate then falls

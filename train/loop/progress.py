@@ -42,7 +42,7 @@ class Progress:
 
     def note(self, step: int, means: Means, rate: float) -> None:
         """Take a step's metrics, not yet computed, and log those of the last step."""
-        self.settle()
+        self._settle(timed=True)
         self._pending = step, means, rate
 
     def settle(self) -> None:
@@ -50,6 +50,17 @@ class Progress:
 
         Raises:
           DivergedError: a metric is not finite; names it and the step.
+        """
+        self._settle(timed=False)
+
+    def _settle(self, *, timed: bool) -> None:
+        """Fetch and log the metrics of the last step.
+
+        Args:
+          timed: whether the next step has been given to the device since. Only between
+            two such moments lies the time of a whole step, that of its batch included:
+            without a next one, the last may have been done before the one before it
+            was seen to be.
         """
         if self._pending is None:
             return
@@ -60,7 +71,10 @@ class Progress:
             if not np.isfinite(total):
                 # A step's metrics are of the weights before it.
                 raise DivergedError(f"{name} is {total} at step {step}", step - 1)
-        self._clock.tick()
+        if timed:
+            self._clock.tick()
+        else:
+            self._clock.pause()
         self._interval.add(means)
         if is_due(step, self._every):
             metrics = {**self._interval.take(), "learning_rate": rate}

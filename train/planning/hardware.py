@@ -29,11 +29,11 @@ class Chip:
 
 GIB = 2.0**30
 CHIPS = {
-    "NVIDIA A100": Chip(312e12, 80e9, 2.039e12, 300e9),
+    "NVIDIA A100-SXM4-80GB": Chip(312e12, 80e9, 2.039e12, 300e9),
     "NVIDIA A100-SXM4-40GB": Chip(312e12, 40e9, 1.555e12, 300e9),
     "NVIDIA A100-PCIE-40GB": Chip(312e12, 40e9, 1.555e12, 300e9),
     "NVIDIA A100 80GB PCIe": Chip(312e12, 80e9, 1.935e12, 300e9),
-    "NVIDIA H100": Chip(989e12, 80e9, 3.35e12, 450e9),
+    "NVIDIA H100 80GB HBM3": Chip(989e12, 80e9, 3.35e12, 450e9),
     "NVIDIA H100 PCIe": Chip(756e12, 80e9, 2.0e12, 300e9),
     "NVIDIA H100 NVL": Chip(835e12, 94e9, 3.9e12, 300e9),
     "NVIDIA H200": Chip(989e12, 141e9, 4.8e12, 450e9),
@@ -42,10 +42,12 @@ CHIPS = {
     "TPU v5 lite": Chip(197e12, 16 * GIB, 0.819e12, 200e9),
     "TPU v5e": Chip(197e12, 16 * GIB, 0.819e12, 200e9),
     "TPU v5": Chip(459e12, 95 * GIB, 2.765e12, 600e9),
+    "TPU v5p": Chip(459e12, 95 * GIB, 2.765e12, 600e9),
     "TPU v6 lite": Chip(918e12, 32 * GIB, 1.638e12, 400e9),
     "TPU v6e": Chip(918e12, 32 * GIB, 1.638e12, 400e9),
 }
-"""The chips by prefix of jax's `device_kind`; the longest matching prefix counts."""
+"""The chips by jax's `device_kind`: by the whole of it, for "TPU v4 lite" is no TPU v4,
+and a part of a card (MIG) has another rate than the card."""
 
 
 def chip_of(kind: str) -> Chip | None:
@@ -55,8 +57,7 @@ def chip_of(kind: str) -> Chip | None:
       >>> chip_of("TPU v5 lite").flops, chip_of("TPU v5p").flops
       (197000000000000.0, 459000000000000.0)
     """
-    fitting = [name for name in CHIPS if kind.startswith(name)]
-    return CHIPS[max(fitting, key=len)] if fitting else None
+    return CHIPS.get(kind)
 
 
 def peak_flops(devices: list[jax.Device]) -> float | None:

@@ -2,8 +2,9 @@
 """The roofline model: a lower bound on the time of a compiled program.
 
 Williams et al. 2009: the maximum of three times, of the operations at peak rate, of the
-memory traffic at full bandwidth, and of the communication between chips. It assumes
-that all three overlap perfectly; real programs take longer.
+memory traffic at full bandwidth, and of the communication between chips. Of the traffic
+only the bytes count that cross the large memory (HBM): what stays on the chip takes no
+bandwidth. It assumes that all three overlap perfectly; real programs take longer.
 """
 
 import dataclasses
@@ -52,7 +53,7 @@ class Roofline:
         Args:
           model_flops: a chip's share of a step's operations, without recomputation.
           chip: the chip.
-          num_bytes: bytes moved, instead of those of `traffic`.
+          num_bytes: to and from the large memory, instead of those of `traffic`.
         """
         seconds = self.step_seconds
         if num_bytes is not None:
@@ -75,7 +76,7 @@ def roofline_of(program: Any, chip: Chip) -> Roofline:
         collectives,
         {
             "compute": flops / chip.flops,
-            "memory": traffic.num_bytes / chip.bandwidth,
+            "memory": traffic.of_memory / chip.bandwidth,
             "interconnect": received / chip.interconnect,
         },
     )

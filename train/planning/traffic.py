@@ -4,8 +4,9 @@
 The compiler's own count is too high. For an array that is prefetched to on-chip memory
 it counts the copy, the joining of its pieces and the read, up to five times the array;
 for a table that is read or updated at some rows it counts the whole table. Here every
-instruction reads its operands and writes its results once, on-chip arrays included, and
-of a table only the rows that are read.
+instruction reads its operands and writes its results once, and of a table only the rows
+that are read. Two sums are kept: of all arrays, and of those in the large memory (HBM),
+whose bandwidth bounds the time of a step.
 """
 
 import re

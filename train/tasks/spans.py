@@ -3,7 +3,7 @@
 
 BIO2 begins every span with B-. IOB1 begins it with I-, except after a span of the same
 label. IOBES also marks ends, with E-, and spans of one word, with S-; BILOU is the same
-with L- and U-. conlleval's rules read all of them, without knowing the scheme.
+with L- and U-. seqeval's rules read all of them, without knowing the scheme.
 """
 
 from collections import Counter
@@ -61,7 +61,7 @@ class SpanScore:
 
 
 def find_spans(tags: Sequence[str]) -> set[Span]:
-    """Find the spans of a sentence, as conlleval does.
+    """Find the spans of a sentence, as seqeval does, and conlleval in IOB1 and BIO2.
 
     A span begins at B- or S-, at any tag whose label differs from that of the word
     before, and at any tag after O, E- or S-. So IOB1, BIO2, IOBES and their mixtures
@@ -117,7 +117,7 @@ def is_tag(tag: str) -> bool:
 def to_bio(tags: Sequence[str]) -> tuple[str, ...]:
     """Convert the tags of a sentence, in any scheme, to BIO2.
 
-    The spans are those that conlleval finds, see `find_spans`.
+    For what a span is see `find_spans`.
 
     Example:
       >>> to_bio(["I-LOC", "I-LOC", "O", "S-PER"])

@@ -346,7 +346,9 @@ def test_parts_that_lie_there_are_said_before_what_they_hold(tmp_path):
     path = tmp_path / "s.h5"
     write_part(open_parts(path, 4), 0, 5)
     elmo = METADATA | {"model": "elmo"}
-    with pytest.raises(FileExistsError, match=r"in 4 parts: resume .* overwrite"):
+    with pytest.raises(
+        FileExistsError, match=r"in 4 parts: resume=True .* overwrite=True"
+    ):
         open_parts(path, 2, metadata=elmo)
     with pytest.raises(
         ValueError, match=r"metadata\['model'\] = \"bert\", this .* \"elmo\""

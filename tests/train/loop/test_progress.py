@@ -103,6 +103,32 @@ def test_after_a_pause_the_time_of_the_steps_before_it_is_told(monkeypatch):
     assert clock.seconds_a_step() == 3
 
 
+@pytest.mark.parametrize("saved", [5, 6, 7])
+def test_a_step_that_was_done_before_it_was_looked_at_gives_no_rate(
+    tmp_path, monkeypatch, capsys, saved
+):
+    """Steps of 2 s whose metrics are there at once, looked at for a checkpoint too."""
+    time = Time()
+    monkeypatch.setattr("train.loop.log.time", time)
+    monkeypatch.setattr("train.loop.progress.peak_flops", lambda devices: None)
+    log = RunLog(tmp_path, 0)
+    experiment = make_experiment("bert", tmp_path, log_every=1, num_steps=10)
+    progress = Progress(experiment, log, data_mesh(), {})
+    progress.begin(Objective(), 0)
+    for step in range(1, 10):
+        time.now += 2
+        progress.note(step, {"masked_loss": Mean(2.0, 1.0)}, 0.1)
+        if step in (4, saved):
+            progress.settle()
+            time.now += 1000
+            progress.pause()
+    progress.settle()
+    log.close()
+    said = capsys.readouterr().err
+    assert set(re.findall(r"([\d,]+) tokens/s", said)) == {"50"}
+    assert len(re.findall("tokens/s", said)) >= 8
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_rates_and_time_left_leave_compilation_out(
     folder, tmp_path, monkeypatch, capsys, kind

@@ -42,7 +42,20 @@ def test_a_chip_is_what_its_maker_says(kind: str):
     assert found == pytest.approx(MAKERS[kind], rel=1e-9)
 
 
-@pytest.mark.parametrize("kind", ["cpu", "NVIDIA T4", "TPU v3", "A100"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "cpu",
+        "NVIDIA T4",
+        "TPU v3",
+        "A100",
+        # Parts of a card, and others whose names begin alike.
+        "NVIDIA A100-SXM4-80GB MIG 3g.40gb",
+        "NVIDIA A100-SXM-64GB",
+        "NVIDIA H100 80GB HBM2e",
+        "TPU v4 lite",
+    ],
+)
 def test_of_other_devices_nothing_is_known(kind: str):
     assert chip_of(kind) is None
 

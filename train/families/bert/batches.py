@@ -80,7 +80,7 @@ class MaskedLmConfig:
 
     @property
     def max_predictions(self) -> int:
-        """M: 20 for a row of 128, 77 for one of 512, as published; more if packed."""
+        """M: 20 for a row of 128, as published; 77 for one of 512; more if packed."""
         rate = max(self.masking_rate, EVALUATION_RATE)
         return int(np.ceil(self.length * rate)) + self.num_instances - 1
 

@@ -41,7 +41,7 @@ from train.tasks.finetune.finetuning import Finetuning
 
 HEAD, SETTINGS = "head.safetensors", "head.json"
 DROPOUT_RATE = 0.5
-"""Dropout rate of the mixed vectors, as published (Peters et al. 2018, appendix A)."""
+"""Dropout rate of the mixed vectors, AllenNLP's default; its tasks have 0 to 0.5."""
 
 _CHARACTER_STEP = 4
 

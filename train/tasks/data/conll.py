@@ -146,7 +146,7 @@ def read_conll(
       word_column: of the words, as given on a command line; by default the first, and
         FORM of CoNLL-U.
       scheme: "auto" for spans in any of IOB1, BIO2, IOBES and BILOU, which are read as
-        by conlleval; "none" for other tags, which are not changed.
+        by seqeval; "none" for other tags, which are not changed.
 
     Raises:
       ValueError: a line that cannot be read; names file and line.

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fine-tuning of a pretrained encoder together with a new classifier.
 
-The recipe is that of Devlin et al. 2019, appendix A.3, or transformers' variant of it.
+Batch size, rate and epochs are of the grid in appendix A.3 of Devlin et al. 2019, all
+else as in their run_classifier.py, or with Adam and the schedule of transformers.
 """
 
 import dataclasses
@@ -69,9 +70,9 @@ class Finetuning:
       learning_rate: of Adam, the peak of the schedule.
       encoder_learning_rate: that of the encoder; by default the same.
       frozen_steps: number of first steps that do not train the encoder; None, all.
-      recipe: "published" has no bias correction of Adam, and after the warm-up the
-        learning rate falls on the line that begins at step 0; "transformers" has bias
-        correction, and the rate falls from its peak.
+      recipe: "published", as in run_classifier.py, has no bias correction of Adam, and
+        after the warm-up the learning rate falls on the line that begins at step 0;
+        "transformers" has bias correction, and the rate falls from its peak, as there.
       warmup_rate: share of all steps in which the learning rate rises.
       weight_decay: times the learning rate, of all but biases and normalisations.
       max_gradient_norm: the gradient is clipped to this global norm.
