@@ -113,7 +113,7 @@ def _is_of(value: Any, kind: Any) -> bool:
         return _is_whole(value)
     if kind is float:
         is_real = isinstance(value, float | np.floating) or _is_whole(value)
-        return is_real and abs(value) <= _LARGEST
+        return is_real and bool(abs(value) <= _LARGEST)
     if kind in (Path, str):
         return isinstance(value, str | os.PathLike)
     if kind is bool:

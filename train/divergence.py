@@ -4,7 +4,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 
 class DivergedError(FloatingPointError, ValueError):
@@ -41,7 +41,7 @@ def lower_rate(config: Any) -> float:
         for field in dataclasses.fields(config)
         if field.name == "learning_rate"
     )
-    return min(float(f"{config.learning_rate / 10:.3g}"), default)
+    return min(float(f"{config.learning_rate / 10:.3g}"), cast(float, default))
 
 
 @contextlib.contextmanager

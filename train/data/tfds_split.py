@@ -8,7 +8,9 @@ later, in words about paths.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow_datasets as tfds
 
@@ -63,7 +65,7 @@ def _part(builder: tfds.core.DatasetBuilder, name: str, part: str) -> str:
     return read
 
 
-def _counted_from_the_end(part: str, splits: tfds.core.splits.SplitDict) -> str:
+def _counted_from_the_end(part: str, splits: Mapping[str, Any]) -> str:
     """Replace a bound from the end that TFDS would round to the beginning."""
     sliced = _SLICE.fullmatch(part)
     bounds = sliced and [_BOUND.fullmatch(sliced[name]) for name in ("first", "last")]
