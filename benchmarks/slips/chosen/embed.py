@@ -115,11 +115,11 @@ SLIPS = [
         behaviour="A model that cannot be fetched ends the command with status 2",
         before="""
         except (ValueError, OSError) as error:
-            status, said = 2, one_line(error)
+            status, said = 2, with_options(one_line(error))
         """,
         after="""
         except (ValueError, OSError) as error:
-            status, said = 1, one_line(error)
+            status, said = 1, with_options(one_line(error))
         """,
         tests=(
             "tests/test_pretrained.py",
