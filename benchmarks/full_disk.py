@@ -17,29 +17,20 @@ import hashlib
 import os
 import random
 import re
-import subprocess
 import sys
-import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import tyro
 
 from benchmarks.forked import Child
 from benchmarks.small_commands import Outcome, differences
+from benchmarks.small_disk import Disk, small_disk
 from benchmarks.small_runs import Place, places
 
-# Of the file system; the largest outcome is some megabytes.
-_BYTES = 1 << 27
 # So long a command may take that goes on without a disk, or after it has come back.
 PATIENCE = 60.0
 # What one that was refused room must say at its end.
 _FULL = re.compile(r"No space left on device|the disk has \d")
-# How often the disk is filled again with what was freed meanwhile.
-_SECONDS_BETWEEN = 0.005
-_FILLER = "filler"
 COMMANDS = ("pretrain", "prepare", "embed", "finetune", "export", "train.export")
 
 
@@ -76,69 +67,6 @@ class Counts:
     longest: float = 0.0
     seconds: float = 0.0
     wrong: list[str] = dataclasses.field(default_factory=list)
-
-
-class Disk:
-    """A small file system that can be full.
-
-    Attributes:
-      path: where it is mounted.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Take a file system that is mounted."""
-        self.path = path
-
-    @contextmanager
-    def full(self) -> Iterator[None]:
-        """Fill it, and again whenever something is freed, until the block ends."""
-        done = threading.Event()
-        filler = self.path / _FILLER
-        descriptor = os.open(filler, os.O_WRONLY | os.O_CREAT)
-        self._fill(descriptor)
-
-        def again() -> None:
-            while not done.wait(_SECONDS_BETWEEN):
-                self._fill(descriptor)
-
-        thread = threading.Thread(target=again, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-            os.close(descriptor)
-            filler.unlink()
-
-    def _fill(self, descriptor: int) -> None:
-        while room := os.statvfs(self.path).f_bavail:
-            block = os.statvfs(self.path).f_frsize
-            size = os.fstat(descriptor).st_size
-            # What the command takes meanwhile is less than the half of it, in the end.
-            with suppress(OSError):
-                os.posix_fallocate(descriptor, size, block * max(room // 2, 1))
-
-
-@contextmanager
-def small_disk(num_bytes: int = _BYTES) -> Iterator[Disk]:
-    """Mount a small file system, and have temporary files there too.
-
-    Raises:
-      PermissionError: it cannot be mounted: only root can, and not everywhere.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={num_bytes}", "tmpfs", folder]
-        try:
-            subprocess.run(mount, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise PermissionError(
-                f"no small file system can be mounted ({' '.join(mount)}): {error}"
-            ) from error
-        try:
-            yield Disk(Path(folder))
-        finally:
-            subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def digests(folder: Path) -> dict[str, str]:

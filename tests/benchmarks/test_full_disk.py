@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.full_disk import digests, small_disk, unclear
+from benchmarks.full_disk import digests, unclear
+from benchmarks.small_disk import small_disk
 
 LINE = "train.pretrain: RUN/metrics.jsonl: No space left on device"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.full_disk import small_disk
+from benchmarks.small_disk import small_disk
 
 REPOSITORY = Path(__file__).parents[2]
 
