@@ -9,9 +9,13 @@ must load and be finite, its message must be one line, and its advice must work 
 is followed to the letter.
 """
 
+import dataclasses
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
+
+import tyro
 
 from tests.train.experiments import KINDS, prepare_data
 from tests.train.spikes import (
@@ -27,38 +31,61 @@ from train import finetune
 STEPS = range(1, NUM_STEPS + 1)
 
 
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Have the learning rate leap up at each step of runs."""
+
+    only: tuple[Literal["pretrain", "finetune"], ...] = ("pretrain", "finetune")
+    """The commands to try."""
+
+
 def main() -> int:
     """Run the sweep; return the exit status."""
+    command = tyro.cli(Command, description=__doc__)
     print("| what | steps that leap | right |")
     print("|---|---|---|", flush=True)
     failed = False
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepare_data(folder)
-        for kind in KINDS:
-            config = write_config(folder, kind)
-            for measured in (1, 0):
-                faults = {
-                    step: leap_in_pretraining(
-                        config,
-                        folder / f"{kind}-{measured}-{step}" / "run",
-                        step,
-                        f"--eval-every={measured}",
-                    )
-                    for step in STEPS
-                }
-                how = "measured" if measured else "not measured"
-                failed |= _report(f"pretrain, {kind}, {how}", faults)
-        for kind, task in FINETUNED:
-            given = make_finetuning(folder, kind, task)
+        if "pretrain" in command.only:
+            failed |= _pretrain(folder)
+        if "finetune" in command.only:
+            failed |= _finetune(folder)
+    return int(failed)
+
+
+def _pretrain(folder: Path) -> bool:
+    prepare_data(folder)
+    failed = False
+    for kind in KINDS:
+        config = write_config(folder, kind)
+        for measured in (1, 0):
             faults = {
-                step: leap_in_finetuning(
-                    finetune.main, given, folder / f"{kind}-{task}-{step}", step
+                step: leap_in_pretraining(
+                    config,
+                    folder / f"{kind}-{measured}-{step}" / "run",
+                    step,
+                    f"--eval-every={measured}",
                 )
                 for step in STEPS
             }
-            failed |= _report(f"finetune, {kind}, {task}", faults)
-    return int(failed)
+            how = "measured" if measured else "not measured"
+            failed |= _report(f"pretrain, {kind}, {how}", faults)
+    return failed
+
+
+def _finetune(folder: Path) -> bool:
+    failed = False
+    for kind, task in FINETUNED:
+        given = make_finetuning(folder, kind, task)
+        faults = {
+            step: leap_in_finetuning(
+                finetune.main, given, folder / f"{kind}-{task}-{step}", step
+            )
+            for step in STEPS
+        }
+        failed |= _report(f"finetune, {kind}, {task}", faults)
+    return failed
 
 
 def _report(name: str, faults: dict[int, list[str]]) -> bool:

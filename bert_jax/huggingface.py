@@ -28,6 +28,7 @@ from bert_jax.weights import (
 )
 from embed_jax.files.checked_files import check_files, write_checksums
 from embed_jax.files.checksum import crc32_of
+from embed_jax.files.finite import check_savable
 from embed_jax.files.json_file import json_text, parse_object, read_json
 from embed_jax.files.kinds import MARK, DirectoryKind, json_with
 from embed_jax.files.mistaken import mistaken_file
@@ -251,10 +252,12 @@ def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None
     checksums.json.
 
     Raises:
-      ValueError: parameters, configuration and tokeniser do not match.
+      ValueError: parameters, configuration and tokeniser do not match, or a weight is
+        not finite.
     """
     check_vocabulary(tokenizer, params.config, "the tokeniser")
     tensors = disassemble(params)
+    check_savable(tensors)
     if "mlm" in params.heads:
         tensors["cls.predictions.decoder.bias"] = tensors["cls.predictions.bias"]
         if params.config.tied_decoder:

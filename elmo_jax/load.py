@@ -48,6 +48,7 @@ from embed_jax.files.bucket import local_copy, run_path
 from embed_jax.files.checked_files import check_files, write_checksums
 from embed_jax.files.claim import claim
 from embed_jax.files.directory import written_whole
+from embed_jax.files.finite import check_savable
 from embed_jax.files.hub import fetch_snapshot
 from embed_jax.files.json_file import json_text
 from embed_jax.files.kinds import MARK, DirectoryKind, hdf5_with
@@ -220,13 +221,15 @@ def save(
       FileExistsError: `path` exists and `overwrite` is False, or it is no model that
         was saved here, or holds other files.
       BlockingIOError: another process is writing it.
-      ValueError: parameters, configuration and tokeniser do not match.
+      ValueError: parameters, configuration and tokeniser do not match, or a weight is
+        not finite.
     """
     _check_tokenizer(params, tokenizer)
     encoder, softmax = disassemble(params)
     num_words = len(softmax[SOFTMAX_BIAS]) if softmax else None
     options = format_options(params.config, num_words, tied=params.has_tied_softmax)
     path = local_path(path)
+    check_savable(encoder | (softmax or {}))
     with (
         claim(path),
         written_whole(path, marker=MODEL, overwrite=overwrite) as directory,

@@ -91,7 +91,7 @@ def _kinds_of(kind: type) -> dict[str, tuple[Any, ...]]:
     """Return the alternatives that the annotation of each field names."""
     hints = typing.get_type_hints(kind)
     kinds = {}
-    for field in dataclasses.fields(kind):
+    for field in dataclasses.fields(typing.cast(Any, kind)):
         hint = hints[field.name]
         is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
         kinds[field.name] = typing.get_args(hint) if is_union else (hint,)

@@ -131,8 +131,9 @@ def pretrain(
       The last state.
 
     Raises:
-      ValueError: data, configuration and run do not match; or a metric is not finite,
-        and the message names it and the step.
+      ValueError: data, configuration and run do not match; or training has diverged,
+        and the message names what is not finite, the last step that is kept, and the
+        command that begins again from it.
       BlockingIOError: another command is training this run; names the process.
       OSError: a file cannot be written, or another process is lost; the last checkpoint
         is complete.

@@ -76,7 +76,9 @@ def _named(kind: type, place: str, message: str) -> str:
 
 
 def _has(kind: type, name: str) -> bool:
-    return any(field.name == name for field in dataclasses.fields(kind))
+    return any(
+        field.name == name for field in dataclasses.fields(typing.cast(Any, kind))
+    )
 
 
 def _is_unnamed(kind: type, name: str) -> bool:

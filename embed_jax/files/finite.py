@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights that are read: their dtype, and a check that they are finite."""
+"""Weights that are read or saved: their dtype, and a check that they are finite."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -52,9 +53,32 @@ def check_finite(values: np.ndarray, name: str, source: str) -> None:
       ValueError: weights.hdf5: bias holds values that are not finite in float32; the \
 training that wrote it had failed, or the file is damaged
     """
-    # Both are NaN where any value is; no second array of the size is made.
-    if values.size and not (np.isfinite(values.min()) and np.isfinite(values.max())):
+    if not _is_finite(values):
         raise ValueError(
             f"{source}: {name} holds values that are not finite in float32; the "
             "training that wrote it had failed, or the file is damaged"
         )
+
+
+def check_savable(tensors: Mapping[str, np.ndarray]) -> None:
+    """Refuse to save tensors that hold NaN or infinity, which no reader would take.
+
+    Args:
+      tensors: of any float dtype, by name.
+
+    Raises:
+      ValueError: names the first one.
+    """
+    for name, values in tensors.items():
+        if not _is_finite(values.astype(np.float32, copy=False)):
+            raise ValueError(
+                f"the model is not saved: {name} holds values that are not finite; the "
+                "training that made it has failed"
+            )
+
+
+def _is_finite(values: np.ndarray) -> bool:
+    # Both are NaN where any value is; no second array of the size is made.
+    return not values.size or bool(
+        np.isfinite(values.min()) and np.isfinite(values.max())
+    )

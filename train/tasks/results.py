@@ -2,6 +2,7 @@
 """Writing of results as a Markdown table, as JSON, as a plot, and as CSV."""
 
 import io
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -230,7 +231,7 @@ def read_rows(path: Path) -> list[Row]:
         return [
             Row(
                 row["name"],
-                {metric: tuple(values) for metric, values in row["scores"].items()},
+                {metric: _scores(values) for metric, values in row["scores"].items()},
                 row["note"],
                 # Records of earlier versions have none.
                 row.get("deviations", {}),
@@ -242,6 +243,11 @@ def read_rows(path: Path) -> list[Row]:
             f"{path} holds no rows of results ({error!r}); remove it, and run the "
             "command that wrote it again"
         ) from error
+
+
+def _scores(values: Sequence[float | None]) -> tuple[float, ...]:
+    """Return the values of the seeds; JSON has null for one that is no number."""
+    return tuple(math.nan if value is None else value for value in values)
 
 
 def format_table(rows: Sequence[Row]) -> str:

@@ -60,13 +60,21 @@ def test_the_coordinator_of_an_option_goes_before_that_of_the_environment(enviro
         (Processes(num_processes=4), "belong together"),
         (Processes(process_id=0), "belong together"),
         (Processes(num_processes=4, process_id=4), "4 is not one of 0 to 3"),
-        (Processes(num_processes=4, process_id=-1), "-1 is not one of 0 to 3"),
         (Processes(coordinator="auto"), "no cluster that jax knows"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(processes, message):
     with pytest.raises(ValueError, match=message):
         processes.place()
+
+
+def test_a_number_below_all_is_refused_wherever_it_stands(environment):
+    with pytest.raises(ValueError, match="process_id must be at least 0, not -1"):
+        Processes(num_processes=4, process_id=-1)
+    environment.setenv("JAX_NUM_PROCESSES", "4")
+    environment.setenv("JAX_PROCESS_ID", "-1")
+    with pytest.raises(ValueError, match="-1 is not one of 0 to 3"):
+        Processes().place()
 
 
 def test_a_cluster_is_asked_and_nobody_waited_for(environment):
