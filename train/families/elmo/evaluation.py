@@ -29,7 +29,7 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
     """Compute the perplexity of each direction over the whole vocabulary.
 
     A model with an initial state (`elmo_jax.warm_start`) is measured as it is served:
-    its sentences start from that state.
+    its sentences start from that state. A run is measured as it measured itself.
 
     Raises:
       ValueError: model and text do not match, or an option is not of an ELMo.
@@ -60,6 +60,9 @@ def evaluate(model: Path, data: Path, asked: Evaluation) -> dict[str, float]:
             f"{config.char_cnn.max_characters}; prepare it with --data.max-characters "
             f"{config.char_cnn.max_characters}"
         )
+    if experiment is not None:
+        # It is trained, and measures itself, from zeros.
+        params = params.replace(start=None)
     experiment = experiment or _of_model(config, data)
     experiment = with_batches(experiment, asked)
     experiment = dataclasses.replace(
