@@ -116,8 +116,8 @@ class Lamb:
         TensorFlow Addons and in NVIDIA's programs; ALBERT's program does not.
       decay_power: as in `BertAdam`; NVIDIA's programs have 0.5, a root.
       adapts_all: whether biases and normalisations have a trust ratio too, as in
-        NVIDIA's TensorFlow program. The authors', ALBERT's and NVIDIA's PyTorch
-        programs leave it out.
+        NVIDIA's TensorFlow program. ALBERT's program, TensorFlow Addons and NVIDIA's
+        PyTorch program leave it out.
     """
 
     sparse_update: ClassVar[bool] = False
