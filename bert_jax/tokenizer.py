@@ -7,6 +7,8 @@ from the original Google code.
 """
 
 import dataclasses
+import hashlib
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -104,6 +106,10 @@ class Tokenizer:
 
     def save(self, directory: Path) -> None:
         """Write the files that `load` reads back."""
+        raise NotImplementedError
+
+    def state(self) -> Any:
+        """Return all that pieces and rows depend on, as a JSON value."""
         raise NotImplementedError
 
     def __call__(
@@ -469,6 +475,14 @@ class WordPieceTokenizer(Tokenizer):
         text = json_text(settings, indent=2) + "\n"
         _write_text(directory / "tokenizer_config.json", text)
 
+    def state(self) -> Any:
+        """Return the backend's settings and pieces, and those of rows."""
+        settings = json.loads(self.backend.to_str())
+        # Rows are made here: these change none.
+        unused = ("version", "truncation", "padding", "post_processor", "decoder")
+        kept = {name: settings[name] for name in settings if name not in unused}
+        return [kept, self.max_length, self.specials]
+
     def _class_in_transformers(self) -> str:
         """Return the name of the class in transformers that gives the same pieces."""
         if not isinstance(self.backend.model, tokenizers.models.WordPiece):
@@ -562,6 +576,10 @@ class SentencePieceTokenizer(Tokenizer):
         )
         ids_of = dict(zip(distinct, encoded, strict=True))
         return [_join_words(words, [ids_of[word] for word in words]) for words in split]
+
+    def state(self) -> Any:
+        """Return a digest of the model's file, and the length of rows."""
+        return [hashlib.sha256(self._serialized).hexdigest(), self.max_length]
 
     def save(self, directory: Path) -> None:
         """Write spiece.model, and for transformers tokenizer.json with its settings.

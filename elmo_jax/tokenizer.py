@@ -82,6 +82,15 @@ class ElmoTokenizer:
         self.vocabulary = vocabulary
         self.split = split
 
+    def state(self) -> Any:
+        """Return what a word's vector depends on, as a JSON value.
+
+        The vocabulary of a softmax is not of it.
+        """
+        reads = self.vocabulary if self.config.char_cnn is None else None
+        name = getattr(self.split, "__qualname__", type(self.split).__name__)
+        return [f"{self.split.__module__}.{name}", reads and reads.words]
+
     def __repr__(self) -> str:
         reads = "words" if self.config.char_cnn is None else "characters"
         size = None if self.vocabulary is None else len(self.vocabulary)

@@ -43,6 +43,7 @@ from embed_jax.store.exchange import (
     store_for,
     write_exchange,
 )
+from embed_jax.store.journal import as_known_to, identity_of
 from embed_jax.store.kind import STORE
 
 DTYPE = Literal["float32", "float16", "bfloat16"]
@@ -154,6 +155,7 @@ def embed_corpus(command: Command) -> None:
     metadata = command.reading.describe(
         command.model,
         params,
+        tokenizer,
         command.layers,
         level=command.level,
         pool=pool,
@@ -211,17 +213,18 @@ def embed_corpus(command: Command) -> None:
 def _is_complete(output: Path, metadata: dict[str, Any]) -> bool:
     """Return whether another program's file is there, of the same vectors."""
     held = metadata_of(output)
-    if held is not None and held != metadata:
-        differing = sorted(
-            name
-            for name in held.keys() | metadata.keys()
-            if held.get(name) != metadata.get(name)
-        )
+    if held is None:
+        return False
+    before, now = identity_of(held), identity_of(as_known_to(held, metadata))
+    differing = sorted(
+        name for name in before.keys() | now.keys() if before.get(name) != now.get(name)
+    )
+    if differing:
         raise ValueError(
             f"{output} is complete, and of another run ({', '.join(differing)}); "
             "--overwrite without --resume replaces it"
         )
-    return held is not None
+    return True
 
 
 def _exchange(store: Path, output: Path, width: int) -> None:

@@ -381,7 +381,9 @@ def check_same(experiment: Pretraining, run: Path) -> None:
     different = [
         name
         for name in sorted(held.keys() | asked.keys())
-        if held.get(name) != asked.get(name) and name not in free
+        if held.get(name) != asked.get(name)
+        and name not in free
+        and not is_same_place(held.get(name), asked.get(name))
     ]
     if different:
         told = "; ".join(
@@ -394,6 +396,20 @@ def check_same(experiment: Pretraining, run: Path) -> None:
             "or another directory"
             + (f"; from its weights a new run begins by: {command}" if command else "")
         )
+
+
+def is_same_place(one: object, other: object) -> bool:
+    """Return whether two names lead to the same place, one of them perhaps from here.
+
+    Example:
+      >>> is_same_place("runs/a", str(Path("runs/a").absolute()))
+      True
+    """
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return all(map(is_same_place, one, other))
+    if not (isinstance(one, str) and isinstance(other, str)):
+        return False
+    return Path(one).absolute() == Path(other).absolute()
 
 
 def is_longer(experiment: Pretraining, num_steps: object) -> bool:

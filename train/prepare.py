@@ -85,7 +85,7 @@ def _is_prepared(data: DataConfig, say: Say) -> bool:
     before = Prepared.read(data.directory)
     if before is None or not before.summary or (data.directory / UNFINISHED).exists():
         return False
-    if not Prepared.of(data).is_like(before):
+    if before.difference(data) is not None:
         return False
     _say_prepared(data, before, say)
     return True
@@ -102,27 +102,30 @@ def _say_prepared(data: DataConfig, before: Prepared, say: Say) -> None:
 
 
 def _prepare(data: DataConfig, preparation: Preparation, say: Say) -> None:
-    wanted, before = Prepared.of(data), Prepared.read(data.directory)
-    unfinished = data.directory / UNFINISHED
-    if before and wanted.is_like(before):
+    before, unfinished = Prepared.read(data.directory), data.directory / UNFINISHED
+    begun = Prepared.read(unfinished)
+    known = {**(begun.known if begun else {}), **(before.known if before else {})}
+    difference = before and before.difference(data, known)
+    if before and difference is None:
         if is_unfinished(unfinished):
             remove_unfinished(unfinished)
         _say_prepared(data, before, say)
         return
+    wanted = Prepared.of(data, known)
     check_own(data.directory, [type(data), *(each.data for each in all_families())])
     if before:
-        say(f"{data.directory} is prepared anew: {before.difference(wanted)}")
-    begun = Prepared.read(unfinished)
-    if unfinished.exists() and not wanted.goes_on_from(begun):
-        another = (
-            "an earlier form" if wanted.is_like(begun) else "other settings or text"
-        )
+        say(f"{data.directory} is prepared anew: {difference}")
+    is_same = begun is not None and begun.difference(data, known) is None
+    if unfinished.exists() and not (
+        begun and is_same and begun.encoded_as == data.encoded_as
+    ):
+        another = "an earlier form" if is_same else "other settings or text"
         say(f"{unfinished} is of {another}, and is begun again")
         remove_unfinished(unfinished)
     unfinished.mkdir(parents=True, exist_ok=True)
     wanted.write(unfinished)
     source_directory = data.source_directory or data.directory / SOURCE
-    documents = open_documents(data.source, source_directory)
+    documents = open_documents(data.source, source_directory, wanted.known)
     # From here on the files of an earlier preparation are replaced one by one.
     (data.directory / PREPARED).unlink(missing_ok=True)
     summary = preparation.run(documents, unfinished)

@@ -43,10 +43,14 @@ from embed_jax.exit_status import exit_status
 from embed_jax.files.bucket import RUN_PATH, run_path
 from embed_jax.files.checked_files import write_checksums
 from embed_jax.files.claim import claim_directory, is_claim
-from embed_jax.files.json_file import json_text
 from embed_jax.files.local_path import with_local_paths
 from embed_jax.files.output_file import open_output
-from embed_jax.files.run_directory import EXPERIMENT, MODEL, saved_steps
+from embed_jax.files.run_directory import (
+    EXPERIMENT,
+    MODEL,
+    saved_steps,
+    written_experiment,
+)
 from embed_jax.files.weights_checksum import checksum_weights
 from embed_jax.hosts.consensus import all_or_none
 from embed_jax.hosts.failure import (
@@ -64,6 +68,7 @@ from train.config import (
     Phase,
     Pretraining,
     check_same,
+    is_same_place,
     read_begun,
     read_command,
     to_json,
@@ -83,7 +88,7 @@ from train.loop.optimizer import Schedule
 from train.loop.phases import check_shared, make_phased_optimizer
 from train.loop.placement import place_batch, place_state
 from train.loop.preemption import AgreedStop
-from train.loop.progress import Progress, is_due
+from train.loop.progress import Progress, is_due, resume_epoch
 from train.loop.setup import set_up, write_model
 from train.loop.sharding import training_mesh
 from train.loop.soundness import check_state, no_number
@@ -196,6 +201,7 @@ def _pretrain(
                 log.say(f"it was the last one; {how_to_train_on(experiment, run)}")
             for phase, objective in zip(phases, setup.objectives, strict=True):
                 if first < phase.last and not loop.stopped:
+                    resume_epoch(objective.batches, first, phase.first, position)
                     state = loop.run(phase, objective, state, max(first, phase.first))
             checkpoints.wait()
         except DivergedError as error:
@@ -313,7 +319,7 @@ def _check_run(experiment: Pretraining, run: Path) -> Begun | None:
         check_same(experiment, run)
         begun = read_begun(run)
         if begun.prepared is not None and is_first():
-            check_prepared(experiment.data)
+            check_prepared(experiment.data, of_run=True)
             check_identity(begun.prepared, experiment.data, run)
         return begun
     if run.exists() and not all(
@@ -330,12 +336,14 @@ def _set_up(
     experiment: Pretraining, run: Path, begun: Begun | None, mesh: Mesh
 ) -> Setup:
     """Open the data and make the first weights, which only a new run needs."""
+    knows_text = begun is not None and begun.prepared is not None
     if experiment.init_from is None or begun is None:
-        return set_up(experiment, mesh)
-    if saved_steps(run) and begun.init_from == str(experiment.init_from):
+        return set_up(experiment, mesh, of_run=knows_text)
+    if saved_steps(run) and is_same_place(begun.init_from, str(experiment.init_from)):
         # The model may be gone by now; the weights come from the checkpoint.
-        return set_up(dataclasses.replace(experiment, init_from=None), mesh)
-    setup = set_up(experiment, mesh)
+        without = dataclasses.replace(experiment, init_from=None)
+        return set_up(without, mesh, of_run=knows_text)
+    setup = set_up(experiment, mesh, of_run=knows_text)
     held = begun.first_weights
     if held is not None and held != checksum_weights(setup.params):
         raise ValueError(
@@ -356,7 +364,7 @@ def _begin_run(experiment: Pretraining, run: Path, setup: Setup) -> None:
         if experiment.init_from is not None:
             content[FIRST_WEIGHTS] = checksum_weights(setup.params)
         with open_output(run / EXPERIMENT) as file:
-            file.write((json_text(content, indent=2) + "\n").encode("utf-8"))
+            file.write(written_experiment(content))
         write_checksums(run, [EXPERIMENT])
     else:
         lengthen(experiment, run)

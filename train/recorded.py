@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from embed_jax.files.checked_files import CHECKSUMS, write_checksums
-from embed_jax.files.json_file import json_text
 from embed_jax.files.output_file import open_output
-from embed_jax.files.run_directory import EXPERIMENT, read_experiment
+from embed_jax.files.run_directory import (
+    EXPERIMENT,
+    read_experiment,
+    written_experiment,
+)
 from train.config import FIRST_WEIGHTS, PREPARED_TEXT, Pretraining, is_longer
 from train.families.registry import family_named
 from train.former_names import with_current_names
@@ -103,7 +106,7 @@ def lengthen(experiment: Pretraining, run: Path) -> None:
         # Between both writes the file has no checksum, and not a wrong one.
         (run / CHECKSUMS).unlink(missing_ok=True)
         with open_output(run / EXPERIMENT) as file:
-            file.write((json_text(held, indent=2) + "\n").encode("utf-8"))
+            file.write(written_experiment(held))
         write_checksums(run, [EXPERIMENT])
 
 

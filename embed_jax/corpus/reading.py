@@ -21,6 +21,8 @@ from embed_jax.devices.mesh import local_mesh
 from embed_jax.encoder import Encoder
 from embed_jax.files.weights_checksum import checksum_weights
 from embed_jax.layers.layer_spec import parse_layer_spec
+from embed_jax.model_identity import identify_model
+from embed_jax.store.layout import IDENTITY, MODEL
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -130,6 +132,7 @@ class Reading(Running, TextOptions):
         self,
         model: str,
         params: Any,
+        tokenizer: Any,
         layers: str,
         *,
         level: Literal["words", "sentences"],
@@ -139,8 +142,9 @@ class Reading(Running, TextOptions):
     ) -> dict[str, Any]:
         """Return the metadata of the vectors; equal metadata, equal settings."""
         return {
-            "model": model,
+            MODEL: model,
             "weights": checksum_weights(params),
+            IDENTITY: identify_model(params, tokenizer),
             "layers": str(parse_layer_spec(layers)),
             "level": level,
             "pool": pool,

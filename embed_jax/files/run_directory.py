@@ -24,7 +24,7 @@ from embed_jax.checks import check_whole
 from embed_jax.files.bucket import in_bucket
 from embed_jax.files.checked_files import check_files
 from embed_jax.files.finite import as_weights
-from embed_jax.files.json_file import read_json
+from embed_jax.files.json_file import json_text, read_json
 from embed_jax.files.restoring import why_not_read
 
 EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, METRICS_ITEM, CHECKSUMS_ITEM = (
@@ -35,6 +35,11 @@ EXPERIMENT, MODEL, CHECKPOINTS, PARAMS, METRICS_ITEM, CHECKSUMS_ITEM = (
     "metrics",
     "checksums",
 )
+
+FORM = 1
+"""The form of experiment.json; another where earlier code would read a run wrongly. A
+field that is added with a default is no other form."""
+_FORM_KEY = "form"
 
 # What Orbax writes last into a checkpoint in a bucket.
 _COMMITTED = "commit_success.txt"
@@ -49,13 +54,26 @@ def is_run(path: Path) -> bool:
 
 
 def read_experiment(path: Path) -> dict[str, Any]:
-    """Return the content of a run's experiment.json.
+    """Return the content of a run's experiment.json, without its form.
 
     Raises:
-      ValueError: it is missing or damaged.
+      ValueError: it is missing, damaged, or of a later version.
     """
     check_files(path, [EXPERIMENT])
-    return read_json(path / EXPERIMENT)
+    content = read_json(path / EXPERIMENT)
+    # A run of an earlier version has none.
+    form = content.pop(_FORM_KEY, 0) if isinstance(content, dict) else 0
+    if type(form) is not int or form > FORM:
+        raise ValueError(
+            f"{path / EXPERIMENT} is of form {form}, and this version reads forms up "
+            f"to {FORM}; go on with the version that began the run, or a later one"
+        )
+    return content
+
+
+def written_experiment(content: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a run's experiment.json, with its form."""
+    return (json_text({_FORM_KEY: FORM, **content}, indent=2) + "\n").encode("utf-8")
 
 
 def kind_of(path: Path) -> str:

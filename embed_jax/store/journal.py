@@ -4,7 +4,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,14 @@ from embed_jax.files.json_file import json_text, read_json
 from embed_jax.files.sealed import sealed, unsealed
 from embed_jax.files.sync import put_in_place
 from embed_jax.messages import one_line
-from embed_jax.store.layout import ARRAYS, FORMAT, OFFSET, STORED_DTYPES
+from embed_jax.store.layout import (
+    ARRAYS,
+    FORMAT,
+    IDENTITY,
+    MODEL,
+    OFFSET,
+    STORED_DTYPES,
+)
 
 
 @dataclass(frozen=True)
@@ -62,10 +69,44 @@ class Journal:
 
     def identity(self) -> dict[str, str]:
         """Return the settings that must be equal to resume, each value as JSON."""
-        values = {"dim": self.dim, "dtype": self.dtype} | {
-            f"metadata[{key!r}]": value for key, value in self.metadata.items()
+        return _as_json({"dim": self.dim, "dtype": self.dtype}) | {
+            f"metadata[{key!r}]": value
+            for key, value in identity_of(self.metadata).items()
         }
-        return {key: json_text(value, sort_keys=True) for key, value in values.items()}
+
+
+def identity_of(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Return what must be equal for vectors to be of one store, each value as JSON.
+
+    A model that is known by its content may be called otherwise than before.
+
+    Example:
+      >>> identity_of({"model": "a", "level": "words"})
+      {'model': '"a"', 'level': '"words"'}
+      >>> identity_of({"model": "a", "model_identity": {"form": 1}})
+      {'model_identity.form': '1'}
+    """
+    content = metadata.get(IDENTITY)
+    if not isinstance(content, dict):
+        return _as_json(metadata)
+    others = {
+        key: value for key, value in metadata.items() if key not in (MODEL, IDENTITY)
+    }
+    parts = {f"{IDENTITY}.{key}": value for key, value in content.items()}
+    return _as_json(others | parts)
+
+
+def as_known_to(held: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata without what the version that wrote other ones did not keep."""
+    return {
+        key: value
+        for key, value in metadata.items()
+        if key != IDENTITY or IDENTITY in held
+    }
+
+
+def _as_json(values: Mapping[str, Any]) -> dict[str, str]:
+    return {key: json_text(value, sort_keys=True) for key, value in values.items()}
 
 
 def parse_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -127,7 +168,8 @@ def check_same(path: Path, held: Journal, new: Journal) -> None:
     Raises:
       ValueError: width, dtype or metadata differ; the first difference is named.
     """
-    before, now = held.identity(), new.identity()
+    known = replace(new, metadata=as_known_to(held.metadata, new.metadata))
+    before, now = held.identity(), known.identity()
     for key in before | now:
         if before.get(key) != now.get(key):
             raise ValueError(

@@ -5,6 +5,9 @@ import ml_dtypes
 import numpy as np
 
 FORMAT = 1
+MODEL, IDENTITY = "model", "model_identity"
+"""In metadata, what a model was called, and what it is (`embed_jax.model_identity`);
+earlier versions did not keep the second."""
 DTYPES = {
     "float32": np.dtype("<f4"),
     "float16": np.dtype("<f2"),

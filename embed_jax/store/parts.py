@@ -239,6 +239,10 @@ class PartedStore:
                 continue
             if self._resume and name.checksum != self._checksum:
                 check_same(path, whole_of(held), self._whole)
+                # An earlier version's: they go on under its names.
+                metadata = whole_of(held).metadata
+                self._whole = replace(self._whole, metadata=metadata)
+                self._checksum = name.checksum
             counts.add((name.checksum, name.num_parts))
         single = read_journal(partial_of(self.path))
         if single is not None and single.num_sentences:

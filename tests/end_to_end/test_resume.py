@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m embed_jax … --resume`: only the same run goes on, whatever the family."""
 
+import dataclasses
+import os
+import shutil
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
+import bert_jax
 from embed_jax.__main__ import main
 from embed_jax.store import VectorStore
 from tests.end_to_end.stopping import stopped_after
@@ -81,6 +85,60 @@ def test_other_weights_under_the_same_path_do_not_go_on(kind, tmp_path):
     assert "metadata['weights']" in refused.refusal
     package.save(tmp_path / "model", params, tokenizer, overwrite=True)
     assert embed(kind, tmp_path, "--resume").status == 0
+
+
+ALTERED = [
+    ("bert", {"num_heads": 1}),
+    ("bert", {"hidden_act": "relu"}),
+    ("elmo", {"cell_clip": 0.01}),
+    ("elmo", {"skip_connections": False}),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes"), ALTERED)
+def test_another_configuration_of_the_same_weights_does_not_go_on(
+    stopped, tmp_path, kind, changes
+):
+    folder = shutil.copytree(stopped[kind], tmp_path / kind)
+    package = PACKAGES[kind]
+    params, tokenizer = package.load(folder / "model")
+    other = params.replace(config=dataclasses.replace(params.config, **changes))
+    package.save(folder / "model", other, tokenizer, overwrite=True)
+    refused = embed(kind, folder, "--resume")
+    assert refused.status == 2
+    assert "metadata['model_identity.configuration']" in refused.refusal
+
+
+def test_another_case_of_the_same_pieces_does_not_go_on(stopped, tmp_path):
+    folder = shutil.copytree(stopped["bert"], tmp_path / "bert")
+    params, tokenizer = bert_jax.load(folder / "model")
+    pieces = [tokenizer.piece(index) for index in range(tokenizer.vocab_size)]
+    other = bert_jax.WordPieceTokenizer.from_vocab(
+        pieces, cased=not tokenizer.cased, max_length=tokenizer.max_length
+    )
+    bert_jax.save(folder / "model", params, other, overwrite=True)
+    refused = embed("bert", folder, "--resume")
+    assert refused.status == 2
+    assert "metadata['model_identity.tokenizer']" in refused.refusal
+
+
+def test_what_other_code_of_ours_has_made_does_not_go_on(stopped, monkeypatch):
+    monkeypatch.setattr("embed_jax.model_identity.FORM", 7)
+    refused = embed("bert", stopped["bert"], "--resume")
+    assert refused.status == 2
+    assert "metadata['model_identity.form'] = 1, this run has 7" in refused.refusal
+
+
+@pytest.mark.parametrize("kind", PACKAGES)
+def test_a_model_that_was_moved_or_touched_goes_on(stopped, tmp_path, kind):
+    folder = shutil.copytree(stopped[kind], tmp_path / kind)
+    (folder / "model").rename(folder / "moved")
+    for path in [*folder.glob("moved/*"), folder / "corpus.txt"]:
+        os.utime(path, (1, 1))
+    line = [str(folder / "moved"), "corpus.txt", "vectors.h5", "--devices", "1"]
+    assert run(main, [*line, *QUICKLY, "--resume"], folder).status == 0
+    with VectorStore(folder / "vectors.h5") as store:
+        assert len(store) == len(LINES)
 
 
 @pytest.mark.parametrize("kind", PACKAGES)

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 import embed_jax
-from embed_jax.files.run_directory import saved_steps
+from embed_jax.__main__ import main as embed
+from embed_jax.files.run_directory import CHECKPOINTS, saved_steps
+from embed_jax.store import VectorStore
 from tests.fixtures.regenerate_runs_of_2026_11 import EXPERIMENTS, WHOLE
 from tests.train.experiments import losses, one_device
 from train.evaluate import main as evaluate
 from train.export import main as export
-from train.pretrain import main
+from train.pretrain import main, pretrain
 
 FIXTURE = Path(__file__).parent.parent / "fixtures/runs_of_2026_11"
 DATA = {"elmo": "words", "bert": "pieces"}
@@ -35,7 +37,7 @@ def then(tmp_path) -> Path:
 @pytest.fixture(autouse=True)
 def on_one_device(monkeypatch, sigterm_as_before):
     monkeypatch.setattr("train.pretrain.training_mesh", lambda fsdp: one_device())
-    for module in ("train.pretrain", "train.evaluate"):
+    for module in ("train.pretrain", "train.evaluate", "embed_jax.__main__"):
         monkeypatch.setattr(f"{module}.keep_compilations", lambda: None)
 
 
@@ -62,6 +64,13 @@ def check_went_on(run: Path, whole: Path) -> None:
     assert saved_steps(run)[-1] == WHOLE
 
 
+def forget_after(run: Path, step: int) -> None:
+    """Leave a run as if it had been killed at its checkpoint of a step."""
+    for later in saved_steps(run):
+        if later > step:
+            shutil.rmtree(run / CHECKPOINTS / str(later))
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_an_earlier_run_goes_on_by_its_name(then, monkeypatch, name):
     """Its data were moved, and named otherwise; the model it began from is gone."""
@@ -72,6 +81,15 @@ def test_an_earlier_run_goes_on_by_its_name(then, monkeypatch, name):
     line = ["--workdir", f"then/{name}", "--data.directory", str(moved)]
     assert main(line) == 0
     check_went_on(then / name, then / f"{name}.jsonl")
+
+
+@pytest.mark.parametrize("name", ["elmo", "bert"])
+def test_an_earlier_run_goes_on_with_its_configuration(then, name):
+    """As it is written now, under other names, from its first checkpoint."""
+    run = then / name
+    forget_after(run, 2)
+    pretrain(EXPERIMENTS[name](then), run, mesh=one_device())
+    check_went_on(run, then / f"{name}.jsonl")
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -86,3 +104,21 @@ def test_an_earlier_run_is_evaluated_and_exported(then, tmp_path, capsys, name):
     weights, _ = embed_jax.load(model)
     of_run, _ = embed_jax.load(then / name)
     jax.tree.map(np.testing.assert_array_equal, weights.encoder, of_run.encoder)
+
+
+@pytest.mark.parametrize("model", ["elmo", "bert"])
+def test_an_earlier_store_is_resumed(then, monkeypatch, capsys, model):
+    """It knew the model by a checksum of its weights alone; one is in two parts."""
+    monkeypatch.chdir(then)
+    options = {"elmo": ("--layers", "all"), "bert": ("--layers", "mean(all)")}[model]
+    pool = ("--words", "mean") if model == "bert" else ()
+    line = [model, "sentences.txt", f"{model}.h5", "--devices", "1", *options, *pool]
+    assert embed(line) != 0
+    assert "unfinished run" in capsys.readouterr().err
+    assert embed([*line, "--resume"]) == 0
+    with VectorStore(f"{model}.h5") as store:
+        assert len(store) == 12
+        rows = np.asarray(store.read_rows(0, int(store.offsets[-1])))
+    np.testing.assert_allclose(rows, np.load(f"{model}.npy"), rtol=0, atol=1e-6)
+    assert embed([*line, "--resume"]) == 0
+    assert f"{model}.h5 is complete already" in capsys.readouterr().out

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from bert_jax.run import load_run
-from embed_jax.files.run_directory import read_experiment, read_weights, saved_steps
+from embed_jax.files.run_directory import (
+    EXPERIMENT,
+    read_experiment,
+    read_weights,
+    saved_steps,
+)
 from embed_jax.files.weights_checksum import checksum_weights
 from tests.train.experiments import (
     KINDS,
@@ -79,6 +84,7 @@ def test_a_run_of_constant_rate_is_lengthened_and_is_a_longer_one(
     train(short, run)
     assert main(["--workdir", str(run), "--num-steps", "5"]) == 0
     assert read_experiment(run)["num_steps"] == 5  # and its checksum fits
+    assert '"form": 1' in (run / EXPERIMENT).read_text()
     assert saved_steps(run)[-1] == 5
     train(make_experiment("elmo", folder, **SHORT | {"num_steps": 5}), whole)
     assert losses(run) == losses(whole)

@@ -16,7 +16,7 @@ import pytest
 from bert_jax.tokenizer import WordPieceTokenizer
 from train.data import encoding
 from train.data.prepared import Prepared, check_prepared
-from train.data.sources import TextSource
+from train.data.sources import TextSource, former_digest
 from train.data.store import TokenStore
 from train.families.bert import preparing
 from train.families.bert.data import PieceData
@@ -149,6 +149,70 @@ def test_preparing_again_does_nothing(data: WordData | PieceData) -> None:
     assert "is prepared already: train: 9 documents" in lines[0]
     assert before == {path: path.stat().st_mtime_ns for path in before}
     assert not (data.directory / "unfinished").exists()
+
+
+def test_text_that_was_touched_or_moved_is_not_prepared_again(
+    words: WordData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(words, silent)
+    assert isinstance(words.source, TextSource)
+    (name,) = words.source.patterns
+    before = contents(words.directory)
+    os.utime(name, (1, 1))
+    moved = Path(name).rename(tmp_path / "moved.txt")
+    monkeypatch.chdir(tmp_path)
+    for called in (str(moved), "moved.txt"):
+        data = replace(words, source=replace(words.source, patterns=(called,)))
+        check_prepared(data)
+        lines: list[str] = []
+        prepare(data, lines.append)
+        assert len(lines) == 1
+        assert "is prepared already" in lines[0]
+    assert contents(words.directory) == before
+    # What is no longer there is not asked for under the name that it had.
+    check_prepared(words)
+    moved.write_text("Another text of another name.\n")
+    with pytest.raises(ValueError, match="by other settings: another source; run"):
+        check_prepared(data)
+    gone = replace(words, source=replace(words.source, patterns=("gone.txt",)))
+    with pytest.raises(ValueError, match="by other settings: another source; run"):
+        check_prepared(gone)
+    check_prepared(gone, of_run=True)
+
+
+def test_a_setting_that_came_later_is_no_other_one(words: WordData) -> None:
+    prepare(words, silent)
+    record = Prepared.read(words.directory)
+    assert record is not None
+    settings = dict(record.settings)
+    assert settings.pop("min_count") == 1  # as by default
+    source = {**settings["source"]}
+    del source["form"]
+    replace(record, settings=settings | {"source": source}).write(words.directory)
+    by_default = replace(words.source, form="sentences")
+    check_prepared(replace(words, source=by_default))
+    with pytest.raises(ValueError, match="another min_count; run"):
+        check_prepared(replace(words, source=by_default, min_count=2))
+    with pytest.raises(ValueError, match="another source; run"):
+        check_prepared(replace(words, source=replace(by_default, form="documents")))
+
+
+def test_what_an_earlier_version_prepared_is_prepared_already(
+    words: WordData,
+) -> None:
+    """It knew its text by names, sizes and times."""
+    prepare(words, silent)
+    record = Prepared.read(words.directory)
+    assert record is not None
+    earlier = replace(record, corpus=former_digest(words.source), known={})
+    earlier.write(words.directory)
+    lines: list[str] = []
+    prepare(words, lines.append)
+    assert "is prepared already" in lines[0]
+    assert isinstance(words.source, TextSource)
+    os.utime(words.source.patterns[0], (1, 1))
+    prepare(words, lines.append)
+    assert "is prepared anew: its text has changed" in lines[1]
 
 
 def test_what_a_kill_left_beside_whole_data_is_removed(
@@ -424,7 +488,7 @@ import os, signal, sys
 from pathlib import Path
 from train.data import encoding
 from train.families.elmo.data import WordData
-from train.data.sources import TextSource
+from train.data.sources import TextSource, former_digest
 from train.prepare import prepare
 
 write_one = encoding.Shards.write_one

@@ -197,6 +197,22 @@ def test_weights_are_held_against_the_configuration(
         PACKAGES[kind].load(run)
 
 
+def test_a_run_of_a_later_form_is_refused_in_words(folder, whole, tmp_path):
+    run = copy_until(whole["elmo"], tmp_path / "run", 2)
+    written = json.loads((run / EXPERIMENT).read_text())
+    assert written["form"] == 1
+    (run / EXPERIMENT).write_text(json.dumps(written | {"form": 9}))
+    (run / CHECKSUMS).unlink()
+    experiment = make_experiment("elmo", folder, **STEPS)
+    for read in (
+        lambda: embed_jax.load(run),
+        lambda: recorded(run),
+        lambda: go_on(experiment, run),
+    ):
+        with pytest.raises(ValueError, match=r"form 9, and this version reads .* 1;"):
+            read()
+
+
 # The files
 
 

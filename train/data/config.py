@@ -14,8 +14,8 @@ from train.plain import to_plain
 
 # Of the files; another number where code that reads them would read others wrongly.
 _FORMAT = 1
-# What changes neither the files nor what is in them.
-_IMMATERIAL = {"directory", "source_directory", "num_workers"}
+IMMATERIAL = {"directory", "source_directory", "num_workers"}
+"""Fields that change neither the files nor what is in them."""
 # Beside them the weights of a model may lie, which would take long to read.
 _TOKENIZER_FILES = {".json", ".txt", ".model"}
 
@@ -125,7 +125,7 @@ def describe(config: DataConfig) -> dict[str, Any]:
     fields = {
         field.name: to_plain(getattr(config, field.name), _with_content)
         for field in dataclasses.fields(config)
-        if field.name not in _IMMATERIAL
+        if field.name not in IMMATERIAL
     }
     return {"format": _FORMAT, "kind of data": type(config).__name__, **fields}
 

@@ -15,7 +15,9 @@ from embed_jax.files.output_file import open_output
 from embed_jax.files.sealed import sealed, unsealed
 from train.called import called
 from train.data.config import DataConfig, describe, fingerprint
-from train.data.sources import corpus_digest
+from train.data.content import Known
+from train.data.same_settings import differing, names_differ
+from train.data.sources import corpus_digest, former_digest
 from train.data.store import REMEDY
 
 PREPARED, UNFINISHED = "prepared.json", "unfinished"
@@ -28,11 +30,14 @@ class Prepared:
     Attributes:
       settings: from `train.data.config.describe`.
       fingerprint: of the settings.
-      corpus: digest of the text files.
+      corpus: digest of what the text files hold; of an earlier version, of their names,
+        sizes and times.
       summary: the amount of text; empty if the preparation is not finished.
       files: the SHA-256 of each file beside the stores, such as the vocabulary, and of
         the stores' checksums; empty in a record of an earlier version.
       encoded_as: the form that the text is encoded in, see `DataConfig`.
+      known: for each text file its size, time and digest, so that it need not be read
+        to know that it is the same; empty in a record of an earlier version.
     """
 
     settings: dict[str, Any]
@@ -41,19 +46,29 @@ class Prepared:
     summary: str = ""
     files: dict[str, str] = dataclasses.field(default_factory=dict)
     encoded_as: int = 1
+    known: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, data: DataConfig) -> "Prepared":
+    def of(cls, data: DataConfig, known: Known | None = None) -> "Prepared":
         """Return the record that a preparation of `data` would have now.
+
+        Args:
+          data: the settings.
+          known: of an earlier record, changed in place: text files that have the size
+            and time that it knows are not read.
 
         Raises:
           ValueError: no such file or data set, or an empty one.
+          OSError: a text file cannot be read.
         """
+        known = {} if known is None else known
+        corpus = corpus_digest(data.source, known)
         return cls(
             describe(data),
             fingerprint(data),
-            corpus_digest(data.source),
+            corpus,
             encoded_as=data.encoded_as,
+            known=dict(known),
         )
 
     @classmethod
@@ -65,7 +80,8 @@ class Prepared:
         except (OSError, ValueError, TypeError):
             return None
         texts = record.fingerprint, record.corpus, record.summary
-        is_sound = isinstance(record.settings, dict) and isinstance(record.files, dict)
+        objects = record.settings, record.files, record.known
+        is_sound = all(isinstance(each, dict) for each in objects)
         return record if is_sound and all(type(t) is str for t in texts) else None
 
     def write(self, directory: Path) -> None:
@@ -75,29 +91,25 @@ class Prepared:
             content = json_text(record, indent=2) + "\n"
             file.write(content.encode())
 
-    def is_like(self, other: "Prepared | None") -> bool:
-        """Return whether both are of the same text and the same settings."""
-        return (
-            other is not None
-            and self.fingerprint == other.fingerprint
-            and self.corpus == other.corpus
-        )
+    def difference(self, data: DataConfig, known: Known | None = None) -> str | None:
+        """Describe what is not as recorded; None if nothing is.
 
-    def goes_on_from(self, other: "Prepared | None") -> bool:
-        """Return whether what another one has begun can be gone on with."""
-        return (
-            other is not None
-            and self.is_like(other)
-            and self.encoded_as == other.encoded_as
-        )
+        Args:
+          data: the settings of now.
+          known: see `of`; by default what this record knows.
 
-    def difference(self, other: "Prepared") -> str:
-        """Describe the difference to another record."""
-        old, new = self.settings, other.settings
-        names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-        if names:
+        Raises:
+          ValueError: no such file or data set, or an empty one.
+          OSError: a text file cannot be read.
+        """
+        if names := differing(self.settings, data):
             return f"another {', '.join(names)}"
-        return "its text has changed"
+        # An earlier version's digest is taken in its own way, which reads nothing.
+        if not self.known and self.corpus == former_digest(data.source):
+            return None
+        known = dict(self.known) if known is None else known
+        is_same = self.corpus == corpus_digest(data.source, known)
+        return None if is_same else "its text has changed"
 
 
 def digest_files(data: DataConfig) -> dict[str, str]:
@@ -193,10 +205,16 @@ def check_own(directory: Path, kinds: Iterable[type[DataConfig]]) -> None:
             )
 
 
-def check_prepared(data: DataConfig) -> None:
+def check_prepared(data: DataConfig, *, of_run: bool = False) -> None:
     """Check that a directory is prepared, with the same settings.
 
-    The text itself is not read; it need not exist any more.
+    The text itself is read only if it is named otherwise than it was; it need not exist
+    any more.
+
+    Args:
+      data: the settings.
+      of_run: whether a run goes on that knows the prepared text by its content, so that
+        it does not matter what text it was made of.
 
     Raises:
       ValueError: names the difference and the remedy.
@@ -209,11 +227,13 @@ def check_prepared(data: DataConfig) -> None:
         )
     if before is None or not before.summary:
         raise ValueError(f"{data.directory} is not prepared; {remedy}")
-    wanted = Prepared(describe(data), fingerprint(data), before.corpus)
-    if not before.is_like(wanted):
+    names = differing(before.settings, data)
+    if not names and not of_run and not _is_of_text(before, data):
+        names = ["source"]
+    if names:
         raise ValueError(
             f"{data.directory} was prepared by other settings: "
-            f"{before.difference(wanted)}; {remedy}"
+            f"another {', '.join(names)}; {remedy}"
         )
     found = digest_files(data)
     for name, digest in before.files.items():
@@ -222,3 +242,13 @@ def check_prepared(data: DataConfig) -> None:
         if found.get(name) != digest:
             state = "is damaged" if name in found else "is missing"
             raise ValueError(f"{data.directory / name} {state}; {REMEDY}")
+
+
+def _is_of_text(before: Prepared, data: DataConfig) -> bool:
+    """Return whether text was prepared of what is named now."""
+    if not names_differ(before.settings, data):
+        return True
+    try:
+        return before.difference(data) is None
+    except ValueError:  # there is no such text
+        return False

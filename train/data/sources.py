@@ -25,6 +25,7 @@ from embed_jax.files.json_file import json_text
 from embed_jax.files.local_path import local_path
 from embed_jax.suggest import suggest
 from train.data import builders, damage, forms
+from train.data.content import Known, digest_contents, digest_of
 from train.data.forms import Form
 from train.data.prepared_tfds import open_prepared
 from train.data.tfds_split import as_named
@@ -241,13 +242,17 @@ class Documents:
             ) from error
 
 
-def open_documents(source: Source, cache_dir: Path) -> Documents:
+def open_documents(
+    source: Source, cache_dir: Path, known: Known | None = None
+) -> Documents:
     """Open the documents of a source; local text is first written as a data set.
 
     Args:
       source: the source of the text.
-      cache_dir: directory of the data sets of local text. An existing one is used if no
-        file has changed; outdated ones of the same source are removed.
+      cache_dir: directory of the data sets of local text. An existing one is used if
+        what the files hold has not changed; outdated ones of the same source are
+        removed.
+      known: digests of files, see `corpus_digest`.
 
     Raises:
       ValueError: no such file or data set, an empty or damaged one, bad text; names it.
@@ -262,9 +267,13 @@ def open_documents(source: Source, cache_dir: Path) -> Documents:
         modules = read_modules(source_files(source.packages))
         texts = ("\n\n".join(module) for module in modules if module)
         form, kind = "prose", "docstrings"
-    path = cache_dir / kind / corpus_digest(source)[:16]
+    description = _describe(source)
+    name = digest_of([corpus_digest(source, known), description])
+    path = cache_dir / kind / name[:16]
+    formerly = cache_dir / kind / former_digest(source)[:16]
+    if builders.is_built(formerly):
+        path = formerly  # of an earlier version
     if not builders.is_built(path):
-        description = _describe(source)
         # Preparations of several directories may share it.
         with claim_directory(path.parent):
             builders.build(path, texts, description)
@@ -284,25 +293,51 @@ def _describe(source: FileSource | DocstringSource) -> str:
     return f"Prepared from {source} with Python {platform.python_version()}"
 
 
-def corpus_digest(source: Source) -> str:
-    """Return a digest of the names, sizes and times of a source's files.
+def corpus_digest(source: Source, known: Known | None = None) -> str:
+    """Return a digest of what a source's files hold, wherever they lie.
+
+    Args:
+      source: the source; settings that are none of its files are not in the digest.
+      known: digests of files from earlier calls, see `digest_contents`.
+
+    Raises:
+      ValueError: no such file or data set, or an empty one.
+      OSError: a file cannot be read.
+    """
+    files = _files_of(source)
+    if isinstance(source, FileSource):
+        # The end of its name says how a file is read.
+        names = ["".join(file.suffixes[-2:]) for file in files]
+    else:
+        names = [file.name for file in files]
+    if isinstance(source, DocstringSource):
+        # Thousands of small files, of which a record would be longer than they are.
+        known = None
+        # How a docstring is parsed, and what the standard library's are.
+        names += map(str, sys.version_info[:3])
+    return digest_of([names, digest_contents(files, known)])
+
+
+def former_digest(source: Source) -> str:
+    """Return the digest that earlier versions took, of names, sizes and times.
 
     Raises:
       ValueError: no such file or data set, or an empty one.
     """
-    if isinstance(source, TfdsSource):
-        files = sorted(_open_tfds(source).path.iterdir())
-    elif isinstance(source, FileSource):
-        files = matching_files(source)
-    else:
-        files = source_files(source.packages)
     settings = {
         "source": repr(source),
-        "files": [_state(file) for file in files],
-        # How a docstring is parsed, and what the standard library's are.
+        "files": [_state(file) for file in _files_of(source)],
         "python": list(sys.version_info[:3]),
     }
     return hashlib.sha256(json_text(settings).encode()).hexdigest()
+
+
+def _files_of(source: Source) -> list[Path]:
+    if isinstance(source, TfdsSource):
+        return sorted(_open_tfds(source).path.iterdir())
+    if isinstance(source, FileSource):
+        return matching_files(source)
+    return list(source_files(source.packages))
 
 
 def matching_files(source: FileSource) -> list[Path]:

@@ -10,10 +10,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 from train.config import Pretraining
+from train.data.epochs import InEpochs
 from train.divergence import DivergedError
 from train.loop.log import Clock, Interval, RunLog, duration
 from train.objectives.objective import Means, Objective
 from train.planning.hardware import peak_flops
+
+EPOCH = "epoch"
+"""In a checkpoint's position, where its epoch begins, counted from its phase's first
+step; absent in those of earlier versions."""
 
 
 class Progress:
@@ -36,7 +41,7 @@ class Progress:
     def begin(self, objective: Objective, first: int) -> None:
         """Begin a phase with its objective, after `first` steps of the run."""
         self._clock = Clock()
-        # Read once: BERT's makes a batch of the first epoch, whose plan is forgotten.
+        # Read once: BERT's makes a batch, whose plan is forgotten.
         self._tokens = objective.tokens_per_batch
         self._objective, self._first = objective, first
 
@@ -89,7 +94,12 @@ class Progress:
 
     def position(self, step: int) -> dict[str, Any]:
         """Return the data position and the metrics not yet logged, for a checkpoint."""
-        return {"step": step, "interval": self._interval.sums}
+        position: dict[str, Any] = {"step": step, "interval": self._interval.sums}
+        batches = self._objective.batches
+        if isinstance(batches, InEpochs):
+            found = batches.epochs.whereabouts(step - self._first)
+            position[EPOCH] = {"phase": self._first, **found}
+        return position
 
     def pause(self) -> None:
         """Leave the time until the next step is done out of the time of steps."""
@@ -112,6 +122,23 @@ class Progress:
         epochs = (step - self._first) / self._objective.epoch_steps
         parts.append(f"epoch {epochs:.2f}")
         self._log.say(" · ".join(parts))
+
+
+def resume_epoch(
+    batches: Any, step: int, phase_first: int, position: Mapping[str, Any]
+) -> None:
+    """Have batches begin at a checkpoint's epoch, and plan none before it.
+
+    Args:
+      batches: of a phase.
+      step: the number of steps before the one that comes next.
+      phase_first: the number of steps before the phase.
+      position: of the checkpoint. Where it says nothing of an epoch of this phase,
+        epochs are counted from the first one.
+    """
+    found = position.get(EPOCH)
+    if isinstance(batches, InEpochs) and found and found["phase"] == phase_first:
+        batches.epochs.resume(step - phase_first, found)
 
 
 def is_due(step: int, every: int) -> bool:

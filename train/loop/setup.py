@@ -22,17 +22,20 @@ from train.objectives.objective import Params
 CONFIG = "config.json"
 
 
-def set_up(experiment: Pretraining, mesh: Mesh | None = None) -> Setup:
+def set_up(
+    experiment: Pretraining, mesh: Mesh | None = None, *, of_run: bool = False
+) -> Setup:
     """Open the data, and initialise or load the weights.
 
     Args:
       experiment: the configuration.
       mesh: the devices of all hosts; None for one device.
+      of_run: see `check_prepared`.
 
     Raises:
       ValueError: the data is not prepared, or the weights do not fit.
     """
-    check_prepared(experiment.data)
+    check_prepared(experiment.data, of_run=of_run)
     dtype = compute_dtype(experiment.dtype)
     return family_of(experiment).set_up(experiment, dtype, mesh)
 

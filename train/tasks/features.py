@@ -17,8 +17,9 @@ from jaxtyping import Float, Int
 from embed_jax.corpus.progress import Progress
 from embed_jax.encoder import find_encoder
 from embed_jax.files.json_file import json_text
-from embed_jax.files.weights_checksum import checksum_weights
+from embed_jax.model_identity import identify_model
 from embed_jax.store import StoreWriter, VectorStore
+from embed_jax.store.layout import IDENTITY
 
 # Rows that are read at once.
 BLOCK = 4096
@@ -122,7 +123,7 @@ def cached_features(
     lines = _lines(sentences, documents if context else None)
     kept = _kept_of_lines(lines, keep)
     description = {
-        "weights": checksum_weights(params),
+        IDENTITY: identify_model(params, tokenizer),
         "words": _digest([lines, kept and [words.tolist() for words in kept]]),
         "context": context,
         "pool": pool,

@@ -197,8 +197,8 @@ SLIPS = [
     ),
     Slip(
         behaviour="A store that was begun in another type is not gone on with",
-        before='values = {"dim": self.dim, "dtype": self.dtype} | {',
-        after='values = {"dim": self.dim} | {',
+        before='return _as_json({"dim": self.dim, "dtype": self.dtype}) | {',
+        after='return _as_json({"dim": self.dim}) | {',
         tests=(*STORE, *COMMAND),
     ),
     Slip(

@@ -70,3 +70,31 @@ def test_random_numbers_are_of_a_seed_a_purpose_and_a_number(other):
 def test_a_large_number_of_one_purpose_is_none_of_the_next():
     one, other = random_stream(0, 1, 2**40), random_stream(0, 2, 0)
     assert one.random() != other.random()
+
+
+def test_a_batch_is_found_again_by_planning_its_epoch_alone():
+    """What is known of a batch before it is made says where its epoch begins."""
+    for number in range(1, 10):
+        epochs, _ = make_epochs()
+        epochs.locate(number - 1)
+        found = epochs.whereabouts(number)
+        again, planned = make_epochs()
+        again.resume(number, found)
+        assert again.start == number
+        plan, step = again.locate(number)
+        assert planned == [plan.epoch]
+        assert (plan, step) == epochs.locate(number)
+        # And all that a run asks besides, without another plan.
+        if number >= SIZES[0]:
+            assert again.end(0) == SIZES[0]
+        assert planned == [plan.epoch]
+
+
+def test_what_lies_before_the_batch_that_a_run_goes_on_with_is_found_too():
+    epochs, _ = make_epochs()
+    epochs.resume(7, {"epoch": 3, "begin": 6, "first": 2})
+    found = [epochs.locate(number) for number in (8, 0, 5, 3, 9, 2)]
+    assert [(plan.epoch, step) for plan, step in found] == [
+        *[(3, 2), (0, 0), (2, 0), (1, 1), (3, 3), (1, 0)],
+    ]
+    assert [epochs.end(epoch) for epoch in range(4)] == [2, 5, 6, 10]

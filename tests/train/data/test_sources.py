@@ -198,12 +198,39 @@ def test_what_lies_beside_a_data_set_is_left_alone(text: Path, tmp_path: Path) -
     assert "somebody" in theirs.read_text()
 
 
-def test_the_time_of_a_file_is_enough_to_tell_it_changed(text: Path) -> None:
+def test_a_text_is_what_it_holds(text: Path, tmp_path: Path, monkeypatch) -> None:
+    """Not when it was written, nor what it is called; the end of a name counts."""
     source = TextSource(patterns=(str(text),))
     before = corpus_digest(source)
-    assert corpus_digest(source) == before
     os.utime(text, ns=(0, 0))
-    assert corpus_digest(source) != before
+    assert corpus_digest(source) == before
+    moved = tmp_path / "moved.txt"
+    text.rename(moved)
+    monkeypatch.chdir(tmp_path)
+    for name in (str(moved), "moved.txt", "mov*.txt"):
+        assert corpus_digest(TextSource(patterns=(name,))) == before
+    moved.rename(tmp_path / "moved.conllu")
+    assert corpus_digest(TextSource(patterns=("moved.conllu",))) != before
+    moved.write_text("Another.")
+    assert corpus_digest(TextSource(patterns=("moved.txt",))) != before
+
+
+def test_what_is_known_of_a_file_spares_reading_it(
+    text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, known = TextSource(patterns=(str(text),)), {}
+    before = corpus_digest(source, known)
+    assert list(known) == [str(text.absolute())]
+    with monkeypatch.context() as patch:
+        patch.setattr("train.data.content.sha256_file", None)
+        assert corpus_digest(source, known) == before
+        with pytest.raises(TypeError):
+            corpus_digest(source)
+    # Size and time alone are not the text.
+    status, content = text.stat(), text.read_bytes()
+    text.write_bytes(content[::-1])
+    os.utime(text, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert corpus_digest(source, known) != before
 
 
 def test_many_files_are_written_and_read_in_order(

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -112,7 +113,9 @@ def test_what_cannot_be(bert: str, tmp_path: Path):
         held.read([0, 3])
 
 
-def test_whatever_the_vectors_depend_on_names_the_file(bert: str, tmp_path: Path):
+def test_whatever_the_vectors_depend_on_names_the_file(
+    bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     def path(model: str = bert, sentences=SENTENCES, **options) -> Path:
         held = cached_features(model, sentences, tmp_path, name="x", **options)
         return held.path
@@ -137,6 +140,15 @@ def test_whatever_the_vectors_depend_on_names_the_file(bert: str, tmp_path: Path
     assert path(str(changed)) == first  # the same weights elsewhere
     bert_jax.save(changed, doubled, tokenizer, overwrite=True)
     others.append(path(str(changed)))
+    config = dataclasses.replace(params.config, num_heads=1)
+    bert_jax.save(changed, params.replace(config=config), tokenizer, overwrite=True)
+    others.append(path(str(changed)))
+    pieces = [tokenizer.piece(index) for index in range(tokenizer.vocab_size)]
+    cased = bert_jax.WordPieceTokenizer.from_vocab(pieces, cased=True, max_length=64)
+    bert_jax.save(changed, params, cased, overwrite=True)
+    others.append(path(str(changed)))
+    monkeypatch.setattr("embed_jax.model_identity.FORM", 7)
+    others.append(path())
     assert len({first, *others}) == len(others) + 1
 
 

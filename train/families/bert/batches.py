@@ -154,7 +154,11 @@ class Draws(NamedTuple):
 
 
 class MaskedLmBatches:
-    """Random access to batches: `batches[i]` depends on the seed and `i` only."""
+    """Random access to batches: `batches[i]` depends on the seed and `i` only.
+
+    Attributes:
+      epochs: where each batch's epoch is planned.
+    """
 
     def __init__(
         self,
@@ -185,11 +189,11 @@ class MaskedLmBatches:
         self._store, self._config = store, config
         self._batch_size, self._seed, self._shuffled = batch_size, seed, shuffled
         self._rate = config.masking_rate if masking_rate is None else masking_rate
-        self._epochs = Epochs(self._plan, alike=not shuffled)
+        self.epochs = Epochs(self._plan, alike=not shuffled)
 
     def __getitem__(self, number: int) -> MaskedLmBatch:
         """Make the batch of a step."""
-        plan, step = self._epochs.locate(number)
+        plan, step = self.epochs.locate(number)
         first = step * self._batch_size
         row_numbers = np.arange(first, first + self._batch_size)[self._share]
         row_numbers = row_numbers % (len(plan.row_starts) - 1)
@@ -202,7 +206,7 @@ class MaskedLmBatches:
 
     def epoch_end(self, epoch: int) -> int:
         """Return the number of the first batch after an epoch, counted from 0."""
-        return self._epochs.end(epoch)
+        return self.epochs.end(epoch)
 
     def _plan(self, epoch: int) -> Rows:
         config = self._config

@@ -66,7 +66,8 @@ class MaskedLmObjective:
         """Tokens of a batch, specials included, without padding."""
         if self.batches is None:
             return 0.0
-        sequences = self.batches[0].rows.sequences  # of this host's rows
+        # The first that is made in any case; of this host's rows.
+        sequences = self.batches[self.batches.epochs.start].rows.sequences
         return np.count_nonzero(sequences) * self.batch_size / len(sequences)
 
     def init_carry(self) -> tuple[()]:

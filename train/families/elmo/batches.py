@@ -141,6 +141,7 @@ class BilmBatches:
     """Random access to batches: `batches[i]` depends on the seed and `i` only.
 
     Attributes:
+      epochs: where each batch's epoch is planned.
       num_negatives: negative samples of each direction of a batch.
       num_targets: targets of an epoch in each direction, words and boundaries.
     """
@@ -180,12 +181,12 @@ class BilmBatches:
         self.num_negatives = num_negatives
         self._rows = np.arange(batch_size)
         self._lengths = np.diff(store.sentence_starts) + 1
-        self._epochs = Epochs(self._lay_out, alike=not shuffled)
+        self.epochs = Epochs(self._lay_out, alike=not shuffled)
         self.num_targets = int(self._lengths.sum())
 
     def __getitem__(self, number: int) -> BilmBatch:
         """Make the batch of a step."""
-        layout, step = self._epochs.locate(number)
+        layout, step = self.epochs.locate(number)
         # Of all rows, whatever the share: so all hosts have the same types, at the same
         # places, without telling each other.
         read, targets, weights = self._windows(layout, step)
@@ -211,7 +212,7 @@ class BilmBatches:
 
     def epoch_end(self, epoch: int) -> int:
         """Return the number of the first batch after an epoch, counted from 0."""
-        return self._epochs.end(epoch)
+        return self.epochs.end(epoch)
 
     def _lay_out(self, epoch: int) -> Layout:
         order = np.arange(len(self._lengths))

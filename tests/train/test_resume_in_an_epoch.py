@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Going on in a late epoch plans that epoch, and none of those before it."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from train.data.encoding import TRAIN
+from train.families.bert.batches import MaskedLmBatches, MaskedLmConfig
+from train.families.bert.pieces import PieceStore
+from train.loop.progress import resume_epoch
+
+PLANNERS = {
+    "elmo": "train.families.elmo.batches.lay_out",
+    "bert": "train.families.bert.batches.cut",
+}
+
+
+@pytest.fixture
+def planned(monkeypatch) -> list[str]:
+    """A list of the plans that are made."""
+    made: list[str] = []
+
+    def count(place: str) -> None:
+        module, name = place.rsplit(".", 1)
+        function = getattr(__import__(module, fromlist=[name]), name)
+
+        def counted(*arguments, **options):
+            made.append(place)
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(place, counted)
+
+    for place in PLANNERS.values():
+        count(place)
+    return made
+
+
+@pytest.mark.parametrize("pairs", ["nsp", "sop", "none"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_batch_is_found_by_one_plan(folder, planned, pairs, packed):
+    """Wherever a run goes on, and as a checkpoint of earlier code, by counting."""
+
+    def batches() -> MaskedLmBatches:
+        store = PieceStore.open(folder / "pieces" / TRAIN)
+        config = MaskedLmConfig(pairs=pairs, length=24, packed=packed)
+        return MaskedLmBatches(store, config, batch_size=64, seed=3)
+
+    whole = batches()
+    first = 10
+    for number in range(8):
+        position: dict[str, Any] = {"step": first + number}
+        if number:
+            whole[number - 1]
+            found = whole.epochs.whereabouts(number)
+            position["epoch"] = {"phase": first, **found}
+        ours, counted = batches(), batches()
+        resume_epoch(ours, first + number, first, position)
+        resume_epoch(counted, first + number, first, {"step": first + number})
+        planned.clear()
+        jax.tree.map(np.testing.assert_array_equal, ours[number], whole[number])
+        assert len(planned) <= 2  # one of them of `whole`, where its epoch is new
+        jax.tree.map(np.testing.assert_array_equal, counted[number], whole[number])
+    assert len(planned) > 2
