@@ -129,6 +129,40 @@ def find_column(
     return number - 1 if number > 0 else num_columns + number
 
 
+def refuse_numbers(rows: Iterable[Row | None], path: Path) -> Iterator[Row | None]:
+    """Yield rows whose words are in the first column because nobody named another.
+
+    Raises:
+      ValueError: the first column of the first sentence of two words or more counts
+        them, so that the words are elsewhere.
+    """
+    first: list[str] = []
+    seen = False
+    for row in rows:
+        if not seen:
+            if row is not None and not row.begins_document:
+                first.append(row.cells[0].strip(_BLANKS))
+            elif len(first) > 1:
+                seen = True
+                _refuse_numbers(first, path)
+            else:
+                first = []
+        yield row
+    if not seen:
+        _refuse_numbers(first, path)
+
+
+def _refuse_numbers(first: Sequence[str], path: Path) -> None:
+    for start in (0, 1):
+        counted = [str(number) for number in range(start, start + len(first))]
+        if len(first) > 1 and list(first) == counted:
+            raise ValueError(
+                f"{path}: the first column counts the words of a sentence "
+                f"({', '.join(first[:3])}…), and the words are read from there unless "
+                "another is named: --column 2, or --column 1 if these are the words"
+            )
+
+
 def is_no_remark(cells: list[str], separator: str | None) -> bool:
     """Return whether a line that begins with "#" may be a word, whatever its columns.
 

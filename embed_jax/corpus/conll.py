@@ -26,6 +26,7 @@ from embed_jax.corpus.columns import (
     find_column,
     is_no_remark,
     read_rows,
+    refuse_numbers,
     starts_document,
 )
 from embed_jax.corpus.sentences import Sentence
@@ -165,7 +166,7 @@ def analysed(rows: Iterable[Row | None]) -> Iterator[Row | None]:
 
 
 def read_conll(
-    lines: Iterable[str], path: Path, column: str = "1"
+    lines: Iterable[str], path: Path, column: str | None = None
 ) -> Iterator[Sentence]:
     r"""Yield the words of each sentence, and a blank sentence between documents.
 
@@ -174,10 +175,11 @@ def read_conll(
     Args:
       lines: of a file whose words have lines of their own, with any columns.
       path: of the file, for messages.
-      column: of the words, by its number.
+      column: of the words, by its number; by default the first.
 
     Raises:
-      ValueError: lines of different numbers of columns, or there is no such column.
+      ValueError: lines of different numbers of columns, or there is no such column; or
+        none is given, and the first counts the words.
 
     Example:
       >>> lines = ["-DOCSTART- O", "", "EU B-ORG", "rejects O", "", "# O"]
@@ -195,10 +197,12 @@ def read_conll(
         return is_no_remark(cells, separator)
 
     rows = read_rows(itertools.chain(sample, lines), path, is_word)
+    if column is None:
+        rows = refuse_numbers(rows, path)
     place = None
     for row in rows:
         if row is not None and not row.begins_document:
-            place = find_column(column, len(row.cells), path)
+            place = find_column(column or "1", len(row.cells), path)
             rows = itertools.chain([row], rows)
             break
     if place is not None:

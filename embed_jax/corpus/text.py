@@ -166,14 +166,15 @@ def describe_reading(path: Path, layout: Layout | None = None) -> str | None:
 def _sentences(
     path: Path, layout: Layout | None, watch: Callable[[bytes], None] | None
 ) -> Iterator[Sentence]:
-    found = _found(path, layout or Layout())
+    layout = layout or Layout()
+    found = _found(path, layout)
     match found.format:
         case "text":
             yield from read_lines(path, watch)
         case "conllu":
             yield from read_conll_u(read_lines(path, watch), path, found.where)
         case "conll":
-            yield from read_conll(read_lines(path, watch), path, found.where)
+            yield from read_conll(read_lines(path, watch), path, layout.column)
         case "records":
             for text in read_texts(path, found.where):
                 if watch:

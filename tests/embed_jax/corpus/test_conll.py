@@ -176,3 +176,32 @@ def test_text_is_not_taken_for_a_table(text):
     lines = text.split("\n")
     assert not is_conll_u(lines)
     assert not is_tagged(lines)
+
+
+NUMBERED = """\
+#\thttp://example.org\t[2009-10-17]
+1\tSchartau\tB-PER\tO
+2\tsagte\tO\tO
+3\t.\tO\tO
+
+1\tJa\tO\tO
+"""
+
+
+def test_a_column_of_numbers_is_not_read_as_words(tmp_path):
+    """As GermEval's files have one before the words."""
+    path = tmp_path / "germeval.tsv"
+    path.write_text(NUMBERED, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"germeval.tsv: the first column counts"):
+        list(read_sentences(path))
+    words = [["Schartau", "sagte", "."], ["Ja"]]
+    assert list(read_sentences(path, Layout(column="2"))) == words
+    # Who says so has them.
+    numbers = [["1", "2", "3"], ["1"]]
+    assert list(read_sentences(path, Layout(column="1"))) == numbers
+
+
+def test_words_that_are_numbers_are_words(tmp_path):
+    path = tmp_path / "a.conll"
+    path.write_text("1 O\n\n1 O\n3 O\n2 O\n\n1 O\n2 O\n", encoding="utf-8")
+    assert list(read_sentences(path)) == [["1"], ["1", "3", "2"], ["1", "2"]]

@@ -44,4 +44,4 @@ def test_the_least_time_is_the_longest_of_what_it_computes_and_moves(name, row):
 def test_all_rows_are_read():
     names = {name.partition(",")[0] for name, _ in rows()}
     assert names == {"bert_base", "bert_large", "elmo_original"}
-    assert len(rows()) >= 10
+    assert len(rows()) >= 8

@@ -17,6 +17,7 @@ from embed_jax.corpus.columns import (
     find_column,
     is_no_remark,
     read_rows,
+    refuse_numbers,
     starts_document,
 )
 from embed_jax.corpus.conll import (
@@ -173,6 +174,8 @@ def read_conll(
         rows = analysed(read_conll_u_rows(lines, path))
     else:
         rows = read_rows(lines, path, _word_test(column, scheme))
+        if word_column is None:
+            rows = refuse_numbers(rows, path)
     for row in rows:
         if row is None:
             close()

@@ -392,3 +392,14 @@ def test_a_table_in_another_encoding_is_named(tmp_path, encoding):
     path.write_bytes("EU\tB-ORG\nrejects\tO\n".encode(encoding))
     with pytest.raises(ValueError, match=r"train.conll is not text .* but UTF-16"):
         read_conll(path)
+
+
+def test_numbers_before_the_words_are_no_words(tmp_path):
+    """GermEval's form: number, word, tags, tags within others."""
+    text = "1\tSchartau\tB-PER\tO\n2\tsagte\tO\tO\n\n1\tJa\tO\tO\n"
+    path = _file(tmp_path, text, "train.tsv")
+    with pytest.raises(ValueError, match="the first column counts the words"):
+        read_conll(path)
+    first, second = read_conll(path, word_column="2", column="3")
+    assert (first.words, first.tags) == (("Schartau", "sagte"), ("B-PER", "O"))
+    assert second.words == ("Ja",)
