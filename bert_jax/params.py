@@ -10,9 +10,11 @@ import jax.numpy as jnp
 from bert_jax.config import BertConfig
 from bert_jax.encoder import Encoder
 from bert_jax.heads import HEADS, MlmHead
+from embed_jax.equality import equal_by_value
 from embed_jax.tree import summarise_model
 
 
+@equal_by_value
 class BertParams(flax.struct.PyTreeNode):
     """The weights of a BERT, a pytree of arrays, with the configuration as static data.
 

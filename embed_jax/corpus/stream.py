@@ -16,6 +16,8 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkabl
 import jax
 import numpy as np
 
+from embed_jax.equality import equal_by_value
+
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=Sized)
 
@@ -58,6 +60,7 @@ class Item(Generic[RowT]):
     unknown: tuple[int, ...] = ()
 
 
+@equal_by_value
 class Embedded(NamedTuple):
     """The vectors of one sentence.
 
