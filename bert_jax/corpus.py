@@ -105,12 +105,17 @@ def _word_assembler(
     dtype = jnp.dtype(request.options.out_dtype)
 
     def assemble(item: Item[Row], parts: list[np.ndarray]) -> np.ndarray:
-        vectors = np.zeros((len(item.words), request.width), dtype)
+        num_read = len(item.words) - len(item.unread)
+        vectors = np.zeros((num_read, request.width), dtype)
         for row, part in zip(item.rows, parts, strict=True):
             vectors[row.first_word : row.first_word + row.num_words] = part[
                 : row.num_words
             ]
-        return vectors
+        if not item.unread:
+            return vectors
+        whole = np.zeros((len(item.words), request.width), dtype)
+        whole[np.delete(np.arange(len(item.words)), item.unread)] = vectors
+        return whole
 
     return assemble
 
@@ -123,7 +128,8 @@ def _sentence_assembler(
 
     def assemble(item: Item[Row], parts: list[np.ndarray]) -> np.ndarray:
         if len(parts) == 1:
-            return parts[0][None]
+            # A copy, for a part is of a batch that it would keep, and read-only.
+            return parts[0][None].copy()
         counts = [
             int((row.pooled if options.specials else row.word_ids >= 0).sum())
             for row in item.rows
@@ -148,7 +154,7 @@ def _word_vectors(
     dtype: jnp.dtype,
     out_dtype: jnp.dtype,
 ) -> Float[Array, "B W D"]:
-    (vectors,) = compute_vectors(params, tokens, (spec,), (mix,), dtype, "row")
+    vectors = _of_text(params, tokens, spec, mix, dtype)
     return pool_words(vectors, tokens.word_ids, pool).astype(out_dtype)
 
 
@@ -165,9 +171,22 @@ def _sentence_vectors(
     dtype: jnp.dtype,
     out_dtype: jnp.dtype,
 ) -> Float[Array, "B D"]:
-    (vectors,) = compute_vectors(params, tokens, (spec,), (mix,), dtype, "row")
+    vectors = _of_text(params, tokens, spec, mix, dtype)
     pooled = tokens.pooled if specials else tokens.word_ids >= 0
     return pool_sentence(vectors, pooled, pool).astype(out_dtype)
+
+
+def _of_text(
+    params: BertParams, tokens: BertTokens, spec: LayerSpec, mix: Mix, dtype: jnp.dtype
+) -> Float[Array, "B T D"]:
+    """Compute the vectors of each row's own text.
+
+    Zero at the context around it, which a `mix_norm` must not count either.
+    """
+    (vectors,) = compute_vectors(
+        params, tokens, (spec,), (mix,), dtype, "row", tokens.pooled
+    )
+    return vectors
 
 
 def _items(
@@ -186,7 +205,7 @@ def _items(
             for pieces in tokenizer.encode(block):
                 checked = _fit(pieces, index, max_length, long)
                 pending.append(checked)
-                yield checked
+                yield _without_unread(checked)
                 index += 1
 
     specials = tokenizer.cls_id, tokenizer.sep_id
@@ -204,6 +223,15 @@ def _items(
         unread = tuple(np.flatnonzero(~has_piece).tolist())
         lacked = pieces.word_ids[pieces.ids == tokenizer.unk_id]
         yield Item(rows, pieces.words, unread, tuple(np.unique(lacked).tolist()))
+
+
+def _without_unread(pieces: Pieces) -> Pieces:
+    """Number only the words that have a piece, of which a row has a place for each."""
+    read, word_ids = np.unique(pieces.word_ids, return_inverse=True)
+    if len(read) == len(pieces.words):
+        return pieces
+    words = [pieces.words[index] for index in read]
+    return Pieces(pieces.ids, word_ids.astype(pieces.word_ids.dtype), words)
 
 
 def _fit(pieces: Pieces, index: int, max_length: int, long: str) -> Pieces:

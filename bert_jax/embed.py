@@ -6,9 +6,8 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from bert_jax.encoder import Encoder
 from bert_jax.params import BertParams
@@ -18,7 +17,7 @@ from embed_jax.devices.any_mesh import on_any_mesh
 from embed_jax.devices.precision import float_dtype
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.layers.select import Mix, Specs, pair_mixes, select_each
-from embed_jax.tokens import check_batch
+from embed_jax.tokens import check_batch, check_range
 
 
 @on_any_mesh("B T D")
@@ -43,8 +42,11 @@ def apply_encoder(
 
     Returns:
       Layers 0 to `highest_layer`, one array each. Values at padding are undefined.
+
+    Raises:
+      ValueError: as `encode`.
     """
-    check_kinds(params, tokens)
+    check_tokens(params, tokens)
     if tokens.ids.shape[-1] == 0:
         # Attention takes the largest score of a row, and there is none.
         nothing = jnp.zeros((*tokens.ids.shape, params.config.layer_dim), dtype)
@@ -126,7 +128,7 @@ def embed(
         position table, or (for NumPy tokens) an id outside the vocabulary.
 
     Example:
-      >>> import bert_jax, jax
+      >>> import bert_jax, jax, numpy as np
       >>> params = bert_jax.init_params(jax.random.key(0), bert_jax.TINY)
       >>> ids = np.arange(12, dtype=np.int32).reshape(2, 6)
       >>> tokens = BertTokens(ids, 0 * ids, ids >= 0, ids, ids >= 0)
@@ -159,22 +161,25 @@ def compute_vectors(
     mixes: tuple[Mix, ...],
     dtype: jnp.dtype,
     norm_over: str = "batch",
+    selected: Bool[Array, "B T"] | None = None,
 ) -> tuple[Float[Array, "B T _"], ...]:
-    """Run the needed layers and select by the specs; called by jitted functions."""
+    """Run the needed layers and select by the specs; called by jitted functions.
+
+    Args:
+      params: encoder weights and config.
+      tokens: the batch.
+      specs: the layers and their combinations.
+      mixes: of each spec.
+      dtype: of the computation.
+      norm_over: the scope of a `mix_norm`.
+      selected: the positions to select and to normalise over; by default those that
+        are no padding.
+    """
     num_blocks = params.config.num_blocks
     highest = max(spec.highest_layer(num_blocks) for spec in specs)
     layers = apply_encoder(params, tokens, highest_layer=highest, dtype=dtype)
-    return select_each(layers, specs, mixes, num_blocks, tokens.mask, norm_over)
-
-
-def check_kinds(params: BertParams, tokens: BertTokens) -> None:
-    """Refuse arguments that changed places, or are another family's.
-
-    Raises:
-      ValueError: names what was passed.
-    """
-    check_kind("params", params, BertParams, "pass params, tokens, in this order")
-    check_batch(tokens, BertTokens)
+    mask = tokens.mask if selected is None else selected
+    return select_each(layers, specs, mixes, num_blocks, mask, norm_over)
 
 
 def check_tokens(params: BertParams, tokens: BertTokens) -> None:
@@ -186,7 +191,8 @@ def check_tokens(params: BertParams, tokens: BertTokens) -> None:
       ValueError: the row is too long or, for NumPy tokens, an id is out of range; or
         the arguments are of other kinds.
     """
-    check_kinds(params, tokens)
+    check_kind("params", params, BertParams, "pass params, tokens, in this order")
+    check_batch(tokens, BertTokens)
     config = params.config
     length = tokens.ids.shape[-1]
     if length > config.max_positions:
@@ -199,10 +205,4 @@ def check_tokens(params: BertParams, tokens: BertTokens) -> None:
         ("segment_ids", tokens.segment_ids, config.num_segments),
     )
     for name, values, size in tables:
-        if isinstance(values, np.ndarray) and values.size:
-            low, high = int(values.min()), int(values.max())
-            if low < 0 or high >= size:
-                raise ValueError(
-                    f"{name} reach from {low} to {high}, but the model's table has "
-                    f"rows 0 to {size - 1}; do model and tokeniser belong together?"
-                )
+        check_range(name, values, size, "the model's table has rows")

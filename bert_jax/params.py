@@ -11,9 +11,11 @@ from bert_jax.config import BertConfig
 from bert_jax.encoder import Encoder
 from bert_jax.heads import HEADS, LABELLED, MlmHead
 from embed_jax.devices.random_keys import same_draws
+from embed_jax.equality import equal_by_value
 from embed_jax.tree import summarise_model
 
 
+@equal_by_value
 class BertParams(flax.struct.PyTreeNode):
     """The weights of a BERT, a pytree of arrays, with the configuration as static data.
 

@@ -1,37 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predictions of BERT's heads from tokens."""
 
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from bert_jax.embed import apply_encoder
+from bert_jax.embed import apply_encoder, check_tokens
 from bert_jax.heads import HEADS
 from bert_jax.params import BertParams
 from bert_jax.tokens import BertTokens
 from embed_jax.devices.any_mesh import on_any_mesh
-from embed_jax.tokens import reads_tokens
+from embed_jax.tokens import check_range, reads_tokens
 
 
-@reads_tokens(BertTokens)
+@reads_tokens(check_tokens)
 @jax.jit
 @on_any_mesh("B D")
 def pooler_output(params: BertParams, tokens: BertTokens) -> Float[Array, "B D"]:
     """Return the pooler's output for each row.
 
     Raises:
-      ValueError: the model has no pooler; the other functions raise likewise.
+      ValueError: the model has no pooler, a row is longer than the position table or
+        (for NumPy tokens) an id outside the vocabulary; the other functions raise
+        likewise.
     """
     return _apply(params, "pooler", apply_encoder(params, tokens)[-1])
 
 
-@reads_tokens(BertTokens)
-@jax.jit
-@on_any_mesh("B M V")
 def masked_lm_logits(
-    params: BertParams, tokens: BertTokens, positions: Int[Array, "B M"] | None = None
+    params: BertParams, tokens: BertTokens, positions: Int[Any, "B M"] | None = None
 ) -> Float[Array, "B M V"]:
     """Return the logits of the vocabulary at the given positions.
 
@@ -43,7 +42,22 @@ def masked_lm_logits(
 
     Returns:
       Logits, float32.
+
+    Raises:
+      ValueError: the model has no MLM head, or (for NumPy arrays) a position outside
+        the rows or an id outside the vocabulary.
     """
+    check_tokens(params, tokens)
+    length = tokens.ids.shape[-1]
+    check_range("positions", positions, length, "the rows have tokens")
+    return _masked_lm_logits(params, tokens, positions)
+
+
+@jax.jit
+@on_any_mesh("B M V")
+def _masked_lm_logits(
+    params: BertParams, tokens: BertTokens, positions: Int[Array, "B M"] | None
+) -> Float[Array, "B M V"]:
     last = apply_encoder(params, tokens)[-1]
     if positions is not None:
         last = jnp.take_along_axis(last, positions[..., None], axis=1)
@@ -51,7 +65,7 @@ def masked_lm_logits(
     return _apply(params, "mlm", last, table)
 
 
-@reads_tokens(BertTokens)
+@reads_tokens(check_tokens)
 @jax.jit
 @on_any_mesh("B 2")
 def next_sentence_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B 2"]:
@@ -59,7 +73,7 @@ def next_sentence_logits(params: BertParams, tokens: BertTokens) -> Float[Array,
     return _apply(params, "nsp", pooler_output(params, tokens))
 
 
-@reads_tokens(BertTokens)
+@reads_tokens(check_tokens)
 @jax.jit
 @on_any_mesh("B Y")
 def sequence_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B Y"]:
@@ -67,7 +81,7 @@ def sequence_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B Y
     return _apply(params, "sequence", pooler_output(params, tokens))
 
 
-@reads_tokens(BertTokens)
+@reads_tokens(check_tokens)
 @jax.jit
 @on_any_mesh("B T Y")
 def token_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B T Y"]:

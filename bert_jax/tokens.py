@@ -5,7 +5,10 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Bool, Int
 
+from embed_jax.equality import equal_by_value
 
+
+@equal_by_value
 class BertTokens(NamedTuple):
     """A batch of rows, on the host (NumPy) or on the device; a pytree either way.
 

@@ -16,12 +16,14 @@ from elmo_jax.config import ElmoConfig
 from elmo_jax.lstm import LstmLayer, TypeInputs, zero_state
 from elmo_jax.stack import run_stack
 from elmo_jax.tokens import BEGIN, END, ElmoTokens
+from embed_jax.equality import equal_by_value
 from embed_jax.recurrence import LstmState
 
 Carry = tuple[tuple[LstmState, ...], ...]
 """LSTM states of all rows: a tuple of directions, each a tuple of layers."""
 
 
+@equal_by_value
 @no_type_check  # jax also builds such trees of shapes and shardings.
 class BiLmOutput(NamedTuple):
     """The output of the biLM for a batch.
@@ -159,6 +161,9 @@ class BiLm(nn.Module):
             None if carry is None else tokens.mask.swapaxes(0, 1),
             dropout,
         )
+        if num_blocks == self.config.num_blocks:
+            # As in training, whose softmax reads the last layer dropped too.
+            layers[-1] = cast(Array, dropout(layers[-1]))
         boundaries = [boundary, *(layer[0, 0] for layer in boundaries)]
         return _Direction(layers, states, boundaries)
 

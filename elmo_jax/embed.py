@@ -20,7 +20,7 @@ from embed_jax.devices.platform import target_platform
 from embed_jax.devices.precision import float_dtype
 from embed_jax.layers.layer_spec import LayerSpec
 from embed_jax.layers.select import Mix, Specs, pair_mixes, select_each
-from embed_jax.tokens import check_batch
+from embed_jax.tokens import check_batch, check_range
 
 
 @on_any_mesh(BiLmOutput(*cast(Any, ("B T D", "B H", "D"))))
@@ -47,8 +47,11 @@ def apply_bilm(
     Returns:
       Layers 0 to `highest_layer`, the states after the rows, and each layer's output at
       the boundary before a sentence.
+
+    Raises:
+      ValueError: as `encode`.
     """
-    check_kinds(params, tokens)
+    check_tokens(params, tokens)
     hoist = target_platform() != "cpu"
     output = BiLm(params.config, jnp.dtype(dtype), hoist=hoist).apply(
         {"params": params.encoder},
@@ -232,51 +235,44 @@ def insert_boundaries(tokens: ElmoTokens) -> ElmoTokens:
     )
 
 
-def check_kinds(params: ElmoParams, tokens: ElmoTokens) -> None:
-    """Refuse arguments that changed places, or are another family's.
-
-    Raises:
-      ValueError: names what was passed.
-    """
-    check_kind("params", params, ElmoParams, "pass params, tokens, in this order")
-    check_batch(tokens, ElmoTokens)
-
-
 def check_tokens(params: ElmoParams, tokens: ElmoTokens) -> None:
     """Check that the types are valid for the model.
 
     XLA would silently clamp an index out of range and return a wrong vector.
 
     Raises:
-      ValueError: characters for a word table or the reverse or, for NumPy tokens, a
-        number out of range; or the arguments are of other kinds.
+      ValueError: characters for a word table or the reverse, vectors of another width,
+        or, for NumPy tokens, a number out of range; or the arguments are of other
+        kinds.
     """
-    check_kinds(params, tokens)
-    config = params.config
+    check_kind("params", params, ElmoParams, "pass params, tokens, in this order")
+    check_batch(tokens, ElmoTokens)
+    _check_types(params.config, tokens.types)
+    check_range("words", tokens.words, tokens.types.shape[0], "the model knows")
+
+
+def _check_types(config: ElmoConfig, types: Any) -> None:
+    if jnp.issubdtype(types.dtype, jnp.floating):
+        if np.shape(types)[1:] != (config.projection_dim,):
+            raise ValueError(
+                f"types of shape {list(np.shape(types))} are vectors of another width "
+                f"than the model's {config.projection_dim}"
+            )
+        return
     reads_characters = config.char_cnn is not None
-    if (np.ndim(tokens.types) == 2) != reads_characters:
+    if (np.ndim(types) == 2) != reads_characters:
         raise ValueError(
-            f"types of shape {list(np.shape(tokens.types))}, but the model reads words "
+            f"types of shape {list(np.shape(types))}, but the model reads words "
             f"by their {'characters' if reads_characters else 'row in its table'}; use "
             "the tokeniser that belongs to it"
         )
-    if config.char_cnn and tokens.types.shape[1] < config.char_cnn.max_width:
+    if config.char_cnn and types.shape[1] < config.char_cnn.max_width:
         raise ValueError(
-            f"{tokens.types.shape[1]} characters a word are less than the widest "
+            f"{types.shape[1]} characters a word are less than the widest "
             f"filter, {config.char_cnn.max_width}; use the tokeniser of the model"
         )
-    highest = NUM_CHARACTERS if reads_characters else config.vocab_size - 1
-    for name, values, last in (
-        ("types", tokens.types, highest),
-        ("words", tokens.words, len(tokens.types) - 1),
-    ):
-        if isinstance(values, np.ndarray) and values.size:
-            low, high = int(values.min()), int(values.max())
-            if low < 0 or high > last:
-                raise ValueError(
-                    f"{name} reach from {low} to {high}, but the model knows 0 to "
-                    f"{last}; do model and tokeniser belong together?"
-                )
+    size = NUM_CHARACTERS + 1 if reads_characters else config.vocab_size
+    check_range("types", types, size, "the model knows")
 
 
 def _check_carry(config: ElmoConfig, tokens: ElmoTokens, carry: Carry) -> None:

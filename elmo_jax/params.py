@@ -13,9 +13,11 @@ from elmo_jax.char_cnn import scaled_normal
 from elmo_jax.config import ElmoConfig
 from elmo_jax.tokens import ElmoTokens
 from embed_jax.devices.random_keys import same_draws
+from embed_jax.equality import equal_by_value
 from embed_jax.tree import summarise_model
 
 
+@equal_by_value
 class ElmoParams(flax.struct.PyTreeNode):
     """The weights of a biLM, a pytree of arrays, with the configuration as static data.
 

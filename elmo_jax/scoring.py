@@ -36,6 +36,7 @@ from embed_jax.corpus.unknown import OfUnknown, judged
 from embed_jax.devices.any_mesh import on_any_mesh
 from embed_jax.devices.mesh import replicate
 from embed_jax.devices.precision import float_dtype
+from embed_jax.equality import equal_by_value
 
 # Positions a batch on each device: their scores for a block of the vocabulary are held
 # at once.
@@ -43,6 +44,7 @@ TOKEN_BUDGETS = {"cpu": 4096, "default": 16384}
 CHUNK_BATCHES = 8
 
 
+@equal_by_value
 class SentenceScore(NamedTuple):
     """The log-probabilities of one sentence of n words.
 

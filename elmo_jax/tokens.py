@@ -5,10 +5,13 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Bool, Int, Shaped
 
+from embed_jax.equality import equal_by_value
+
 BEGIN, END = 0, 1
 """The indices of `<S>` and `</S>`, the first two types of every batch."""
 
 
+@equal_by_value
 class ElmoTokens(NamedTuple):
     """A batch of rows, on the host (NumPy) or on the device; a pytree either way.
 

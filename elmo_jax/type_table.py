@@ -76,7 +76,8 @@ class TypeTable:
             if len(missing) > self._capacity:
                 raise ValueError(
                     f"{len(missing)} distinct words in a batch, but the table holds "
-                    f"{self._capacity}; lower token_budget"
+                    f"{self._capacity}; lower max_length, so that long sentences are "
+                    "read in parts"
                 )
         # By length, so that short words are not convolved as long ones.
         missing.sort(key=len)

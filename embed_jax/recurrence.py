@@ -22,10 +22,12 @@ from jaxtyping import Array, Bool, Float, Int
 from embed_jax.devices.any_mesh import varying_alike
 from embed_jax.devices.materialise import materialise
 from embed_jax.devices.precision import dot, precision
+from embed_jax.equality import equal_by_value
 
 FORGET_BIAS = 1.0  # added when run, in no published bias
 
 
+@equal_by_value
 @no_type_check  # jax also builds such trees of shapes, shardings and axes.
 class LstmState(NamedTuple):
     """The state of an LSTM layer, float32.

@@ -13,21 +13,20 @@ from embed_jax.corpus.sentences import described
 Function = TypeVar("Function", bound=Callable)
 
 
-def reads_tokens(kind: type) -> Callable[[Function], Function]:
-    """Have a function of `(params, tokens, …)` refuse what is no batch of tokens.
+def reads_tokens(check: Callable[[Any, Any], None]) -> Callable[[Function], Function]:
+    """Have a function of `(params, tokens, …)` refuse tokens that are not the model's.
 
-    Stands above `jax.jit`, which would refuse text in words of its own. Arrays may be
-    traced ones.
+    Stands above `jax.jit`, which would refuse text in words of its own, and inside
+    which numbers cannot be looked at.
 
     Args:
-      kind: the NamedTuple of the family's tokens, with shapes as annotations; one field
-        is `mask`, [B T].
+      check: the family's check of `params` and `tokens`. Arrays may be traced ones.
     """
 
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
         def checked(params: Any, tokens: Any, *args: Any, **options: Any) -> Any:
-            check_batch(tokens, kind)
+            check(params, tokens)
             return function(params, tokens, *args, **options)
 
         return checked  # pyright: ignore[reportReturnType]
@@ -35,8 +34,37 @@ def reads_tokens(kind: type) -> Callable[[Function], Function]:
     return decorate
 
 
+def check_range(name: str, values: Any, size: int, rows: str) -> None:
+    """Refuse indices that are outside a table, where they can be looked at.
+
+    XLA would clamp them, or fill with NaN. Arrays on a device, or traced ones, are not
+    waited for, and so not looked at.
+
+    Args:
+      name: of the indices.
+      values: the indices.
+      size: rows of the table.
+      rows: what has these rows, such as "the model's table has rows".
+
+    Raises:
+      ValueError: names the indices and the rows.
+    """
+    if isinstance(values, np.ndarray) and values.size:
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high >= size:
+            raise ValueError(
+                f"{name} reach from {low} to {high}, but {rows} 0 to {size - 1}; do "
+                "model and tokeniser belong together?"
+            )
+
+
 def check_batch(tokens: Any, kind: type) -> None:
     """Refuse text, tokens of another family, and a single row in place of a batch.
+
+    Args:
+      tokens: what is given.
+      kind: the NamedTuple of the family's tokens, with shapes as annotations; one field
+        is `mask`, [B T].
 
     Raises:
       ValueError: says what to pass.

@@ -217,7 +217,8 @@ class CorpusEmbedder(Generic[ParamsT, TokenizerT]):
         """Embed the words of any number of sentences, in order, in bounded memory.
 
         Here `mix_norm` normalises each sentence separately, so that a vector does not
-        depend on its batch.
+        depend on its batch; context around it does not count. Where a long sentence is
+        read in windows, each is normalised by the pieces that are taken from it.
 
         Args:
           params: what `load` gave.

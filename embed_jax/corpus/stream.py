@@ -21,6 +21,7 @@ import jax
 import numpy as np
 
 from embed_jax.corpus.arrivals import Arrivals
+from embed_jax.equality import equal_by_value
 
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=Sized)
@@ -64,6 +65,7 @@ class Item(Generic[RowT]):
     unknown: tuple[int, ...] = ()
 
 
+@equal_by_value
 class Embedded(NamedTuple):
     """The vectors of one sentence.
 

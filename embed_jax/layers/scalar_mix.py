@@ -7,13 +7,15 @@ from typing import no_type_check
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from embed_jax.equality import equal_by_value
 from embed_jax.suggest import suggest
 
 NORM_SCOPES = ("batch", "row")
 
 
+@equal_by_value
 @no_type_check  # jax also builds such trees of shapes, shardings and stacked weights.
 class ScalarMix(flax.struct.PyTreeNode):
     """The learnable parameters of one `mix(…)` or `mix_norm(…)`.
@@ -111,7 +113,10 @@ def mix_penalty(
 
 
 def normalise_layer(
-    layer: Float[Array, "B T D"], mask: Bool[Array, "B T"], over: str = "batch"
+    layer: Float[Array, "B T D"],
+    mask: Bool[Array, "B T"],
+    over: str = "batch",
+    texts: Int[Array, "B T"] | None = None,
 ) -> Float[Array, "B T D"]:
     """Normalise a layer to mean 0 and variance 1 over all real positions and channels.
 
@@ -125,6 +130,8 @@ def normalise_layer(
       over: "batch" takes the statistics over the whole batch, as bilm-tf, so a vector
         depends on the other rows of its batch; "row" over each row by itself, so it
         does not.
+      texts: for rows that hold several texts, the number of each position's text; each
+        text of a row is normalised by itself, whatever `over` is.
 
     Returns:
       float32, zero at padding.
@@ -141,12 +148,22 @@ def normalise_layer(
         hint = suggest(str(over), NORM_SCOPES, "scopes")
         raise ValueError(f"cannot normalise over {over!r}; {hint}")
     axes = (0, 1, 2) if over == "batch" else (1, 2)
+
+    def total(values: Shaped[Array, "B T _"]) -> Float[Array, "..."]:
+        if texts is None:
+            return jnp.sum(values, axes, jnp.float32, keepdims=True)
+        alike = (texts[:, :, None] == texts[:, None, :]).astype(jnp.float32)
+        of_positions = jnp.sum(values, axis=-1, dtype=jnp.float32)
+        highest = jax.lax.Precision.HIGHEST
+        return jnp.einsum("BTS,BS->BT", alike, of_positions, precision=highest)[
+            ..., None
+        ]
+
     real = mask[..., None]
     layer = jnp.where(real, layer.astype(jnp.float32), 0)
     # In float32: the numbers of a large batch would overflow an int32 count.
-    count = layer.shape[-1] * jnp.sum(real, axes, jnp.float32, keepdims=True)
-    count = jnp.maximum(count, 1)
-    mean = jnp.sum(layer, axes, keepdims=True) / count
+    count = jnp.maximum(layer.shape[-1] * total(real), 1)
+    mean = total(layer) / count
     centred = jnp.where(real, layer - mean, 0)
-    variance = jnp.sum(centred**2, axes, keepdims=True) / count
+    variance = total(centred**2) / count
     return centred * jax.lax.rsqrt(variance + 1e-12)

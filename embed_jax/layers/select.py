@@ -5,7 +5,7 @@ import functools
 from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
 from embed_jax.layers.scalar_mix import ScalarMix, mix_layers, normalise_layer
@@ -62,6 +62,7 @@ def select_layers(
     mask: Bool[Array, "B T"],
     mix: ScalarMix | Sequence[ScalarMix] | None = None,
     norm_over: str = "batch",
+    texts: Int[Array, "B T"] | None = None,
 ) -> Float[Array, "B T width"]:
     """Choose, combine and concatenate layers.
 
@@ -74,6 +75,7 @@ def select_layers(
         order; by default zero weights and a gamma of one.
       norm_over: the scope of `mix_norm`, see
         `embed_jax.layers.scalar_mix.normalise_layer`.
+      texts: likewise, of rows that hold several texts.
 
     Returns:
       Vectors of width `spec.width(num_blocks, D)`, zero at padding. `sum`, `mean`,
@@ -118,7 +120,9 @@ def select_layers(
                 parts.append(mix_layers(chosen, scalar_mix.weights, scalar_mix.gamma))
             case "mix_norm":
                 scalar_mix = next(mixes)
-                chosen = [normalise_layer(layer, mask, norm_over) for layer in chosen]
+                chosen = [
+                    normalise_layer(layer, mask, norm_over, texts) for layer in chosen
+                ]
                 parts.append(mix_layers(chosen, scalar_mix.weights, scalar_mix.gamma))
     return jnp.concatenate(parts, axis=-1)
 

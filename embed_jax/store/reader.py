@@ -3,7 +3,7 @@
 
 import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, SupportsIndex, overload
 
@@ -11,17 +11,23 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
+from embed_jax.arguments import kind_of
 from embed_jax.files.hdf5 import reading_hdf5
 from embed_jax.files.local_path import local_path
 from embed_jax.store.checked import damaged, open_store
 from embed_jax.store.layout import BLOCK_BYTES, DTYPES
+from embed_jax.store.text_index import TextIndex
+
+_SET_BY_OPENING = ("_opened", "_arrays", "metadata", "dtype", "dim", "offsets")
 
 
 class VectorStore:
     """A finished store, open for reading; only the offsets are held in memory.
 
     `store[i]` is the [words, D] array of sentence i and `store[a:b]` a list of them,
-    as in a list of arrays; iterating reads ahead in blocks.
+    as in a list of arrays; iterating reads ahead in blocks. `find` and `in` look for a
+    sentence by its text. A pickled store, as a worker of a data loader gets it, is its
+    path, and is opened where it is first read.
 
     Attributes:
       path: the file, or the index of several.
@@ -40,6 +46,10 @@ class VectorStore:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = local_path(path)
+        self._texts: TextIndex | None = None
+        self._open()
+
+    def _open(self) -> None:
         self._opened = open_store(self.path)
         try:
             self._arrays = self._opened.arrays
@@ -55,6 +65,34 @@ class VectorStore:
         except BaseException:
             self._opened.close()
             raise
+
+    def __getstate__(self) -> dict[str, Any]:
+        if "_expected" in self.__dict__:
+            return {"path": self.path, "expected": self._expected}
+        return {"path": self.path.absolute(), "expected": self._described()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.path, self._texts = state["path"], None
+        self._expected = state["expected"]
+
+    def __getattr__(self, name: str) -> Any:
+        # Only what is missing comes here: what `_open` sets, of a store from a pickle.
+        if name not in _SET_BY_OPENING or "_expected" not in self.__dict__:
+            raise AttributeError(f"VectorStore has no attribute {name!r}")
+        self._open()
+        if self._described() != self._expected:
+            self.close()
+            raise ValueError(
+                f"{self.path} is another store than the one that was pickled; pickle "
+                "it again"
+            )
+        del self._expected
+        return getattr(self, name)
+
+    def _described(self) -> dict[str, Any]:
+        """Return what another store at the same place is known by."""
+        contents = self._opened.contents
+        return contents.identity() | {"num_rows": contents.num_rows, "len": len(self)}
 
     @property
     def vectors(self) -> h5py.Dataset:
@@ -118,6 +156,36 @@ class VectorStore:
             for start, stop in pairwise(bounds)
         ]
 
+    def find(self, sentence: str | Sequence[str]) -> list[int]:
+        """Return the indices of the sentences of a text, ascending; none: [].
+
+        Reads the words of the whole store once, 16 bytes a sentence are kept of them;
+        each further call reads only the words that it compares.
+
+        Args:
+          sentence: its words, compared one by one; or its text, compared without white
+            space, since of that the store has only what divides words.
+
+        Raises:
+          ValueError: the file is damaged.
+        """
+        if self._texts is None:
+            words = (each for block in self.blocks() for each in self.words(block))
+            self._texts = TextIndex(words, len(self))
+        return self._texts.find(sentence, self.words)
+
+    def __contains__(self, sentence: object) -> bool:
+        if isinstance(sentence, str):
+            return bool(self.find(sentence))
+        if isinstance(sentence, list | tuple) and all(
+            isinstance(word, str) for word in sentence
+        ):
+            return bool(self.find(sentence))
+        raise TypeError(
+            "a store has sentences, so look for a text or a list of words in it, not "
+            f"for {kind_of(sentence)}"
+        )
+
     def blocks(self) -> Iterator[slice]:
         """Yield slices of consecutive sentences, each of so many as to be read at once.
 
@@ -135,7 +203,8 @@ class VectorStore:
 
     def close(self) -> None:
         """Close the file."""
-        self._opened.close()
+        if "_opened" in self.__dict__:
+            self._opened.close()
 
     def __enter__(self) -> "VectorStore":
         return self

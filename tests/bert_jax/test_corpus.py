@@ -155,6 +155,58 @@ def test_words_without_a_piece_are_zero_and_reported(caplog):
     np.testing.assert_allclose(vectors[::2], alone("we sat")[1:3])
 
 
+def test_more_words_than_pieces_are_zero_vectors_too():
+    many = ["\x07"] * 50
+    sentences = [[*many, "we", *many, "sat", "\x07"], ["we", "sat"], many]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging.getLogger("embed_jax"), "disabled", True)
+        for options in ({}, {"context": 3}, {"long": "truncate", "max_length": 3}):
+            long, short, nothing = bert_jax.embed_words(
+                PARAMS, TOKENIZER, sentences, "last", **options
+            )
+            read = np.flatnonzero(long.any(axis=1)).tolist()
+            assert read == ([50] if "max_length" in options else [50, 101])
+            assert long.shape == (103, CONFIG.layer_dim)
+            assert not nothing.any()
+            if not options:
+                np.testing.assert_allclose(long[read], short, atol=1e-6)
+        # In windows, each with words between its own that no piece is of.
+        words = [word for name in WORDS[5:] * 4 for word in ("\x07", name)]
+        windows = bert_jax.embed_words(PARAMS, TOKENIZER, [words], "last")[0]
+        dense = bert_jax.embed_words(PARAMS, TOKENIZER, [words[1::2]], "last")[0]
+        np.testing.assert_array_equal(windows[1::2], dense)
+        assert not windows[::2].any()
+
+
+def test_mix_norm_does_not_count_shown_neighbours():
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(
+        lambda leaf: leaf + rng.normal(0, 0.5, leaf.shape).astype(np.float32), PARAMS
+    )
+    document = ["we sat by the river", "the bank is deep", "water ran down"]
+    found = bert_jax.embed_words(
+        params, TOKENIZER, document, "mix_norm(1)", context="document"
+    )
+    tokens = TOKENIZER([" ".join(document)])
+    layer = np.asarray(bert_jax.encode(params, tokens), np.float64)[0, 1]
+    begin = 1
+    for vectors in found:
+        own = slice(begin, begin + len(vectors))
+        counted = np.concatenate([layer[:1], layer[own], layer[-1:]])
+        expected = (layer[own] - counted.mean()) / counted.std()
+        np.testing.assert_allclose(vectors, expected, atol=1e-5)
+        begin += len(vectors)
+
+
+def test_vectors_of_sentences_are_the_callers_own():
+    for pool in ("mean", "cls"):
+        for sentence in bert_jax.stream_sentences(
+            PARAMS, TOKENIZER, ["we sat", "the bank " * 40], "last", pool=pool
+        ):
+            assert sentence.vectors.flags.writeable
+            assert sentence.vectors.base is None or sentence.vectors.base.size == 16
+
+
 def test_long_input_is_windowed_truncated_or_refused(caplog):
     text = " ".join(["we", "ran", "down", "the", "river"] * 20)
     with pytest.raises(ValueError, match=r'sentence 1 has 102 tokens .* "truncate"'):

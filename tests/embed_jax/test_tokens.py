@@ -94,6 +94,41 @@ def test_other_things_are_no_tokens(door):
             function(params, thing)
 
 
+@pytest.mark.parametrize("wrong", [-1, 99999])
+@pytest.mark.parametrize("door", DOORS)
+def test_ids_that_the_model_lacks_are_refused_everywhere(door, wrong):
+    function, params, tokenizer = DOORS[door]
+    batch = tokenizer(["the bank"])
+    name = "ids" if "bert" in door else "types"
+    ids = np.array(getattr(batch, name))
+    ids[0, 0] = wrong
+    with pytest.raises(ValueError, match=f"{name} reach from .* do model and tokenise"):
+        function(params, batch._replace(**{name: ids}))
+    if name == "types":
+        far = np.full_like(batch.words, wrong)
+        with pytest.raises(ValueError, match=r"words reach from .* the model knows"):
+            function(params, batch._replace(words=far))
+
+
+def test_positions_to_score_are_those_of_the_rows():
+    _, params, tokenizer = DOORS["bert masked"]
+    batch = tokenizer(["the bank"])
+    for wrong in (-1, batch.ids.shape[1]):
+        with pytest.raises(
+            ValueError, match=r"positions reach from .* rows have token"
+        ):
+            bert_jax.masked_lm_logits(params, batch, np.array([[wrong]]))
+
+
+def test_vectors_in_place_of_types_have_the_models_width():
+    _, params, tokenizer = DOORS["elmo apply"]
+    batch = tokenizer([["the", "bank"]])
+    vectors = np.zeros((len(batch.types), elmo_jax.TINY.projection_dim), np.float32)
+    jax.eval_shape(elmo_jax.embed, params, batch._replace(types=vectors))
+    with pytest.raises(ValueError, match="vectors of another width than the model's"):
+        elmo_jax.embed(params, batch._replace(types=vectors[:, 1:]))
+
+
 def test_a_row_is_refused_where_it_is_traced_too():
     _, params, tokenizer = DOORS["bert embed"]
     with pytest.raises(ValueError, match="are one row"):

@@ -104,6 +104,7 @@ MAKING = {
         "--max-length": Option("--max-length 4", "longest", to=4),
         "--context": Option("--context document", "lengths"),
         "--layers": Option("--layers last", "config"),
+        "--mix-penalty": Option("--mix-penalty 0.1", "config"),
     },
     "finetune_polarity": {
         "--model": Option("--model bert2", "weights"),
@@ -111,6 +112,7 @@ MAKING = {
         "--max-length": Option("--max-length 4", "longest", to=4),
         "--context": Option("--context document", "config"),
         "--layers": Option("--layers last", "config"),
+        "--mix-penalty": Option("--mix-penalty 0.1", "config"),
     },
     "finetune_elmo_ner": {
         "--model": Option("--model elmo2", "weights"),
@@ -122,6 +124,7 @@ MAKING = {
             to="train.finetune: context document: an ELMo reads each sentence alone",
         ),
         "--layers": Option("--layers last", "layers", to="last"),
+        "--mix-penalty": Option("--mix-penalty 0.1", "config"),
     },
     "finetune_elmo_polarity": {
         "--model": Option("--model elmo2", "weights"),
@@ -133,6 +136,7 @@ MAKING = {
             to="train.finetune: context document: an ELMo reads each sentence alone",
         ),
         "--layers": Option("--layers last", "layers", to="last"),
+        "--mix-penalty": Option("--mix-penalty 0.1", "config"),
     },
 }
 

@@ -90,6 +90,7 @@ TABLE = {
     # From tag to tag, to the first and from the last.
     "--decoder": Option("--decoder crf", "num_weights", to=LINEAR + 3 * 3 + 3 + 3),
     "--dropout-rate": Option("--dropout-rate 0.1", "learnt"),
+    "--mix-penalty": Option("--mix-penalty 0.1", "mixes"),
     "--learning-rate": Option("--learning-rate 0.02", "learnt"),
     "--max-gradient-norm": Option("--max-gradient-norm 0.01", "learnt"),
     "--batch-words": Option("--batch-words 32", "learnt"),
@@ -189,6 +190,7 @@ def _seen(ran: Any, folder: Path) -> Mapping[str, Any]:
         "rows": [row["name"] for row in record["rows"]],
         "num_scores": len(record["rows"][0]["scores"]["test F1"]),
         "learnt": [gamma for outcome in outcomes for gamma in outcome.gammas],
+        "mixes": [shares for outcome in outcomes for shares in outcome.mixes],
         "num_weights": outcomes[0].num_params,
         "num_epochs": ran.num_epochs,
     }
@@ -205,7 +207,7 @@ def test_an_option_changes_what_it_is_for(observer, config, name):
     entry = TABLE[name]
     # What the cache has, a second run does not train again.
     times = 2 if name == "--retrain" else 1
-    learns = entry.changes in ("learnt", "num_epochs")
+    learns = entry.changes in ("learnt", "mixes", "num_epochs")
     check_option(entry, observer(config, learns, times))
 
 

@@ -193,6 +193,9 @@ class WordTable:
         scores = jnp.einsum("...D,DY->...Y", vectors, weights["head"]["kernel"])
         return scores + weights["head"]["bias"].reshape([1] * (scores.ndim - 1) + [-1])
 
+    def mixes(self, weights):
+        return ()
+
     def save(self, directory, weights):
         directory.mkdir()
         np.savez(directory / "weights.npz", **weights["encoder"], **weights["head"])

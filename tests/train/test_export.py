@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import h5py
+import jax
 import numpy as np
 import pytest
 
@@ -24,6 +25,7 @@ from tests.train.experiments import (
 )
 from train import evaluate, export
 from train.families.bert.config import LongPhase
+from train.families.bert.finetuned import BertClassifier, fresh_classifier
 from train.families.bert.objective import MaskedLmObjective
 from train.families.elmo.objective import BilmObjective
 from train.families.elmo.words import WordStore
@@ -242,3 +244,30 @@ def test_the_best_is_that_of_the_last_phase(folder, tmp_path, monkeypatch, capsy
         f"{tmp_path / 'model'}: the weights of step 5, held-out loss 2: the best of "
         "the 2 kept in the last phase; the latest is of step 7\n"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parity
+@pytest.mark.parametrize("cased", [True, False])
+def test_transformers_opens_sentence_pieces_of_a_run(folder, tmp_path, cased):
+    """Exported, and with a classifier: the pieces are those of the run."""
+    import transformers
+
+    plain = make_experiment("bert", folder, num_steps=1, eval_every=0)
+    data = dataclasses.replace(
+        plain.data, kind="sentencepiece", cased=cased, directory=tmp_path / "pieces"
+    )
+    prepare(data, lambda line: None)
+    run = tmp_path / "run"
+    pretrain(dataclasses.replace(plain, data=data), run, mesh=one_device())
+    export.export(run, tmp_path / "exported")
+    params, tokenizer = bert_jax.load(run)
+    classifier = BertClassifier(
+        fresh_classifier(jax.random.key(0), params, "token", ["O", "B"]), tokenizer
+    )
+    classifier.save(tmp_path / "kept", classifier.weights)
+    for path in (tmp_path / "exported", tmp_path / "kept"):
+        theirs = transformers.AutoTokenizer.from_pretrained(path)
+        assert len(theirs) == tokenizer.vocab_size
+        for text in (*SENTENCES, "Unaffable é中", "", "  a  b "):
+            assert theirs(text)["input_ids"] == tokenizer([text]).ids[0].tolist()

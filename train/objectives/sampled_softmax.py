@@ -3,8 +3,10 @@
 
 Jean et al. 2015, as TensorFlow's `sampled_softmax_loss`: distinct log-uniform samples,
 from whose scores the logarithms of their expected counts are subtracted; samples that
-are the target are left out. The mean loss is not the cross entropy over the vocabulary,
-and its exponential is not a perplexity.
+are the target are left out. Where no draw was rejected (only some tens of samples) the
+expected count of a word is still the chance that it is among them, 1 - (1 - p)^K;
+TensorFlow takes K·p there, which is a little more. The mean loss is not the cross
+entropy over the vocabulary, and its exponential is not a perplexity.
 """
 
 import jax
@@ -18,6 +20,9 @@ def log_expected_counts(
     ids: Int[Array, "*shape"], num_tries: Float[Array, ""], vocab_size: int
 ) -> Float[Array, "*shape"]:
     """Return the log of the expected counts of words in distinct log-uniform samples.
+
+    That is the chance that a word is drawn at all in so many tries, 1 - (1 - p)^tries,
+    also where each try gave another word.
 
     Args:
       ids: words of a vocabulary sorted by descending frequency.

@@ -80,6 +80,22 @@ def test_normalising_over_rows_is_what_each_row_gets_alone():
     assert np.abs(over_rows - over_batch).max() > 0.1
 
 
+def test_each_text_of_a_row_is_normalised_by_itself():
+    layer = np.random.default_rng(0).normal(3, 2, (2, 7, 4)).astype(np.float32)
+    layer[1, 5:] = np.nan
+    texts = np.array([[1, 1, 2, 2, 2, 3, 3], [1, 1, 1, 1, 2, 2, 2]])
+    mask = ~np.isnan(layer).any(axis=-1)
+    found = normalise_layer(*map(jnp.asarray, (layer, mask)), texts=jnp.asarray(texts))
+    for row in range(2):
+        for text in np.unique(texts[row]):
+            own = (texts[row] == text) & mask[row]
+            (alone,) = normalise_layer(
+                jnp.asarray(layer[row, own][None]), jnp.ones((1, own.sum()), bool)
+            )
+            np.testing.assert_allclose(found[row, own], alone, atol=1e-5)
+    np.testing.assert_array_equal(found[1, 5:], 0)
+
+
 @pytest.mark.parametrize("over", ["batch", "row"])
 @pytest.mark.parametrize("padding", [1e30, np.inf, np.nan])
 def test_normalising_never_reads_padding(over, padding):

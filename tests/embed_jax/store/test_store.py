@@ -5,6 +5,7 @@ import errno
 import fcntl
 import json
 import os
+import pickle  # noqa: TID251 (as loaders of data do, for their workers)
 import random
 import resource
 import signal
@@ -27,7 +28,8 @@ from hypothesis import strategies as st
 
 from embed_jax import store
 from embed_jax.files import sync
-from embed_jax.store import StoreWriter, VectorStore, build, reader
+from embed_jax.store import StoreWriter, VectorStore, build, reader, text_index
+from embed_jax.store.checked import open_store
 from tests.kills import number_of, stride_of
 
 DIM = 8
@@ -941,3 +943,79 @@ def test_a_folder_of_somebody_elses_is_not_written_in(tmp_path, options):
         write(path, **options)
     assert words.read_text() == "mine"
     assert [entry.name for entry in partial_of(path).iterdir()] == ["words"]
+
+
+# Finding a sentence, and workers of a data loader
+
+
+def write_texts(path: Path, texts: list[str]) -> None:
+    with StoreWriter(path, dim=1) as writer:
+        for text in texts:
+            words = text.split(" ") if text else []
+            writer.append(np.ones((len(words), 1), np.float32), words)
+
+
+def test_a_sentence_is_found_by_its_text_or_words(tmp_path):
+    texts = ["The bank .", "a river", "", "The bank .", "Th ebank.", "über dem Fluß"]
+    write_texts(tmp_path / "v.h5", texts)
+    with VectorStore(tmp_path / "v.h5") as vectors:
+        assert vectors.find("a  river\n") == [1]
+        # The text is not kept, where the words of it stood is.
+        assert vectors.find("The bank.") == [0, 3, 4]
+        assert vectors.find(["The", "bank", "."]) == [0, 3]
+        assert vectors.find("über dem Fluß") == [5]
+        assert vectors.find("") == vectors.find([]) == [2]
+        assert vectors.find("river") == []
+        assert "a river" in vectors
+        assert ["a", "river"] in vectors
+        assert ["ariver"] not in vectors
+        with pytest.raises(TypeError, match="look for a text or a list of words"):
+            assert np.ones(3) in vectors
+
+
+def test_words_are_read_once_to_find_sentences(tmp_path, monkeypatch):
+    write_texts(tmp_path / "v.h5", [f"w{n} x" for n in range(50)])
+    with VectorStore(tmp_path / "v.h5") as vectors:
+        assert vectors.find("w7 x") == [7]
+        reads = []
+        read = vectors._read_texts
+        monkeypatch.setattr(
+            vectors, "_read_texts", lambda *rows: reads.append(rows) or read(*rows)
+        )
+        assert vectors.find("w9 x") == [9]
+        assert vectors.find("nowhere") == []
+        assert reads == [(18, 20)]
+
+
+def test_texts_of_one_digest_are_told_apart(tmp_path, monkeypatch):
+    write_texts(tmp_path / "v.h5", ["a b", "c d", "a b"])
+    monkeypatch.setattr(text_index, "_digest", lambda sentence: 7)
+    with VectorStore(tmp_path / "v.h5") as vectors:
+        assert vectors.find("a b") == [0, 2]
+        assert vectors.find(["c", "d"]) == [1]
+        assert vectors.find("e") == []
+
+
+def test_a_pickled_store_is_opened_where_it_is_read(tmp_path, monkeypatch):
+    write(tmp_path / "v.h5", dtype="bfloat16")
+    monkeypatch.chdir(tmp_path)
+    with VectorStore("v.h5") as vectors:
+        content, expected = pickle.dumps(vectors), vectors[3]
+        monkeypatch.chdir("/")
+        opened = []
+        monkeypatch.setattr(
+            reader, "open_store", lambda path: opened.append(path) or open_store(path)
+        )
+        again = pickle.loads(content)
+        again.close()
+        twice = pickle.loads(pickle.dumps(again))
+        assert not opened
+        assert len(twice) == len(vectors)
+        np.testing.assert_array_equal(twice[3], expected)
+        assert (twice.dim, twice.dtype) == (vectors.dim, vectors.dtype)
+        assert twice.metadata == vectors.metadata
+        assert opened == [tmp_path / "v.h5"]
+        twice.close()
+    write(tmp_path / "v.h5", 20, overwrite=True, dtype="bfloat16")
+    with pytest.raises(ValueError, match="another store than the one that was pickled"):
+        len(pickle.loads(content))

@@ -25,6 +25,12 @@ from train.families.elmo.finetuned import (
 from train.tasks.data.conll import TaggedSentence
 from train.tasks.finetune.classification import LabelledText
 from train.tasks.finetune.classifier import predict_labels
+from train.tasks.finetune.finetuning import (
+    Finetuning,
+    Stepper,
+    collate_batch,
+    finetune,
+)
 
 TAGS = ("O", "B-LOC", "B-PER")
 KINDS = ("bad", "good", "neither")
@@ -163,6 +169,55 @@ def test_logits_of_an_elmo_are_those_of_its_vectors(elmo):
     mixed = 3 * sum(share * layer for share, layer in zip(shares, layers, strict=True))
     expected = mixed @ np.asarray(head["dense"]["kernel"])
     np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_a_norm_of_an_elmo_does_not_depend_on_the_batch(elmo):
+    params, tokenizer = elmo
+    classifier = ElmoClassifier(
+        params,
+        tokenizer,
+        fresh_head(jax.random.key(0), params, "mix_norm(all)", 3),
+        task="sequence",
+        labels=KINDS,
+        layers="mix_norm(all)",
+    )
+    texts = labelled(4, 1)
+    rows = classifier.rows(texts)
+    tokens = classifier.collate(rows, 16, 6)
+    logits = classifier.logits(classifier.weights, tokens)[:4]
+    vectors = elmo_jax.embed_sentences(
+        params, tokenizer, [text.text for text in texts], "mix_norm(all)"
+    )
+    expected = vectors @ np.asarray(classifier.weights["head"]["dense"]["kernel"])
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_the_penalty_is_added_to_the_loss(elmo, bert):
+    params, tokenizer = elmo
+    layers = "mix(all),mix_norm(blocks)"
+    head = fresh_head(jax.random.key(0), params, layers, 3)
+    head["mix_0"]["weights"] = jnp.array([1.0, -2.0, 0.0])
+    head["mix_1"]["weights"] = jnp.array([0.0, 3.0])
+    classifier = ElmoClassifier(
+        params, tokenizer, head, task="sequence", labels=KINDS, layers=layers
+    )
+    rows = classifier.rows(labelled(4, 1))
+    batch = collate_batch(classifier, rows, 4)
+    losses = []
+    for penalty in (0.0, 0.5):
+        config = Finetuning(
+            task="sequence", frozen_steps=None, mix_penalty=penalty, layers=layers
+        )
+        stepper = Stepper(config, classifier, 10)
+        losses.append(float(stepper(stepper.init(), batch, 0)[1]))
+    # 1 + 4 + 9, halved.
+    assert losses[1] - losses[0] == pytest.approx(7.0, abs=1e-5)
+    config = Finetuning(mix_penalty=0.1)
+    of_bert = BertClassifier(
+        fresh_classifier(jax.random.key(0), bert[0], "token", TAGS), bert[1]
+    )
+    with pytest.raises(ValueError, match=r"mix_penalty 0.1: .* has no mix of layers"):
+        finetune(config, of_bert, {"train": examples_of("token"), "dev": []})
 
 
 def test_what_a_loader_refuses(elmo, bert, tmp_path):

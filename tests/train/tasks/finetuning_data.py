@@ -129,5 +129,8 @@ class WordClassifier:
         head = weights["head"]
         return vectors @ head["kernel"] + head["bias"][None]
 
+    def mixes(self, weights):
+        return ()
+
     def save(self, directory, weights):
         raise NotImplementedError

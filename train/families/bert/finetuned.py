@@ -16,6 +16,7 @@ from bert_jax import BertParams, BertTokens, Tokenizer
 from bert_jax.heads import HEADS
 from bert_jax.rows import collate
 from embed_jax.devices.random_keys import random_key
+from embed_jax.layers.scalar_mix import ScalarMix
 from train.families.bert.sequence_examples import sequence_rows
 from train.families.bert.token_examples import token_rows
 from train.tasks.data.conll import TaggedSentence
@@ -115,6 +116,11 @@ class BertClassifier:
             rngs=None if head_key is None else {"dropout": head_key},
         )
         return cast(Array, scores)
+
+    def mixes(self, weights: Weights) -> Sequence[ScalarMix]:
+        """Return none: the last layer is classified."""
+        del weights
+        return ()
 
     def save(self, directory: Path, weights: Weights) -> None:
         """Write a Hugging Face directory."""

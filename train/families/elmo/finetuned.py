@@ -147,13 +147,14 @@ class ElmoClassifier:
         """Return the logits of the labels; a key turns dropout of the vectors on."""
         params = self._params.replace(encoder=weights["encoder"])
         head = weights["head"]
-        mixes = tuple(
-            ScalarMix(head[name]["weights"], head[name]["gamma"])
-            for name in sorted(head)
-            if name.startswith("mix_")
-        )
         (vectors,), _ = compute_vectors(
-            params, tokens, (self._spec,), (mixes,), jnp.dtype(jnp.float32)
+            params,
+            tokens,
+            (self._spec,),
+            (self.mixes(weights),),
+            jnp.dtype(jnp.float32),
+            # As where text is embedded: no vector depends on its batch.
+            norm_over="row",
         )
         if self.task == "sequence":
             vectors = pool_sentence(vectors, jnp.asarray(tokens.mask), "mean")
@@ -162,6 +163,15 @@ class ElmoClassifier:
         vectors = cast(Array, dropout.apply({}, vectors, rngs=rngs))
         dense = nn.Dense(len(self.labels))
         return cast(Array, dense.apply({"params": head["dense"]}, vectors))
+
+    def mixes(self, weights: Weights) -> tuple[ScalarMix, ...]:
+        """Return the learnt mixes of layers, one a mix term in order."""
+        head = weights["head"]
+        number = len(self._spec.mix_sizes(self._params.config.num_blocks))
+        return tuple(
+            ScalarMix(head[f"mix_{index}"]["weights"], head[f"mix_{index}"]["gamma"])
+            for index in range(number)
+        )
 
     def save(self, directory: Path, weights: Weights) -> None:
         """Write the biLM, and the head beside it."""

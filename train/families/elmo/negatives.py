@@ -26,6 +26,9 @@ def draw_negatives(
 ) -> Negatives:
     """Draw words until enough distinct ones are found, as TensorFlow's sampler does.
 
+    What is made of the number of draws differs where none was rejected, see
+    `train.objectives.sampled_softmax`.
+
     The vocabulary is sorted by descending frequency, and word k is drawn with
     probability (log(k + 2) - log(k + 1)) / log(V + 1), which approximates Zipf's law.
 

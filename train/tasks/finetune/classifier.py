@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from embed_jax.layers.scalar_mix import ScalarMix
 from train.fit import best_labels, check_labels_found
 from train.tasks.data.conll import TaggedSentence
 from train.tasks.finetune.classification import LabelledText
@@ -59,6 +60,10 @@ class Classifier(Protocol):
         self, weights: Weights, tokens: Any, dropout_key: jax.Array | None = None
     ) -> Float[Array, "B *T Y"]:
         """Return the logits of each token, or of each row; a key turns dropout on."""
+        ...
+
+    def mixes(self, weights: Weights) -> Sequence[ScalarMix]:
+        """Return the learnt mixes of layers among the weights, or none."""
         ...
 
     def save(self, directory: Path, weights: Weights) -> None:

@@ -23,6 +23,7 @@ from embed_jax.checks import (
     check_seed,
 )
 from embed_jax.devices.random_keys import random_key, same_draws
+from embed_jax.layers.scalar_mix import mix_penalty
 from train.divergence import diverging, lower_rate
 from train.fit import Epoch, Fitted, State, clipped_adam, descend, fit
 from train.loop.optimizer import (
@@ -83,6 +84,9 @@ class Finetuning:
       context: BERT, words: pieces of neighbouring sentences to add as context, or
         "document", as many as fit.
       layers: ELMo: the layers and their combination.
+      mix_penalty: ELMo: L2 on the weights of a `mix` or `mix_norm` of `layers`, times
+        the sum of their squares (Peters et al. 2018, section 3.3); a large one keeps
+        the mix close to the mean of its layers.
       metric: the score of dev that selects the best epoch; by default f1 where words
         are labelled, and accuracy where texts are.
       patience: epochs without a better one before training ends; 0, never.
@@ -104,6 +108,7 @@ class Finetuning:
     max_length: int = 128
     context: int | Literal["document"] = 0
     layers: str = "mix(all)"
+    mix_penalty: float = 0.0
     metric: Metric = "auto"
     patience: int = 0
     seed: int = 0
@@ -117,7 +122,7 @@ class Finetuning:
         check_fields(self, large=["seed"])
         check_at_least(self, 1, "batch_size", "num_epochs")
         check_at_least(self, 3, "max_length")
-        check_at_least(self, 0, "patience", "weight_decay")
+        check_at_least(self, 0, "patience", "weight_decay", "mix_penalty")
         check_seed(self)
         if self.frozen_steps is not None:
             check_at_least(self, 0, "frozen_steps")
@@ -178,6 +183,11 @@ def finetune(
       ValueError: there are no usable training examples, or none has a known word; or
         training has diverged.
     """
+    if config.mix_penalty and not classifier.mixes(classifier.weights):
+        raise ValueError(
+            f"mix_penalty {config.mix_penalty}: the classifier has no mix of layers; "
+            "it is for an ELMo whose layers are a mix(…) or mix_norm(…)"
+        )
     rows = classifier.rows(splits["train"])
     if not rows:
         raise ValueError("there are no training examples")
@@ -285,7 +295,12 @@ class Stepper:
         self._optimizer = make_optimizer(config)
         self._thawed, self._frozen = (
             jax.jit(
-                _make_step(classifier, self._optimizer, frozen=frozen),
+                _make_step(
+                    classifier,
+                    self._optimizer,
+                    frozen=frozen,
+                    penalty=config.mix_penalty,
+                ),
                 donate_argnames="state",
             )
             for frozen in (False, True)
@@ -311,7 +326,11 @@ class Stepper:
 
 
 def _make_step(
-    classifier: Classifier, optimizer: optax.GradientTransformation, *, frozen: bool
+    classifier: Classifier,
+    optimizer: optax.GradientTransformation,
+    *,
+    frozen: bool,
+    penalty: float,
 ) -> Callable[..., tuple[State, Float[Array, ""]]]:
     """Make the training step, a function to be jitted.
 
@@ -319,6 +338,7 @@ def _make_step(
       classifier: computes the loss to minimise.
       optimizer: without learning rate, which is applied to its updates.
       frozen: whether the encoder is not trained.
+      penalty: the coefficient of the L2 on the weights of mixes.
     """
 
     def loss_of(
@@ -327,7 +347,10 @@ def _make_step(
         weights = {**fixed, **learnt}
         if frozen:
             weights["encoder"] = jax.lax.stop_gradient(weights["encoder"])
-        return mean_loss(classifier.logits(weights, tokens, key), labels)
+        loss = mean_loss(classifier.logits(weights, tokens, key), labels)
+        if not penalty:
+            return loss
+        return loss + mix_penalty(classifier.mixes(weights), penalty)
 
     def step(
         state: State,

@@ -6,9 +6,10 @@ two-layer BiLSTM before the classification layer.
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from embed_jax.layers.layer_spec import LayerSpec, parse_layer_spec
@@ -63,6 +64,8 @@ class Tagger(nn.Module):
             num_blocks,
             mask,
             self._mixes(num_blocks),
+            # A row holds several sentences, other ones in every epoch.
+            texts=jnp.cumsum(first, axis=1),
         )
         for layer in range(self.num_layers):
             states = self._drop(states, deterministic)
@@ -79,6 +82,19 @@ class Tagger(nn.Module):
                 self.param(f"mix_{number}_gamma", ones, ()),
             )
             for number, size in enumerate(self.spec.mix_sizes(num_blocks))
+        ]
+
+    def mixes_of(self, params: Any, num_blocks: int) -> list[ScalarMix]:
+        """Return the mixes among the weights.
+
+        Args:
+          params: as `init` gave them.
+          num_blocks: one less than the layers that are given.
+        """
+        held = params["params"]
+        return [
+            ScalarMix(held[f"mix_{number}_weights"], held[f"mix_{number}_gamma"])
+            for number in range(len(self.spec.mix_sizes(num_blocks)))
         ]
 
     def _drop(self, states: Array, deterministic: bool) -> Array:

@@ -22,15 +22,9 @@ from embed_jax.checks import (
 )
 from embed_jax.devices.random_keys import random_key, same_draws
 from embed_jax.layers.layer_spec import LayerSpec
+from embed_jax.layers.scalar_mix import mix_penalty
 from train.divergence import diverging, lower_rate
-from train.fit import (
-    State,
-    best_labels,
-    check_labels_found,
-    clipped_adam,
-    descend,
-    fit,
-)
+from train.fit import State, best_labels, check_labels_found, clipped_adam, descend, fit
 from train.tasks.features import Features
 from train.tasks.ner.crf import Transitions, log_likelihood, viterbi
 from train.tasks.ner.tag_batches import PADDING, TagRows, batches, lay_rows
@@ -55,6 +49,9 @@ class Tagging:
       num_layers: number of stacked BiLSTMs; 0 for a linear model.
       decoder: each tag independently, or a CRF over the tags of a sentence.
       dropout_rate: before and after each BiLSTM.
+      mix_penalty: L2 on the weights of a `mix` or `mix_norm`, times the sum of their
+        squares (Peters et al. 2018, section 3.3); a large one keeps the mix close to
+        the mean of its layers.
       learning_rate: of Adam, at first; it falls linearly to a tenth.
       max_gradient_norm: the gradient is clipped to this global norm.
       batch_words: approximate words of a batch.
@@ -73,6 +70,7 @@ class Tagging:
     num_layers: int = 2
     decoder: Literal["softmax", "crf"] = "softmax"
     dropout_rate: float = 0.3
+    mix_penalty: float = 0.0
     learning_rate: float = 1e-3
     max_gradient_norm: float = 5.0
     batch_words: int = 512
@@ -91,7 +89,7 @@ class Tagging:
         check_at_least(
             self, 1, "num_seeds", "cell_dim", "batch_words", "num_epochs", "patience"
         )
-        check_at_least(self, 0, "num_layers")
+        check_at_least(self, 0, "num_layers", "mix_penalty")
         check_above(self, 0, "learning_rate", "max_gradient_norm")
         check_seed(self, self.num_seeds)
         check_rates(self, "dropout_rate")
@@ -117,6 +115,7 @@ class _Fixed(NamedTuple):
     tagger: Tagger
     decoder: str
     max_gradient_norm: float
+    mix_penalty: float
 
 
 def tag_names(splits: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
@@ -209,7 +208,9 @@ class TaggerTraining:
             dropout_rate=config.dropout_rate,
             has_crf=config.decoder == "crf",
         )
-        self.fixed = _Fixed(tagger, config.decoder, config.max_gradient_norm)
+        self.fixed = _Fixed(
+            tagger, config.decoder, config.max_gradient_norm, config.mix_penalty
+        )
         index = {name: number for number, name in enumerate(names)}
         self._tags = np.array([index[tag] for tags in split.tags for tag in tags])
         self._offsets = split.features.offsets
@@ -359,7 +360,7 @@ def _step(
 def _loss(
     fixed: _Fixed, params: Any, table: Array, batch: TagRows, key: Array
 ) -> Float[Array, ""]:
-    """Return the mean negative log-likelihood of a word's tag, in nats."""
+    """Return the mean negative log-likelihood of a word's tag, in nats, with the L2."""
     mask = batch.tags != PADDING
     scores, transitions = cast(
         tuple[Array, Transitions],
@@ -379,7 +380,11 @@ def _loss(
     else:
         each = optax.softmax_cross_entropy_with_integer_labels(scores, tags)
         total = jnp.where(mask, each, 0).sum()
-    return total / jnp.maximum(mask.sum(), 1)
+    loss = total / jnp.maximum(mask.sum(), 1)
+    if not fixed.mix_penalty:
+        return loss
+    mixes = fixed.tagger.mixes_of(params, table.shape[1] - 1)
+    return loss + mix_penalty(mixes, fixed.mix_penalty)
 
 
 @partial(jax.jit, static_argnames="fixed")

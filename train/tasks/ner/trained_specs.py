@@ -135,11 +135,19 @@ def _path_of(
     config: Tagging, spec: str, splits: Mapping[str, TaggedFeatures], cache: Path
 ) -> Path:
     """Return the file of an outcome, named by a digest of all that it depends on."""
+    parsed = parse_layer_spec(spec)
+    # The context as text, as outcomes that are kept already were named.
+    settings = dataclasses.asdict(config) | {
+        "layers": (),
+        "context": str(config.context),
+    }
+    if not config.mix_penalty:
+        del settings["mix_penalty"]  # as before there was one
+    if parsed.normalises:
+        settings["normalised"] = "sentences"  # no longer batches
     identity = {
-        "spec": str(parse_layer_spec(spec)),
-        # The context as text, as outcomes that are kept already were named.
-        "config": dataclasses.asdict(config)
-        | {"layers": (), "context": str(config.context)},
+        "spec": str(parsed),
+        "config": settings,
         "features": {name: split.features.path.name for name, split in splits.items()},
         "tags": {name: list(map(list, split.tags)) for name, split in splits.items()},
         "versions": [importlib.metadata.version(name) for name in ("jax", "optax")],

@@ -50,6 +50,9 @@ class Echo:
     def logits(self, weights, tokens, dropout_key=None):
         return jax.nn.one_hot(tokens, len(self.labels))
 
+    def mixes(self, weights):
+        return ()
+
     def save(self, directory, weights):
         raise NotImplementedError
 

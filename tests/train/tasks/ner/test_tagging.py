@@ -59,6 +59,41 @@ def test_a_mix_learns_which_layer_tells(splits):
     assert min(mixed.test) > 90
 
 
+def test_a_penalty_keeps_the_mean_of_the_layers(splits):
+    free, kept, weak = (
+        train_taggers(
+            dataclasses.replace(LINEAR, mix_penalty=penalty), "mix(all),last", splits
+        ).mixes[0]
+        for penalty in (0.0, 10.0, 0.001)
+    )
+    assert (free.argmax(axis=1) == 2).all()
+    assert np.abs(kept - 1 / 3).max() < 0.05 < np.abs(free - 1 / 3).max()
+    assert np.abs(free - weak).max() > 1e-4
+
+
+def test_a_norm_is_of_each_sentence(splits, tmp_path):
+    """Sentences of any scale are tagged alike, whatever stands beside them."""
+    config = dataclasses.replace(LINEAR, num_epochs=3, patience=3)
+    scaled = {}
+    for name, split in splits.items():
+        path = tmp_path / f"{name}.h5"
+        layers = split.features.read((0, 1, 2))
+        with StoreWriter(path, dim=24, metadata={"num_layers": 3}) as writer:
+            for index, (begin, end) in enumerate(
+                itertools.pairwise(split.features.offsets)
+            ):
+                rows = layers[begin:end].reshape(end - begin, -1).astype(np.float32)
+                writer.append(rows * 2.0 ** (index % 5), ["w"] * len(rows))
+        scaled[name] = TaggedFeatures(
+            Features(path, [False] * len(split.tags)), split.tags
+        )
+    plain = train_taggers(config, "mix_norm(last)", splits)
+    assert train_taggers(config, "mix_norm(last)", scaled).predictions == (
+        plain.predictions
+    )
+    assert min(plain.test) > 50
+
+
 def test_seeds_differ_and_repeat(splits):
     config = dataclasses.replace(SMALL, num_epochs=1)
     once, again = (train_taggers(config, "1", splits) for _ in range(2))
