@@ -89,7 +89,7 @@ def token_logits(params: BertParams, tokens: BertTokens) -> Float[Array, "B T Y"
     return _apply(params, "token", apply_encoder(params, tokens)[-1])
 
 
-@reads_tokens(BertTokens)
+@reads_tokens(check_tokens)
 @jax.jit
 @on_any_mesh("B")
 def multiple_choice_scores(
@@ -103,7 +103,7 @@ def multiple_choice_scores(
     return _apply(params, "multiple_choice", pooler_output(params, tokens))
 
 
-@reads_tokens(BertTokens)
+@reads_tokens(check_tokens)
 @jax.jit
 @on_any_mesh("B T 2")
 def question_answering_logits(

@@ -573,6 +573,7 @@ def _collect_from_corpus(command: Command, unread: UnreadWords) -> WordTypes:
     metadata = command.reading.describe(
         model,
         params,
+        tokenizer,
         layers,
         level="words",
         pool=pool,

@@ -59,7 +59,7 @@ class HeldOutRows(MaskedLmBatches):
             masking_rate=EVALUATION_RATE,
             share=share,
         )
-        plan, _ = self._epochs.locate(0)
+        plan, _ = self.epochs.locate(0)
         held = len(plan.row_starts) - 1
         self.num_rows = held if max_rows is None else min(held, max_rows)
 
@@ -69,7 +69,7 @@ class HeldOutRows(MaskedLmBatches):
 
     def __getitem__(self, number: int) -> MaskedLmBatch:
         """Make a batch."""
-        plan, _ = self._epochs.locate(0)
+        plan, _ = self.epochs.locate(0)
         first = number * self._batch_size
         row_numbers = np.arange(first, first + self._batch_size)[self._share]
         is_real = row_numbers < self.num_rows

@@ -56,7 +56,7 @@ class HeldOutWindows(BilmBatches):
             left = number * unroll_steps - layout.begins
             of = layout.sentences
             self._counted[of] = np.clip(left, 0, self._lengths[of])
-        layout, _ = self._epochs.locate(0)
+        layout, _ = self.epochs.locate(0)
         counted = self._counted[layout.sentences]
         ends = np.where(counted > 0, layout.begins + counted, 0)
         self._num_batches = -(-int(ends.max()) // unroll_steps)
