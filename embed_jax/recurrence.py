@@ -302,7 +302,7 @@ def _divide_slopes(
         return of_inputs, _sum_of_products(left, of_gates, kernel.dtype)
     of_kernel = _sum_of_products(hiddens, of_gates, kernel.dtype)
     if isinstance(inputs, GatesByType):
-        table = jnp.zeros((len(inputs.table), slopes.shape[-1]))
+        table = jnp.zeros((len(inputs.table), slopes.shape[-1]), jnp.float32)
         table = table.at[inputs.words].add(slopes)
         return inputs._replace(table=table, words=None), of_kernel
     return slopes, of_kernel
