@@ -253,7 +253,7 @@ def test_transformers_opens_sentence_pieces_of_a_run(folder, tmp_path, cased):
     """Exported, and with a classifier: the pieces are those of the run."""
     import transformers
 
-    plain = make_experiment("bert", folder, num_steps=1, eval_every=0)
+    plain = make_experiment("bert", folder, num_steps=2, eval_every=0)
     data = dataclasses.replace(
         plain.data, kind="sentencepiece", cased=cased, directory=tmp_path / "pieces"
     )
