@@ -5,6 +5,8 @@ What is hidden of a row depends on the row alone. So figures and counts are the 
 whatever the batch size, the devices and the hosts.
 """
 
+import dataclasses
+
 import numpy as np
 
 from train.data.epochs import random_stream
@@ -52,11 +54,11 @@ class HeldOutRows(MaskedLmBatches):
         """
         super().__init__(
             store,
-            config,
+            # No more room for predictions than this rate takes.
+            dataclasses.replace(config, masking_rate=EVALUATION_RATE),
             batch_size=batch_size,
             seed=HELD_OUT_SEED,
             shuffled=False,
-            masking_rate=EVALUATION_RATE,
             share=share,
         )
         plan, _ = self.epochs.locate(0)
