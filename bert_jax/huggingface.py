@@ -185,7 +185,7 @@ def write_config(params: BertParams) -> dict[str, Any]:
         "position_embedding_type": "absolute",
     }
     settings |= {theirs: getattr(config, ours) for ours, theirs, _ in CONFIG_KEYS}
-    if config.labels and LABELLED & set(params.heads):
+    if config.labels:
         settings["id2label"] = {str(i): name for i, name in enumerate(config.labels)}
         settings["label2id"] = {name: i for i, name in enumerate(config.labels)}
     return settings

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from embed_jax.files.json_file import json_text
 from embed_jax.suggest import suggest
 from train.plain import to_plain
 
@@ -81,7 +82,7 @@ def completed(config: Any, held: Mapping[str, Any]) -> dict[str, Any]:
         value = getattr(config, field.name)
         if field.name not in held:
             if field.name in later:
-                full[field.name] = json.loads(json.dumps(to_plain(later[field.name])))
+                full[field.name] = json.loads(json_text(to_plain(later[field.name])))
             continue
         inner = held[field.name]
         if _are_of_one_class(value, inner):

@@ -24,7 +24,7 @@ class TextIndex:
           sentences: all, in order.
           number: of them.
         """
-        digests = np.fromiter(map(_digest, sentences), np.uint64, number)
+        digests = np.fromiter(map(digest_of, sentences), np.uint64, number)
         self._order = np.argsort(digests, kind="stable")
         self._digests: UInt[np.ndarray, " N"] = digests[self._order]
 
@@ -35,7 +35,7 @@ class TextIndex:
           sentence: a text, or its words.
           words: returns the words of the sentence of an index.
         """
-        digest = _digest(sentence)
+        digest = digest_of(sentence)
         first, last = (
             int(np.searchsorted(self._digests, np.uint64(digest), side))
             for side in ("left", "right")
@@ -52,6 +52,7 @@ def _squeezed(sentence: Sentence) -> str:
     return "".join(text.split())
 
 
-def _digest(sentence: Sentence) -> int:
+def digest_of(sentence: Sentence) -> int:
+    """Return 64 bits of what a sentence says, white space left out."""
     content = _squeezed(sentence).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")

@@ -37,7 +37,7 @@ def test_every_command_is_disturbed():
     modules = {
         path.stem
         for path in (ROOT / "train").glob("*.py")
-        if 'if __name__ == "__main__":' in path.read_text("utf-8")
+        if '\nif __name__ == "__main__":' in path.read_text("utf-8")
     }
     assert {f"train.{name}" for name in modules} <= names
 

@@ -61,6 +61,7 @@ _BY_KIND: dict[Any, tuple[Any, ...]] = {
 # What zero means, where it has a meaning.
 OF_ZERO = {
     "attention_dropout_rate": "nothing is dropped",
+    "batches": "all of them",
     "beta1": "the gradient itself, without a mean",
     "beta2": "the square of the gradient itself",
     "classifier_dropout_rate": "nothing is dropped",
@@ -72,6 +73,7 @@ OF_ZERO = {
     "held_out_every": "nothing is held out",
     "init_std": "all weights begin at zero",
     "initial_accumulator": "the first step has the size of the learning rate",
+    "mix_penalty": "no penalty",
     "num_highways": "no highways",
     "num_layers": "a linear model",
     "num_negatives": "the full softmax",

@@ -58,6 +58,7 @@ OF_KIND = {
     | {
         "--unroll-steps": Option("--unroll-steps 8", ("shapes", "text")),
         "--num-negatives": Option("--num-negatives 7", "shapes"),
+        "--word-input": Option("--word-input ids", "shapes"),
         "--reset-state": Option("--no-reset-state", "step"),
         # There is no text yet that it could contradict.
         "--model.char-cnn.max-characters": Option(

@@ -109,11 +109,11 @@ SLIPS = [
     Slip(
         behaviour="Rows are read with their notes",
         before="""
-            {metric: tuple(values) for metric, values in row["scores"].items()},
+            {metric: _scores(values) for metric, values in row["scores"].items()},
             row["note"],
         """,
         after="""
-            {metric: tuple(values) for metric, values in row["scores"].items()},
+            {metric: _scores(values) for metric, values in row["scores"].items()},
         """,
         tests=(
             "tests/train/tasks/test_results.py",

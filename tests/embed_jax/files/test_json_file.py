@@ -90,7 +90,9 @@ WRITERS_OF_THEIR_OWN = {
     "embed_jax/files/json_file.py",
     "embed_jax/files/run_directory.py",
     "embed_jax/files/sealed.py",
+    "embed_jax/model_identity.py",
     "embed_jax/store/journal.py",
+    "train/data/content.py",
 }
 
 

@@ -978,18 +978,18 @@ def test_words_are_read_once_to_find_sentences(tmp_path, monkeypatch):
     with VectorStore(tmp_path / "v.h5") as vectors:
         assert vectors.find("w7 x") == [7]
         reads = []
-        read = vectors._read_texts
+        read = vectors.words
         monkeypatch.setattr(
-            vectors, "_read_texts", lambda *rows: reads.append(rows) or read(*rows)
+            vectors, "words", lambda index: reads.append(index) or read(index)
         )
         assert vectors.find("w9 x") == [9]
         assert vectors.find("nowhere") == []
-        assert reads == [(18, 20)]
+        assert reads == [9]
 
 
 def test_texts_of_one_digest_are_told_apart(tmp_path, monkeypatch):
     write_texts(tmp_path / "v.h5", ["a b", "c d", "a b"])
-    monkeypatch.setattr(text_index, "_digest", lambda sentence: 7)
+    monkeypatch.setattr(text_index, "digest_of", lambda sentence: 7)
     with VectorStore(tmp_path / "v.h5") as vectors:
         assert vectors.find("a b") == [0, 2]
         assert vectors.find(["c", "d"]) == [1]
