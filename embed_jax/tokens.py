@@ -34,7 +34,7 @@ def reads_tokens(check: Callable[[Any, Any], None]) -> Callable[[Function], Func
     return decorate
 
 
-def check_range(name: str, values: Any, size: int, rows: str) -> None:
+def check_range(name: str, values: Any, size: Any, rows: str) -> None:
     """Refuse indices that are outside a table, where they can be looked at.
 
     XLA would clamp them, or fill with NaN. Arrays on a device, or traced ones, are not
@@ -43,7 +43,7 @@ def check_range(name: str, values: Any, size: int, rows: str) -> None:
     Args:
       name: of the indices.
       values: the indices.
-      size: rows of the table.
+      size: rows of the table; in a program that is exported it may be a symbol.
       rows: what has these rows, such as "the model's table has rows".
 
     Raises:

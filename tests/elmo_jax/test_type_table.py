@@ -110,7 +110,7 @@ def test_a_full_table_forgets_and_is_still_right(tokenizer):
 
 def test_more_words_than_it_holds_are_refused(tokenizer):
     table = table_of(tokenizer, capacity=6)
-    with pytest.raises(ValueError, match=r"7 distinct words .* 6; lower token_budget"):
+    with pytest.raises(ValueError, match=r"7 distinct words .* 6; lower max_length"):
         table.find(list("abcdefg"))
     check_found(table, list("abcdef"))
 

@@ -16,6 +16,9 @@ from embed_jax.commands.starting import SIGNALS
 from embed_jax.commands.stopping import noting
 from embed_jax.exit_status import exit_status
 
+# What is done between fork and exec touches no thread of jax.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork")
+
 ROOT = Path(__file__).parents[3]
 # Nothing takes nearly as long.
 LONG = 60.0

@@ -13,6 +13,9 @@ import pytest
 from embed_jax.commands.streams import say
 from embed_jax.exit_status import exit_status
 
+# What is done between fork and exec touches no thread of jax.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork")
+
 ROOT = Path(__file__).parents[3]
 
 

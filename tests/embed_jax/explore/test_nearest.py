@@ -109,7 +109,7 @@ def test_eight_words_are_shown_on_either_side():
     ("arguments", "message"),
     [
         (["snow"], "no word 'snow'"),
-        (["bank", "--like", "0"], "--like 0"),
+        (["bank", "--like", "0"], "like must be at least 1, not 0"),
         (["bank", "--like", "4"], "it occurs 3 times"),
     ],
 )

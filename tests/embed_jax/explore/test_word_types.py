@@ -761,7 +761,7 @@ def test_a_stopped_run_says_what_can_be_resumed(tmp_path, monkeypatch, capsys):
         (["--layers", "lst"], 'did you mean "last"'),
         (["--words", "frist"], '--words frist: did you mean "first"'),
         (["--words", "cls"], "pools: first, last"),
-        (["--min-count", "0"], "--min-count 0: 1 or more"),
+        (["--min-count", "0"], "min_count must be at least 1, not 0"),
         (["--sum"], "add --word2vec FILE"),
         (["--context", "-1"], "context is a number of pieces, 0 or more"),
         (["--devices", "9"], "here are 8"),

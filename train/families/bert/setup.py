@@ -55,7 +55,8 @@ def set_up(
     params = bert_jax.init_params(key, config, heads_of(experiment))
     if experiment.init_from:
         params = continue_bert(experiment.init_from, params, train.tokenizer)
-    return Setup(objectives, params, train.tokenizer, _lacking(experiment, train))
+    lacking = _lacking(experiment, train)
+    return Setup(objectives, params, train.tokenizer, lacking=lacking)
 
 
 def _lacking(experiment: MaskedLmPretraining, store: PieceStore) -> str | None:

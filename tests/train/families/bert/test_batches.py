@@ -122,7 +122,7 @@ def test_held_out_text_is_masked_at_the_published_rate(config, rate):
 
 def test_a_run_masks_its_held_out_text_at_the_published_rate(tmp_path, monkeypatch):
     """Unshuffled and by one seed, or measures of two runs could not be compared."""
-    monkeypatch.setattr("train.loop.setup.check_prepared", lambda data: None)
+    monkeypatch.setattr("train.loop.setup.check_prepared", lambda *_, **__: None)
     monkeypatch.setattr(PieceStore, "open", lambda path: STORE)
     monkeypatch.setattr(bert_jax, "init_params", lambda *arguments: {})
     held_out = []
