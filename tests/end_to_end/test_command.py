@@ -173,7 +173,7 @@ def test_killed_at_random_moments(model, tmp_path):
         (["--max-length", "99"], "max_length 99"),
         (["--token-budget", "0"], "token_budget"),
         (["--devices", "9"], "here are 8"),
-        (["--devices", "0"], "--devices 0"),
+        (["--devices", "0"], "devices must be at least 1, not 0"),
         (["--max-length", "2"], "max_length 2"),
     ],
 )

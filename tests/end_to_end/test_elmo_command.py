@@ -329,10 +329,13 @@ def test_what_cannot_be_scored_is_one_line(model, corpus, tmp_path, capsys):
         assert "Traceback" not in captured.err
         assert names_in(tmp_path) == before
     assert there.read_text() == "precious"
-    for number in ("9", "0"):
+    for number, message in (
+        ("9", "--devices 9: here are 8"),
+        ("0", "devices must be at least 1, not 0"),
+    ):
         arguments = [str(model), str(corpus), str(output), "--devices", number]
         assert score_command.main(arguments) == 2
-        assert f"--devices {number}: here are 8" in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
 
 def test_an_existing_output_is_replaced_on_demand(model, corpus, tmp_path):
