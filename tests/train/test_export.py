@@ -162,7 +162,7 @@ def test_what_is_no_run_is_not_exported(tmp_path, capsys):
 
 def test_figures_of_an_elmo(folder, runs, models, capsys):
     data = folder / "words"
-    command = evaluate.Command(model=runs["elmo"], data=data, batch_size=8)
+    command = evaluate.Command(model=runs["elmo"], data=data, batch_size=8, batches=0)
     of_run = evaluate.evaluate(command)
     carried = dataclasses.replace(command, model=models["elmo"], reset_state=False)
     assert evaluate.evaluate(carried) == of_run

@@ -37,7 +37,7 @@ from tests.train.experiments import (
 from train.config import Pretraining
 from train.families.elmo.batches import BilmBatches
 from train.families.elmo.objective import BilmObjective
-from train.loop.log import METRICS, read_metrics
+from train.loop.log import METRICS
 from train.loop.optimizer import BertAdam
 from train.prepare import prepare
 from train.pretrain import main, pretrain
@@ -191,8 +191,6 @@ def test_the_best_and_the_latest_are_kept(folder, tmp_path, monkeypatch):
     pretrain(experiment, tmp_path, mesh=one_device())
     assert saved_steps(tmp_path) == [4, 8, 10]
     assert best_step(tmp_path) == 4
-    measured = read_metrics(tmp_path, "held_out")
-    assert [line["loss"] for line in measured] == [None] * 3
 
 
 def test_a_full_disk_for_a_moment_stops_no_curve_and_no_run(
