@@ -238,10 +238,12 @@ COMMANDS = (
         _module("elmo_jax.score", "IN/scorer", "IN/lines.txt", "OUT/scores.tsv"),
         _written("score"),
     ),
-    Signalled("evaluate", _module("train.evaluate", "IN/run", "--data", "IN/pieces")),
+    Signalled(
+        "evaluate", _module("train.evaluate", "IN/run_bert", "--data", "IN/pieces")
+    ),
     Signalled(
         "train.export",
-        _module("train.export", "IN/run", "OUT/model"),
+        _module("train.export", "IN/run_bert", "OUT/model"),
         _written("train.export"),
     ),
     Signalled(

@@ -29,9 +29,10 @@ WORDS = ("<S>", "</S>", "<UNK>", "the", "bank", "we", "sat", "by", "river")
 def of_bert(folder: Path) -> dict[str, Any]:
     """Return what every function of `bert_jax` gives, by name."""
     config = dataclasses.replace(CONFIG, labels=("yes", "no"))
-    heads = ("pooler", "mlm", "nsp", "sequence", "token")
-    made = bert_jax.init_params(jax.random.key(0), config, heads)
-    saved = bert_jax.init_params(jax.random.key(0), config, heads[:-1])
+    heads = ("pooler", "mlm", "nsp", "sequence")
+    others = ("pooler", "token", "multiple_choice", "question_answering")
+    made = bert_jax.init_params(jax.random.key(0), config, others)
+    saved = bert_jax.init_params(jax.random.key(0), config, heads)
     bert_jax.save(folder / "bert", saved, make_tokenizer())
     params, tokenizer = bert_jax.load(folder / "bert")
     tokens = tokenizer(SENTENCES)
@@ -45,6 +46,8 @@ def of_bert(folder: Path) -> dict[str, Any]:
         "next_sentence_logits": bert_jax.next_sentence_logits(params, tokens),
         "sequence_logits": bert_jax.sequence_logits(params, tokens),
         "token_logits": bert_jax.token_logits(made, tokens),
+        "multiple_choice_scores": bert_jax.multiple_choice_scores(made, tokens),
+        "question_answering_logits": bert_jax.question_answering_logits(made, tokens),
     }
 
 
