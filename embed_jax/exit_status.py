@@ -9,8 +9,8 @@ from typing import Any, cast
 from embed_jax.commands.starting import STOPPED, note_status
 from embed_jax.commands.stopping import Stop, listening
 from embed_jax.commands.streams import Lasting, lasting_output
+from embed_jax.commands.surroundings import withstood
 from embed_jax.messages import one_line, printable, with_options
-from embed_jax.surroundings import withstood
 
 Text = str | Callable[[], str]
 """A text, or what gives it when it is needed."""

@@ -77,7 +77,7 @@ def completed(config: Any, held: Mapping[str, Any]) -> dict[str, Any]:
       {'type': 'Shape', 'width': 3, 'name': 'a'}
     """
     full = dict(held)
-    later = _later(type(config))
+    later = meaning_of_absence(type(config))
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if field.name not in held:
@@ -137,7 +137,7 @@ def _formerly(kind: Any) -> dict[str, Any]:
     }
 
 
-def _later(kind: Any) -> dict[str, Any]:
+def meaning_of_absence(kind: Any) -> dict[str, Any]:
     """Return what each absent field means; one without a default was never absent."""
     defaults = {field.name: _default_of(field) for field in dataclasses.fields(kind)}
     known = {

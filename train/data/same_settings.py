@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from train.data.config import IMMATERIAL, DataConfig, describe
-
-FORMERLY = "formerly"
-"""In a field's metadata, what its absence in a record means, if not its default."""
+from train.from_plain import meaning_of_absence
 
 # Fields of a source that say where it lies; its content has a digest of its own.
 _PLACES = {"patterns", "data_dir"}
@@ -58,13 +56,13 @@ def _absolute(value: Any) -> Any:
 def _differing(
     held: Mapping[str, Any], config: Any, now: Mapping[str, Any]
 ) -> list[str]:
-    names = []
+    names, absent = [], meaning_of_absence(type(config))
     for field in dataclasses.fields(config):
         if field.name in IMMATERIAL or field.name in _PLACES:
             continue
         value = getattr(config, field.name)
         if field.name not in held:
-            is_other = value != _absent(field)
+            is_other = field.name not in absent or value != absent[field.name]
         else:
             is_other = _is_other(held[field.name], value, now[field.name])
         names += [field.name] if is_other else []
@@ -78,11 +76,3 @@ def _is_other(held: Any, value: Any, now: Any) -> bool:
     if isinstance(value, Path) and isinstance(held, dict) and held.get("content"):
         return held["content"] != now["content"]
     return held != now
-
-
-def _absent(field: dataclasses.Field[Any]) -> Any:
-    if FORMERLY in field.metadata:
-        return field.metadata[FORMERLY]
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
