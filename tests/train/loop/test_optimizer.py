@@ -228,3 +228,8 @@ def test_a_warm_up_that_is_longer_than_the_run_is_refused(kind):
     with pytest.raises(ValueError, match="warmup_steps 11 is above num_steps 10"):
         make_optimizer(kind(warmup_steps=11), 10)
     make_optimizer(kind(warmup_steps=10), 10)
+
+
+def test_lamb_leaves_out_the_ratio_where_nothing_decays_unless_told():
+    """As the published programs do; `test_lamb` holds both forms."""
+    assert (Lamb().adapts_all, Lamb().decay_power) == (False, 1.0)
