@@ -91,14 +91,21 @@ def of_both(family: Any, params: Any, tokenizer: Any, tokens: Any) -> dict[str, 
         "gradient": jax.tree.leaves(jax.grad(loss)(params.encoder)),
         "embed_words": family.embed_words(params, tokenizer, SENTENCES, "mix(all)"),
         "embed_sentences": family.embed_sentences(params, tokenizer, SENTENCES, "last"),
-        "stream_words": list(
+        "stream_words": vectors_of(
             family.stream_words(params, tokenizer, iter(SENTENCES), "mix_norm(all)")
         ),
-        "stream_sentences": list(
+        "stream_sentences": vectors_of(
             family.stream_sentences(params, tokenizer, iter(SENTENCES), "first")
         ),
         "vector_width": [family.vector_width(params, "concat(all)", "mean")],
     }
+
+
+def vectors_of(stream: Any) -> list[np.ndarray]:
+    """Return the vectors of a stream whose sentences must come back as they went in."""
+    found = list(stream)
+    assert [one.words for one in found] == SENTENCES
+    return [one.vectors for one in found]
 
 
 def of_training(kind: str, prepared: Path, folder: Path) -> dict[str, Any]:

@@ -41,9 +41,6 @@ def test_every_function_gives_the_same_numbers_under_64_bits(folder, tmp_path):
         wide = dict(file)
     assert wide.keys() == narrow.keys()
     for name, expected in narrow.items():
-        if expected.dtype.kind in "OSU":  # words
-            assert wide[name].tolist() == expected.tolist(), name
-            continue
         assert np.isfinite(expected).all(), name
         if name.split()[1] in OF_TRAINING:
             assert np.isfinite(wide[name]).all(), name
