@@ -155,7 +155,7 @@ def _run(command: Command, write: "SentenceLines | TokenLines | JsonLines") -> N
     )
     with (
         open_output(command.output, replace=command.overwrite) as file,
-        unchanged(command.corpus, text.state),
+        unchanged(command.corpus, text, command.running),
         Progress(command.output.name, text.num_lines, 0) as progress,
     ):
         file.write(write.header.encode())

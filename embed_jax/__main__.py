@@ -195,7 +195,7 @@ def embed_corpus(command: Command) -> None:
             print(f"{name} is complete already")
             continue
         with writer:
-            with unchanged(command.corpus, text.state):
+            with unchanged(command.corpus, text, command.reading):
                 unread = _fill(
                     writer, command, pool, name, lines, encoder, params, tokenizer
                 )

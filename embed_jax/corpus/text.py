@@ -27,7 +27,7 @@ class Survey(NamedTuple):
       digest: SHA-256 of these bytes.
       marks: positions of lines, to divide the text into shares.
       held: a line on the sentences with a token of the model's own; None if none has.
-      state: size and time of the file, by which a change is seen.
+      state: size and time of the file; a change that leaves them is not looked for.
       read_as: a line on what the file is read as; None for text.
     """
 
@@ -90,27 +90,51 @@ def survey(
 
 
 @contextmanager
-def unchanged(path: Path, state: tuple[int, int] | None = None) -> Iterator[None]:
+def unchanged(
+    path: Path, surveyed: Survey | None = None, layout: Layout | None = None
+) -> Iterator[None]:
     """Refuse what is made within the block of a text that changes meanwhile.
 
     Args:
       path: of the text, which must be one that can be read again.
-      state: its size and time when it was first read; by default those of now.
+      surveyed: what it was when it was first read; it may have been copied or touched
+        since. By default what it is now, and no later time of the file is taken.
+      layout: as it was surveyed.
 
     Raises:
-      ValueError: it has another size or time at the end, or after an error, whose cause
+      ValueError: it holds something else at the end, or after an error, whose cause
         that may be; or it can be read only once.
     """
     check_rereadable(path)
-    before = _state(path) if state is None else state
+    before = _state(path) if surveyed is None else surveyed.state
+
+    def is_the_same() -> bool:
+        now = _state(path)
+        if now == before:
+            return True
+        if surveyed is None or now[0] != before[0]:
+            return False
+        return _digest(path, layout) == surveyed.digest
+
     try:
         yield
     except (ValueError, OSError) as error:
-        if _state(path) != before:
+        if not is_the_same():
             raise _changed(path) from error
         raise
-    if _state(path) != before:
+    if not is_the_same():
         raise _changed(path)
+
+
+def _digest(path: Path, layout: Layout | None) -> str | None:
+    """Return the digest of a survey; None for what cannot be read any more."""
+    digest = hashlib.sha256()
+    try:
+        for _ in _sentences(path, layout, digest.update):
+            pass
+    except (ValueError, OSError):
+        return None
+    return digest.hexdigest()
 
 
 def _changed(path: Path) -> ValueError:

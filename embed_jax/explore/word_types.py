@@ -581,7 +581,7 @@ def _collect_from_corpus(command: Command, unread: UnreadWords) -> WordTypes:
         text=text,
     )
     with (
-        unchanged(command.source, text.state),
+        unchanged(command.source, text, command.reading),
         Progress(command.output.name, text.num_lines, 0) as progress,
     ):
         stream = command.reading.stream(

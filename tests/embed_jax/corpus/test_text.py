@@ -75,19 +75,38 @@ def test_a_text_that_changes_after_its_survey_is_refused(tmp_path):
     path = tmp_path / "corpus.txt"
     path.write_text("one\ntwo\n")
     surveyed = survey(path)
-    with unchanged(path, surveyed.state):
+    with unchanged(path, surveyed):
         pass
     path.write_text("one\ntwo\nthree\n")
     changed = pytest.raises(ValueError, match="was changed while it was read")
-    with changed, unchanged(path, surveyed.state):
+    with changed, unchanged(path, surveyed):
         pass
     # That may be why it could not be read.
-    with changed, unchanged(path, surveyed.state):
+    with changed, unchanged(path, surveyed):
         raise ValueError("zip() argument 2 is shorter than argument 1")
     with changed, unchanged(path):
         path.write_text("one\n")
     with pytest.raises(OSError, match="no room"), unchanged(path):
         raise OSError("no room")
+
+
+@pytest.mark.parametrize("name", ["corpus.txt", "corpus.conllu", "corpus.jsonl"])
+def test_a_text_that_is_touched_after_its_survey_has_not_changed(tmp_path, name):
+    path = tmp_path / name
+    text = {
+        "corpus.txt": "one\ntwo\n",
+        "corpus.conllu": "1\tone\t_\t_\t_\t_\t_\t_\t_\t_\n\n",
+        "corpus.jsonl": '{"text": "one two"}\n',
+    }[name]
+    path.write_text(text)
+    surveyed = survey(path)
+    with unchanged(path, surveyed):
+        os.utime(path, (1, 1))
+    with pytest.raises(OSError, match="no room"), unchanged(path, surveyed):
+        raise OSError("no room")
+    changed = pytest.raises(ValueError, match="was changed while it was read")
+    with changed, unchanged(path, surveyed):
+        path.write_text(text.replace("one", "own"))
 
 
 def test_an_empty_file_has_no_lines(tmp_path):
