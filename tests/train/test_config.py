@@ -168,6 +168,13 @@ def test_values_that_no_run_could_have(tmp_path, change, message):
         make_experiment("elmo", tmp_path, **change)
 
 
+def test_classes_that_pretraining_has_no_head_for(tmp_path):
+    experiment = make_experiment("bert", tmp_path)
+    model = dataclasses.replace(experiment.model, labels=("yes", "no"))
+    with pytest.raises(ValueError, match=r"model.labels \('yes', 'no'\) have no head"):
+        dataclasses.replace(experiment, model=model)
+
+
 def test_a_row_longer_than_the_model_reads(tmp_path):
     experiment = make_experiment("bert", tmp_path)
     data = dataclasses.replace(experiment.objective, length=33)

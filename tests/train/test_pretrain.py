@@ -231,6 +231,16 @@ def test_a_batch_is_spread_evenly_or_not_at_all(experiment, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_size_that_the_prepared_text_overrules(folder, tmp_path):
+    experiment = make_experiment("bert", folder)
+    model = dataclasses.replace(experiment.model, vocab_size=500)
+    asked = dataclasses.replace(experiment, model=model)
+    message = "model.vocab_size is 500, and 90 in the prepared text, which decides"
+    with pytest.raises(ValueError, match=message):
+        pretrain(asked, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_data_that_is_not_prepared(tmp_path, kind):
     experiment = make_experiment(kind, tmp_path)

@@ -107,12 +107,17 @@ class MaskedLmPretraining(Pretraining):
         return "long_phase.learning_rate"
 
     def __post_init__(self) -> None:
-        """Check that rows are not too long for the model, and that no phase is empty.
+        """Check that model and rows fit each other, and that no phase is empty.
 
         Raises:
           ValueError: names the field.
         """
         super().__post_init__()
+        if self.model.labels:
+            raise ValueError(
+                f"model.labels {self.model.labels} have no head in pretraining; leave "
+                "them out, and fine-tuning takes those of its examples"
+            )
         if self.objective.pairs != "none" and self.model.num_segments < 2:
             raise ValueError(
                 f"model.num_segments {self.model.num_segments} has no segment for the "
