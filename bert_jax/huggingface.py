@@ -277,10 +277,26 @@ def save_directory(path: Path, params: BertParams, tokenizer: Tokenizer) -> None
     checksums = {name: crc32_of(values) for name, values in tensors.items()}
     metadata = {"format": "pt", _CHECKSUMS_KEY: json_text(checksums)}
     safetensors.numpy.save_file(tensors, weights_path, metadata=metadata)
+    _order_metadata(weights_path)
     # The library lets only the owner read its file, whatever the umask allows.
     shutil.copymode(config_path, weights_path)
     others = [file.name for file in path.iterdir() if file != weights_path]
     write_checksums(path, others)
+
+
+def _order_metadata(path: Path) -> None:
+    """Order the metadata of a safetensors file, which its library writes in any order.
+
+    The same model saved by two processes is then the same bytes.
+    """
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = parse_object(file.read(length), str(path))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json_text(header, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(text) <= length, "the same content takes the same room"
+        file.seek(8)
+        file.write(text.ljust(length))  # Spaces at its end belong to the format.
 
 
 def has_weights(path: Path) -> bool:

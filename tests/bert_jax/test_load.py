@@ -989,6 +989,16 @@ def test_params_wherever_they_live(tmp_path):
     assert_identical(bert_jax.load(tmp_path / "narrow")[0], widened)
 
 
+def test_the_same_model_is_saved_as_the_same_bytes(tmp_path):
+    params = bert_jax.init_params(jax.random.key(0), CONFIG, ("pooler", "mlm"))
+    saved = []
+    # The library orders the metadata anew each time, of which half would be the same.
+    for index in range(8):
+        bert_jax.save(tmp_path / str(index), params, make_tokenizer())
+        saved.append((tmp_path / str(index) / "model.safetensors").read_bytes())
+    assert set(saved) == {saved[0]}
+
+
 def test_a_tokeniser_that_does_not_fit_is_not_saved(tmp_path):
     params = make_params(vocab_size=len(WORDS) - 1)
     with pytest.raises(ValueError, match="the tokeniser has"):
