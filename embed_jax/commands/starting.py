@@ -36,7 +36,8 @@ def begin() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # It gets the lowest number that is free.
+            # It gets the lowest number that is free; children must have it too.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     for number in SIGNALS:
         # What whoever started us wants ignored (nohup) stays so.
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -60,13 +61,16 @@ def _end() -> None:
     """End a stopped process without the interpreter's own end.
 
     Its threads may be in native code, and those that come back from there while the
-    interpreter is taken down abort the process.
+    interpreter is taken down abort the process. Any other process has come to its end:
+    the interpreter will not call our handlers any more, and a signal would kill it.
     """
     if _status == STOPPED:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
                 stream.flush()
         os._exit(STOPPED)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _is_command() -> bool:

@@ -186,6 +186,20 @@ os.kill(os.getpid(), signal.{first})
 time.sleep(60)
 """
 
+_WHILE_PYTHON_ENDS = """
+import os, signal, sys
+from embed_jax.commands import starting
+starting.begin()
+from embed_jax.exit_status import exit_status
+
+class Late:
+    def __del__(self, kill=os.kill, me=os.getpid(), number=signal.{first}):
+        kill(me, number)
+
+late = Late()  # taken down with this module, after the handlers
+sys.exit(exit_status("name", lambda: {status}, "go on"))
+"""
+
 
 def run(code: str, **names: object) -> tuple[int, str]:
     """Run Python code; return its status, and what it said."""
@@ -218,3 +232,9 @@ def test_a_terminal_that_goes_is_no_second_wish():
 def test_before_it_begins_and_after_its_end_it_is_silent(first):
     assert run(_BEFORE_IT_BEGINS, first=first) == (130, "")
     assert run(_AFTER_ITS_END, first=first) == (2, "")
+
+
+@pytest.mark.parametrize("status", [0, 2])
+@pytest.mark.parametrize("first", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_while_python_ends_changes_nothing(first, status):
+    assert run(_WHILE_PYTHON_ENDS, first=first, status=status) == (status, "")

@@ -92,12 +92,14 @@ def test_a_line_is_said_where_it_can_be(monkeypatch, capsys):
 
 
 _BEGINNING = """
-import os, sys
+import os, subprocess, sys
 from embed_jax.commands import starting
 starting.begin()
 file = open(sys.argv[1], "wb")
 os.write(1, b"what a library says")
 os.write(2, b"what a library says")
+speaks = "import os; os.write(1, b'a child'), os.write(2, b'a child')"
+subprocess.run([sys.executable, "-c", speaks], check=True)
 """
 _SPEAKING = """
 import sys
