@@ -43,9 +43,15 @@ def _parts(thing: Any) -> tuple[Any, ...]:
 def _same(one: Any, other: Any) -> bool:
     if one is other:
         return True
-    if hasattr(one, "shape") and hasattr(other, "shape"):
-        return one.shape == other.shape and bool(
-            np.array_equal(np.asarray(one), np.asarray(other))
+    if hasattr(one, "shape") or hasattr(other, "shape"):
+        # With None or a tuple NumPy would compare each number, and raise.
+        are_arrays = all(
+            hasattr(each, "shape") or isinstance(each, int | float)
+            for each in (one, other)
+        )
+        return are_arrays and (
+            np.shape(one) == np.shape(other)
+            and bool(np.array_equal(np.asarray(one), np.asarray(other)))
         )
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(

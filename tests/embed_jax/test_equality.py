@@ -76,3 +76,16 @@ def test_a_nan_equals_nothing_but_an_array_itself():
     mix = ScalarMix(jnp.array([jnp.nan]), jnp.float32(1))
     assert mix == mix.replace()
     assert mix != ScalarMix(jnp.array([jnp.nan]), mix.gamma)
+
+
+@pytest.mark.parametrize("other", [None, (1.0, 1.0), [1.0, 1.0], {}, "ab", 1.0])
+def test_an_array_equals_only_arrays_and_numbers(other):
+    """As the vectors of several specs, a tuple, beside those of one."""
+    one, two = (Embedded(["a"], vectors, ()) for vectors in (np.ones(2), other))
+    assert (one == two, two == one) == (False, False)
+
+
+def test_an_array_without_axes_equals_its_number():
+    weights = jnp.arange(3.0)
+    assert ScalarMix(weights, jnp.float32(2)) == ScalarMix(weights, 2.0)
+    assert ScalarMix(weights, 3.0) != ScalarMix(weights, jnp.float32(2))
