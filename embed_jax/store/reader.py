@@ -47,9 +47,6 @@ class VectorStore:
     def __init__(self, path: str | os.PathLike[str]):
         self.path = local_path(path)
         self._texts: TextIndex | None = None
-        self._open()
-
-    def _open(self) -> None:
         self._opened = open_store(self.path)
         try:
             self._arrays = self._opened.arrays
@@ -76,17 +73,19 @@ class VectorStore:
         self._expected = state["expected"]
 
     def __getattr__(self, name: str) -> Any:
-        # Only what is missing comes here: what `_open` sets, of a store from a pickle.
+        # Only what is missing comes here: of a store from a pickle, before it is read.
         if name not in _SET_BY_OPENING or "_expected" not in self.__dict__:
             raise AttributeError(f"VectorStore has no attribute {name!r}")
-        self._open()
-        if self._described() != self._expected:
-            self.close()
+        opened = VectorStore(self.path)
+        if opened._described() != self._expected:
+            opened.close()
             raise ValueError(
                 f"{self.path} is another store than the one that was pickled; pickle "
                 "it again"
             )
-        del self._expected
+        # Only now, and all at once: of another store nothing is taken, and another
+        # thread may read this one too.
+        self.__dict__.update({each: opened.__dict__[each] for each in _SET_BY_OPENING})
         return getattr(self, name)
 
     def _described(self) -> dict[str, Any]:

@@ -11,8 +11,10 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -1017,5 +1019,25 @@ def test_a_pickled_store_is_opened_where_it_is_read(tmp_path, monkeypatch):
         assert opened == [tmp_path / "v.h5"]
         twice.close()
     write(tmp_path / "v.h5", 20, overwrite=True, dtype="bfloat16")
-    with pytest.raises(ValueError, match="another store than the one that was pickled"):
-        len(pickle.loads(content))
+    again = pickle.loads(content)
+    for _ in range(2):  # Who asks once more gets no number of the other one.
+        with pytest.raises(ValueError, match="another store than the one"):
+            len(again)
+    assert pickle.loads(pickle.dumps(again)).path == again.path
+
+
+def test_threads_may_read_a_pickled_store_at_once(tmp_path, monkeypatch):
+    write(tmp_path / "v.h5")
+    with VectorStore(tmp_path / "v.h5") as vectors:
+        again, number = pickle.loads(pickle.dumps(vectors)), len(vectors)
+    both = threading.Barrier(2)
+
+    def open_with_another(path):
+        both.wait(10)
+        return open_store(path)
+
+    monkeypatch.setattr(reader, "open_store", open_with_another)
+    with ThreadPoolExecutor(2) as pool:
+        found = [pool.submit(len, again) for _ in range(2)]
+        assert [each.result() for each in found] == [number, number]
+    again.close()
