@@ -6,6 +6,7 @@ is said is then lost; what is computed is not.
 """
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -21,18 +22,21 @@ class Lasting:
 
         Args:
           stream: to write to; None, or one that is closed, for none.
-          lost: errors of writing after which what was written is lost in silence.
+          lost: errors of writing after which what was written is lost in silence,
+            besides those that its reader has left.
         """
         self._is_missing = stream is None or getattr(stream, "closed", False)
         self._stream: Any = io.StringIO() if self._is_missing else stream
         self._lost = lost
+        # Asked later, a terminal that is closed would say that it is none.
+        self._is_terminal = _is_terminal(self._stream)
 
     def write(self, text: str) -> int:
         """Write text; return its length."""
         if not self._is_missing:
             try:
                 self._stream.write(text)
-            except self._lost as error:
+            except (OSError, ValueError) as error:
                 self._lose(error)
         return len(text)
 
@@ -45,7 +49,7 @@ class Lasting:
         """Have all that was written where it is read."""
         try:
             self._stream.flush()
-        except self._lost as error:
+        except (OSError, ValueError) as error:
             self._lose(error)
 
     def forget(self) -> None:
@@ -61,10 +65,17 @@ class Lasting:
                 os.close(nowhere)
                 self._stream.flush()
 
-    def _lose(self, error: Exception) -> None:
-        # A pipe that nobody reads stays so; a disk may have room again.
-        if isinstance(error, BrokenPipeError):
+    def _lose(self, error: OSError | ValueError) -> None:
+        # What nobody reads stays so; a disk may have room again.
+        if self._is_left(error):
             self.forget()
+        elif not isinstance(error, self._lost):
+            raise error
+
+    def _is_left(self, error: OSError | ValueError) -> bool:
+        """Return whether an error says that nobody reads the stream any more."""
+        is_closed = getattr(error, "errno", None) == errno.EIO and self._is_terminal
+        return is_closed or isinstance(error, BrokenPipeError)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -77,13 +88,19 @@ def lasting_output() -> Iterator[tuple[Lasting, Lasting]]:
     A stdout that fails otherwise than by a reader's leave, such as a file on a full
     disk, still raises: what is written there is wanted.
     """
-    out = Lasting(_plain(sys.stdout), (BrokenPipeError,))
+    out = Lasting(_plain(sys.stdout), ())
     error = Lasting(_plain(sys.stderr), (OSError, ValueError))
     with (
         contextlib.redirect_stdout(cast(Any, out)),
         contextlib.redirect_stderr(cast(Any, error)),
     ):
         yield out, error
+
+
+def _is_terminal(stream: Any) -> bool:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return stream.isatty()
+    return False
 
 
 def _plain(stream: Any) -> Any:

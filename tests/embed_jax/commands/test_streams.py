@@ -4,6 +4,7 @@
 import errno
 import io
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -135,3 +136,36 @@ def test_a_process_whose_reader_goes_ends_quietly(amount):
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_a_terminal_that_goes_ends_nothing(tmp_path):
+    """As of a job that was disowned: a write there is an error of input and output."""
+    program = f"""
+import sys
+from embed_jax.exit_status import exit_status
+
+def work():
+    print("begun", flush=True)
+    sys.stdin.readline()
+    print("a result", flush=True)
+    open({str(tmp_path / "done")!r}, "w").close()
+    print("the rest")
+
+sys.exit(exit_status("name", work, "go on"))
+"""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    ) as process:
+        os.close(theirs)
+        assert os.read(ours, 1) == b"b"
+        os.close(ours)
+        _, said = process.communicate("\n", timeout=60)
+    assert (process.returncode, said) == (0, "")
+    assert (tmp_path / "done").exists()
