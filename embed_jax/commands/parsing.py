@@ -38,7 +38,7 @@ def parse_command(
     try:
         # What tyro says of a refused field is said again, by its whole name.
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(said):
-            return tyro.cli(kind, args=arguments, **options)
+            command = tyro.cli(kind, args=arguments, **options)
     except SystemExit as end:
         cause = end.__context__
         if isinstance(cause, ValueError):  # of the command's own fields
@@ -49,6 +49,9 @@ def parse_command(
             raise ValueError(_named(kind, place, message)) from end
         sys.stderr.write(said.getvalue())
         raise
+    if warned := said.getvalue():
+        sys.stderr.write(warned)
+    return command
 
 
 def _named(kind: type, place: str, message: str) -> str:

@@ -2,6 +2,7 @@
 """What a command line refuses is named as it was given."""
 
 import dataclasses
+import sys
 from typing import Annotated
 
 import pytest
@@ -72,3 +73,16 @@ def test_what_is_no_option_or_no_number_is_said_as_ever(capsys):
     given = ["--below.of-long.num-steps", "4"]
     parsed = parse_command(Command, given, prog="command")
     assert parsed.below.of_long.num_steps == 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Talkative:
+    rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        sys.stderr.write("a rate of 1 drops everything\n")
+
+
+def test_what_is_said_of_options_that_are_taken_is_said(capsys):
+    parse_command(Talkative, ["--rate", "1"], prog="command")
+    assert capsys.readouterr().err == "a rate of 1 drops everything\n"
