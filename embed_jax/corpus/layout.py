@@ -64,8 +64,11 @@ class Layout:
           sample: reads its first lines, if it has lines.
 
         Raises:
-          ValueError: an option is given that the format does not have.
+          ValueError: an option is given that the format does not have, or an empty one.
         """
+        for option in ("column", "field"):
+            if getattr(self, option) == "":
+                raise ValueError(f"--{option} is empty; name one, or leave it out")
         if self.format is None and holds_records(path):
             self._refuse("column", path, "records, which have fields: give --field")
             kind = plain_name(path).rpartition(".")[-1]

@@ -201,6 +201,15 @@ def test_a_column_of_numbers_is_not_read_as_words(tmp_path):
     assert list(read_sentences(path, Layout(column="1"))) == numbers
 
 
+@pytest.mark.parametrize("option", ["column", "field"])
+def test_an_empty_name_is_not_the_first_column(tmp_path, option):
+    """As of a shell's variable that is not set: the numbers would be read as words."""
+    path = tmp_path / ("a.jsonl" if option == "field" else "a.conll")
+    path.write_text('{"text": "a"}\n' if option == "field" else "1 EU\n2 rejects\n")
+    with pytest.raises(ValueError, match=rf"^--{option} is empty; name one, or leave"):
+        list(read_sentences(path, Layout(**{option: ""})))
+
+
 def test_words_that_are_numbers_are_words(tmp_path):
     path = tmp_path / "a.conll"
     path.write_text("1 O\n\n1 O\n3 O\n2 O\n\n1 O\n2 O\n", encoding="utf-8")
