@@ -83,7 +83,8 @@ def check_fields(config: Any, *, large: Collection[str] = ()) -> None:
         if not any(_is_of(value, kind) for kind in kinds):
             raise ValueError(f"{name} must be {_describe(kinds)}, not {value!r}")
         if _is_whole(value) and name not in large and abs(value) > _MOST:
-            raise ValueError(f"{name} must be at most {_MOST}, not {value}")
+            bound = f"at most {_MOST}" if value > 0 else f"at least {-_MOST}"
+            raise ValueError(f"{name} must be {bound}, not {value}")
 
 
 @functools.cache

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fields out of range are refused by name."""
 
+import dataclasses
 import math
 from types import SimpleNamespace
 
 import pytest
 
-from embed_jax.checks import check_above, check_at_least, check_rates, check_seed
+from embed_jax.checks import (
+    check_above,
+    check_at_least,
+    check_fields,
+    check_rates,
+    check_seed,
+)
 
 
 def test_the_least_value_is_taken_and_what_is_below_is_named():
@@ -46,3 +53,16 @@ def test_seeds_that_are_taken_draw_each_its_own():
     for seed, number in ((-1, 1), (1 << 32, 1), (1 << 40, 1), ((1 << 32) - 4, 5)):
         with pytest.raises(ValueError, match=r"^seed must be at least 0 and below"):
             check_seed(SimpleNamespace(seed=seed), number)
+
+
+def test_a_whole_number_of_more_than_32_bits_is_refused_on_its_side():
+    @dataclasses.dataclass
+    class Options:
+        rows: int = 1
+
+    for rows in ((1 << 31) - 1, 1 - (1 << 31)):
+        check_fields(Options(rows))
+    with pytest.raises(ValueError, match=rf"^rows must be at most {(1 << 31) - 1}, no"):
+        check_fields(Options(1 << 31))
+    with pytest.raises(ValueError, match=rf"^rows must be at least {1 - (1 << 31)}, n"):
+        check_fields(Options(-(1 << 40)))
