@@ -70,8 +70,14 @@ def _run(action: Callable[[], int | None], out: Lasting, stop: Stop) -> tuple[in
     try:
         try:
             status = action() or 0
-        finally:
+        except Exception:
+            with contextlib.suppress(OSError):
+                _flush(out)
+            raise
+        except BaseException:
             _flush(out)
+            raise
+        _flush(out)
     except (ValueError, OSError) as error:
         status, said = 2, with_options(one_line(error))
     except Exception:

@@ -84,6 +84,16 @@ def test_a_full_disk_under_stdout_is_an_error(monkeypatch, capsys, late):
     assert last == "name: [Errno 28] No space left on device"
 
 
+def test_an_error_is_told_where_the_disk_under_stdout_is_full_too(monkeypatch, capsys):
+    def fail() -> None:
+        sys.stdout.write("a result\n")
+        raise ValueError("no such model")
+
+    monkeypatch.setattr("sys.stdout", Failing(errno.ENOSPC, late=True))
+    assert exit_status("name", fail, "go on") == 2
+    assert capsys.readouterr().err == "name: no such model\n"
+
+
 def test_a_line_is_said_where_it_can_be(monkeypatch, capsys):
     say("a line")
     assert capsys.readouterr().err == "a line\n"
