@@ -121,10 +121,10 @@ def listening(stop: Stop) -> Iterator[None]:
     """Have a command's signals heard by `stop` within the block."""
     global _current
     before = _current
-    stop.listen()
-    if _is_main():
-        _current = stop
     try:
+        stop.listen()  # From the first handler on, a signal may interrupt.
+        if _is_main():
+            _current = stop
         yield
     finally:
         if _current is stop:

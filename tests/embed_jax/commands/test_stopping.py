@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from embed_jax.commands import stopping
 from embed_jax.commands.starting import SIGNALS
-from embed_jax.commands.stopping import noting
+from embed_jax.commands.stopping import Stop, noting
 from embed_jax.exit_status import exit_status
 
 # What is done between fork and exec touches no thread of jax.
@@ -55,6 +56,25 @@ def test_a_signal_stops_with_one_line_and_handlers_are_put_back(
 
     assert exit_status("name", action, "go on") == 130
     assert capsys.readouterr().err == "name: stopped; go on\n"
+    assert [signal.getsignal(each) for each in SIGNALS] == handlers
+    assert sys.unraisablehook is hook
+
+
+def test_a_signal_while_handlers_are_set_leaves_none_of_them(handlers, monkeypatch):
+    hook, begun = sys.unraisablehook, []
+
+    def is_main_and_stopped() -> bool:
+        signal.raise_signal(signal.SIGTERM)
+        return True
+
+    class Early(Stop):
+        def listen(self) -> None:
+            super().listen()
+            monkeypatch.setattr(stopping, "_is_main", is_main_and_stopped)
+
+    monkeypatch.setattr("embed_jax.exit_status.Stop", Early)
+    assert exit_status("name", lambda: begun.append(True), "go on") == 130
+    assert not begun
     assert [signal.getsignal(each) for each in SIGNALS] == handlers
     assert sys.unraisablehook is hook
 
