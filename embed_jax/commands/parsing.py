@@ -35,12 +35,13 @@ def parse_command(
     # What a command prints has its control characters spelled out; these are meant.
     out = getattr(sys.stdout, "as_it_is", sys.stdout)
     said = io.StringIO()
+    handled = sys.exception()  # by whoever calls, and so the context of what ends this
     try:
         # What tyro says of a refused field is said again, by its whole name.
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(said):
             command = tyro.cli(kind, args=arguments, **options)
     except SystemExit as end:
-        cause = end.__context__
+        cause = None if end.__context__ is handled else end.__context__
         if isinstance(cause, ValueError):  # of the command's own fields
             raise cause from None
         place = getattr(cause, "arg", None)

@@ -86,3 +86,13 @@ class Talkative:
 def test_what_is_said_of_options_that_are_taken_is_said(capsys):
     parse_command(Talkative, ["--rate", "1"], prog="command")
     assert capsys.readouterr().err == "a rate of 1 drops everything\n"
+
+
+def test_an_error_that_the_caller_is_handling_is_none_of_the_options(capsys):
+    try:
+        raise ValueError("of another model")
+    except ValueError:
+        for given, said in ((["--help"], "usage"), (["--rat", "1"], "--rat")):
+            with pytest.raises(SystemExit):
+                parse_command(Talkative, given, prog="command")
+            assert said in "".join(capsys.readouterr())
