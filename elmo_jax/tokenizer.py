@@ -89,7 +89,8 @@ class ElmoTokenizer:
         """
         reads = self.vocabulary if self.config.char_cnn is None else None
         name = getattr(self.split, "__qualname__", type(self.split).__name__)
-        return [f"{self.split.__module__}.{name}", reads and reads.words]
+        module = getattr(self.split, "__module__", None)  # str.split has none
+        return [f"{module}.{name}", reads and reads.words]
 
     def __repr__(self) -> str:
         reads = "words" if self.config.char_cnn is None else "characters"

@@ -79,3 +79,11 @@ def test_a_tokeniser_of_another_family_need_say_nothing(tokenizer):
     found = identify_model({"a": np.zeros(2)}, tokenizer)
     assert found == identify_model({"a": np.zeros(2)}, tokenizer)
     assert found != identify_model({"a": np.zeros(2)}, 1.5)
+
+
+def test_words_may_be_split_by_a_method_of_python():
+    """Which is of no module."""
+    found = identify_model(*model_of(OF_WORDS, split=str.split))
+    assert found == identify_model(*model_of(OF_WORDS, split=str.split))
+    assert found != identify_model(*model_of(OF_WORDS, split=str.splitlines))
+    assert found != identify_model(*model_of(OF_WORDS))
