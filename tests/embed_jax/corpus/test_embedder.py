@@ -128,6 +128,7 @@ def test_truncation_warns(family: Family, caplog: pytest.LogCaptureFixture):
     [
         ({"long": "cut"}, "long 'cut'"),
         ({"context": -1}, "context is a number of pieces"),
+        ({"context": True}, "context is a number of pieces"),
         ({"token_budget": 0}, "token_budget must be at least 1, not 0"),
         ({"pool": "frist"}, "pool 'frist'"),
         ({"max_length": 0}, "max_length must be at least 1, not 0"),
