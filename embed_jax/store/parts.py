@@ -145,8 +145,8 @@ class PartedStore:
             return self._open_writer(path, metadata)
         if not self._resume:
             raise FileExistsError(
-                f"{path} is complete: resume (--resume) keeps it and writes the other "
-                "parts, overwrite (--overwrite) writes it anew"
+                f"{path} is complete: resume=True keeps it and writes the other "
+                "parts, overwrite=True writes it anew"
             )
         with open_store(path) as part:
             held = part.contents

@@ -184,7 +184,7 @@ class StoreWriter:
                 self._commit()
             if self.path.exists() and not self._overwrite:
                 raise FileExistsError(
-                    f"{self.path} has come meanwhile: move it, and resume (--resume)"
+                    f"{self.path} has come meanwhile: move it, and pass resume=True"
                 )
             with self._explained_errors():
                 self._publish()
@@ -240,8 +240,8 @@ class StoreWriter:
         if not resume:
             raise FileExistsError(
                 f"{self._partial} holds {held.num_sentences} sentences of an "
-                "unfinished run: resume (--resume) goes on with them, overwrite "
-                "(--overwrite) throws them away"
+                "unfinished run: resume=True goes on with them, overwrite=True "
+                "throws them away"
             )
         check_same(self._partial, held, new)
         return held

@@ -276,7 +276,7 @@ def test_a_stopped_part_goes_on(tmp_path):
         write_part(open_parts(path, 4), index, stop)
     with pytest.raises(FileExistsError, match=r"0-of-4.h5.partial holds 5 sentences"):
         write_part(open_parts(path, 4), 0)
-    with pytest.raises(FileExistsError, match=r"1-of-4.h5 is complete: resume"):
+    with pytest.raises(FileExistsError, match=r"1-of-4.h5 is complete: resume=True"):
         write_part(open_parts(path, 4), 1)
     held = open_parts(path, 4, resume=True)
     with held.writer(2, share(2, 4)) as writer:

@@ -268,7 +268,7 @@ def test_commits_by_size_and_by_time(tmp_path):
 def test_partial_store_is_not_overwritten_unasked(tmp_path):
     path = tmp_path / "s.h5"
     write_some(path, 20)
-    with pytest.raises(FileExistsError, match=r"s.h5.partial holds 20 .*--resume"):
+    with pytest.raises(FileExistsError, match=r"s.h5.partial holds 20 .*resume=True"):
         write(path)
     with pytest.raises(FileNotFoundError, match=r"first 20 sentences.*resume=True"):
         VectorStore(path)
