@@ -163,7 +163,8 @@ class VectorStore:
 
         Args:
           sentence: its words, compared one by one; or its text, compared without white
-            space, since of that the store has only what divides words.
+            space, since of that the store has only what divides words. Where each
+            sentence has one vector, the store has its text alone.
 
         Raises:
           ValueError: the file is damaged.
