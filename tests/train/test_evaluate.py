@@ -22,6 +22,7 @@ import train.export
 import train.families.bert.objective as bert_objective
 import train.families.elmo.objective as elmo_objective
 import train.pretrain
+from embed_jax.files.run_directory import CHECKPOINTS
 from tests.options.observed_run import Corpora, small
 from tests.train.experiments import KINDS, make_experiment, one_device
 from train.config import Pretraining, config_names
@@ -218,6 +219,14 @@ def test_a_step_of_a_model_is_refused(folder, tmp_path) -> None:
     train.export.main([str(run), str(tmp_path / "model")])
     with pytest.raises(ValueError, match="step 1 is of a training run"):
         measured(experiment, tmp_path / "model", step=1)
+
+
+def test_a_run_without_a_checkpoint_is_refused(folder, tmp_path) -> None:
+    experiment = make_experiment("elmo", folder, num_steps=1, eval_every=0)
+    run = train_run(experiment, tmp_path / "run")
+    shutil.rmtree(run / CHECKPOINTS)
+    with pytest.raises(ValueError, match="holds no checkpoint yet"):
+        measured(experiment, run)
 
 
 def test_a_run_of_a_class_of_the_users_own_is_measured_as_the_familys(

@@ -129,7 +129,7 @@ def load_subject(
         try:
             params, tokenizer = load_run(model, encoder_only=False, step=chosen)
         except ValueError:
-            if step is None and chosen not in saved_steps(model):
+            if chosen != step and chosen not in saved_steps(model):
                 continue  # the run goes on, and removed it for a later one
             raise
         assert chosen is not None, "load_run refuses a run without a checkpoint"
