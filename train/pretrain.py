@@ -217,7 +217,8 @@ def _remedy(
 ) -> str:
     """Return what is kept of a run that has diverged, and what to do next."""
     phases = experiment.phases()
-    phase = next((each for each in phases if error.step < each.last), phases[-1])
+    # The one that made the state: after its last step it is still its own.
+    phase = next((each for each in phases if error.step <= each.last), phases[-1])
     rate = lower_rate(phase.schedule or experiment.optimizer)
     lower = {experiment.rate_field(phase): rate}
     command = command_from(run, lower)

@@ -83,6 +83,15 @@ def test_the_longest_rows_and_phases_that_can_be(tmp_path):
     assert long.experiment.objective.length == 32
 
 
+def test_the_rate_of_the_phase_that_diverged_is_to_be_lowered(folder, tmp_path):
+    """The weights after its last step are still of the first phase."""
+    longer = dataclasses.replace(LONGER, num_steps=11, learning_rate=1e-3)
+    experiment = make(folder, longer, BertAdam(learning_rate=3e38, warmup_steps=0))
+    experiment = dataclasses.replace(experiment, save_every=1)
+    with pytest.raises(ValueError, match=r"after step 1, .*--optimizer\.learning-rate"):
+        pretrain(experiment, tmp_path / "run", mesh=one_device())
+
+
 def test_adagrad_has_no_rate_for_the_long_phase(tmp_path):
     longer = dataclasses.replace(LONGER, learning_rate=1e-3)
     with pytest.raises(ValueError, match="Adagrad has none"):
