@@ -184,8 +184,8 @@ def schedule_of(config: Optimizer, num_steps: int) -> Schedule:
         return optax.constant_schedule(config.learning_rate)
     if config.warmup_steps > num_steps:
         raise ValueError(
-            f"warmup_steps {config.warmup_steps} is above num_steps {num_steps}; the "
-            "learning rate would never arrive"
+            f"optimizer.warmup_steps {config.warmup_steps} is above the {num_steps} "
+            "steps of its schedule; the learning rate would never arrive"
         )
     return warm_up_and_decay(
         config.learning_rate, config.warmup_steps, num_steps, config.decay_power
