@@ -104,6 +104,27 @@ def test_what_cannot_be_is_one_line(
     assert lines[-1].startswith("train.ner: ")
 
 
+@pytest.mark.parametrize("decoder", ["softmax", "crf"])
+def test_a_training_that_diverges_is_one_line_and_a_remedy(
+    decoder: str,
+    data: Path,
+    tiny_bert: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    given = _arguments(data, tiny_bert, "--layers", "last", "--num-layers", "0")
+    given += ["--decoder", decoder]
+    assert ner.main([*given, "--learning-rate", "3e38"]) == 2
+    error = capsys.readouterr().err
+    line = error.splitlines()[-1]
+    assert line.startswith("train.ner: ")
+    assert " not finite" in line
+    assert "no scores of last are kept" in line
+    assert "Traceback" not in error
+    assert not list(data.parent.rglob("ner-*"))
+    advised = line.partition("Give a lower learning rate, such as ")[2]
+    assert ner.main([*given, *advised.split()]) == 0
+
+
 def test_a_context_is_a_number_or_document(
     data: Path, tiny_bert: Path, capsys: pytest.CaptureFixture[str]
 ):
