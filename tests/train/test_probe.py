@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
+import bert_jax
 from tests.train import probe_run, quick_models
 from tests.train.tiny_models import save_bert, save_elmo
 from train.families.bert.family import Bert
@@ -268,6 +270,37 @@ def test_correlations_stand_under_their_split(folder: Path):
     # Side by side with the other tasks stands that of test.
     both = ran.tables["it"]["layer 1"].scores
     assert both == {"STS-B Spearman, mean": scores["test Spearman"]}
+
+
+@pytest.fixture(scope="module")
+def diverged(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose weights are finite, and whose attention is not."""
+    params, tokenizer = bert_jax.load(bert)
+
+    def grown(path: Any, leaf: Any) -> Any:
+        name = jax.tree_util.keystr(path)
+        return 1e25 * leaf if "query" in name or "key" in name else leaf
+
+    grown_params = jax.tree_util.tree_map_with_path(grown, params)
+    path = tmp_path_factory.mktemp("models") / "diverged"
+    bert_jax.save(path, grown_params, tokenizer)
+    return path
+
+
+@pytest.mark.parametrize("task", ["pos", "wsd", "sts"])
+def test_a_model_that_has_diverged_is_refused_in_a_line(
+    task: str, diverged: Path, data: Path, tmp_path: Path, monkeypatch, capsys
+):
+    monkeypatch.setenv("CONTEXTUAL_DATA", str(data))
+    monkeypatch.setattr(Bert, "poolings", {"mean": {"pool": "mean"}})
+    given = ["--model", str(diverged), "--tasks", task, "--layers", "1"]
+    given += ["--output", str(tmp_path / "out/it"), "--cache", str(tmp_path / "cache")]
+    assert main(given) == 2
+    error = capsys.readouterr().err
+    assert error.splitlines()[-1].startswith("train.probe: ")
+    assert "has vectors that are not finite" in error.splitlines()[-1]
+    assert "Traceback" not in error
+    assert not list(tmp_path.rglob("*.md"))
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class Features:
           dtype: of the result.
 
         Raises:
-          ValueError: there is no such layer.
+          ValueError: there is no such layer, or a vector of it is not finite.
         """
         absent = [layer for layer in layers if not 0 <= layer < self.num_layers]
         if absent:
@@ -79,7 +79,25 @@ class Features:
                 rows = store.read_rows(start, stop)
                 stacked = rows.reshape(-1, self.num_layers, self.layer_dim)
                 result[start:stop] = stacked[:, list(layers)]
+                check_vectors(result[start:stop], str(self.path))
         return result
+
+
+def check_vectors(vectors: Float[np.ndarray, "..."], source: str) -> None:
+    """Refuse vectors that hold NaN or infinity, which a score would not show.
+
+    Args:
+      vectors: any number of them.
+      source: what has them, for the message.
+
+    Raises:
+      ValueError: one does; names the source.
+    """
+    if not np.isfinite(vectors).all():
+        raise ValueError(
+            f"{source} has vectors that are not finite; the training of the model has "
+            "failed, or its weights are too large to compute with"
+        )
 
 
 def cached_features(

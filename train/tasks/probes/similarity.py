@@ -18,6 +18,7 @@ from embed_jax.corpus.progress import Progress
 from embed_jax.encoder import Encoder
 from train.families.poolings import WORD_POOLINGS, Pooling
 from train.families.registry import family_named, known_kinds
+from train.tasks.features import check_vectors
 
 _SCORE, _FIRST, _SECOND = 4, 5, 6
 
@@ -105,6 +106,9 @@ def measure_pairs(
     Returns:
       For each spec and split the correlation; None where all cosines are equal, as at
       layer 0 with `cls`, where every sentence has the vector of [CLS].
+
+    Raises:
+      ValueError: a vector is not finite.
     """
     # Each sentence once: many are in several pairs.
     rows: dict[str, int] = {}
@@ -127,6 +131,7 @@ def measure_pairs(
         for row, sentence in zip(vectors, embedded, strict=True):
             row[:] = sentence.vectors[0]
             progress.written(len(sentence.words))
+    check_vectors(vectors, "the model")
     result: dict[str, dict[str, Correlation | None]] = {}
     ends = np.cumsum(widths)
     for spec, end, width in zip(specs, ends, widths, strict=True):
