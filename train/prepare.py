@@ -34,7 +34,7 @@ from train.data.prepared import (
     remove_unfinished,
 )
 from train.data.sources import open_documents
-from train.families.registry import all_families
+from train.families.registry import all_families, family_of
 
 SOURCE = "source"
 
@@ -51,8 +51,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     def action() -> None:
         _, experiment = read_command(given, prog, NoOptions, __doc__ or "")
+        experiment = with_local_paths(experiment)
         prepare(experiment.data, say)
-        say(f"now: {called('pretrain')} {shlex.join(given)} --workdir RUN")
+        lacking = family_of(experiment).lacking(experiment)
+        now = f"{called('pretrain')} {shlex.join(given)} --workdir RUN"
+        say(f"now: {now}" if lacking is None else f"not to be trained on so: {lacking}")
 
     return exit_status(
         "train.prepare", action, "what is finished is kept; run it again to go on"

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from bert_jax.tokenizer import WordPieceTokenizer
+from train.config import experiment_named
 from train.data import encoding
 from train.data.prepared import Prepared, check_prepared
 from train.data.sources import TextSource, former_digest
 from train.data.store import TokenStore
 from train.families.bert import preparing
+from train.families.bert.config import MaskedLmPretraining
 from train.families.bert.data import PieceData
 from train.families.bert.pieces import PieceStore
 from train.families.elmo.data import WordData
@@ -536,6 +538,28 @@ def test_the_command_prepares_an_experiment(
     assert main(arguments) == 0
     assert f"{words.directory} is prepared: train: 1 doc" in capsys.readouterr().out
     assert WordStore.open(words.directory / "train").characters.shape[1] == 9
+
+
+def test_text_without_pairs_is_said_once_where_pairs_are_asked_for(
+    pieces: PieceData,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A line is a document there, and pretraining would refuse it."""
+    (tmp_path / "lines.txt").write_text("\n".join(SENTENCES) + "\n", encoding="utf-8")
+    source = TextSource(patterns=(str(tmp_path / "lines.txt"),), form="sentences")
+    tiny = experiment_named("bert_tiny")
+    assert isinstance(tiny, MaskedLmPretraining)
+    for text, pairs, times in ((source, "nsp", 1), (source, "none", 0)):
+        rows = replace(tiny.objective, pairs=pairs)
+        experiment = replace(tiny, data=replace(pieces, source=text), objective=rows)
+        monkeypatch.setattr("train.config.experiment_named", lambda *_: experiment)  # noqa: B023
+        for _ in range(2):  # it is prepared already
+            assert main(["bert_tiny"]) == 0
+            out = capsys.readouterr().out
+            assert out.count("has no two passages that follow each other") == times
+            assert ("now: " in out) == (not times)
 
 
 def test_the_command_ends_with_one_line_for_what_is_wrong(

@@ -148,6 +148,18 @@ class Family(Protocol[ExperimentT]):
         """
         ...
 
+    def lacking(self, experiment: ExperimentT) -> str | None:
+        """Return what prepared text lacks, see `Setup`, without a look at all of it.
+
+        Args:
+          experiment: with prepared text.
+
+        Raises:
+          ValueError: the text is damaged.
+        """
+        del experiment
+        return None
+
     def evaluate(
         self, model: Path, data: Path, asked: Evaluation
     ) -> Mapping[str, float]:

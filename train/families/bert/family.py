@@ -37,6 +37,10 @@ class Bert(Family[MaskedLmPretraining]):
         """Open the prepared text, and initialise or load the weights."""
         return setup.set_up(experiment, dtype, mesh)
 
+    def lacking(self, experiment: MaskedLmPretraining) -> str | None:
+        """Return what is to be said of text without pairs, where they are asked for."""
+        return setup.lacking(experiment)
+
     def write_model(self, directory: Path, params: Params, tokenizer: Any) -> None:
         """Write config.json and the tokeniser's files."""
         tokenizer.save(directory)

@@ -11,6 +11,7 @@ import bert_jax
 from bert_jax.config import BertConfig
 from embed_jax.devices.random_keys import random_key
 from train.data.encoding import HELD_OUT, TRAIN
+from train.data.store import TokenStore, open_arrays
 from train.families.bert.batches import MaskedLmBatches
 from train.families.bert.config import MaskedLmPretraining
 from train.families.bert.continuation import continue_bert
@@ -59,8 +60,18 @@ def set_up(
     return Setup(objectives, params, train.tokenizer, lacking=lacking)
 
 
-def _lacking(experiment: MaskedLmPretraining, store: PieceStore) -> str | None:
-    """Return what is to be said of a text in which no passage follows another."""
+def lacking(experiment: MaskedLmPretraining) -> str | None:
+    """Return what is to be said of prepared text in which no passage follows another.
+
+    Raises:
+      ValueError: the text is damaged.
+    """
+    path = experiment.data.directory / TRAIN
+    # Unchecked but for its ends: its tokens, which are many, are not looked at.
+    return _lacking(experiment, TokenStore(path, *open_arrays(path)))
+
+
+def _lacking(experiment: MaskedLmPretraining, store: TokenStore) -> str | None:
     objectives = [
         cast(MaskedLmPretraining, phase.experiment).objective
         for phase in experiment.phases()
