@@ -30,13 +30,17 @@ from embed_jax.files.claim import claim
 from embed_jax.files.local_path import local_path
 from embed_jax.files.output_file import check_absent, check_not_read
 from embed_jax.files.run_directory import (
+    CHECKPOINTS,
     best_step,
     held_out_loss,
     is_run,
+    read_item,
     saved_steps,
 )
 from train.called import called
 from train.families.registry import family_of_run
+from train.loop.checkpoint import POSITION
+from train.loop.progress import EPOCH
 from train.recorded import recorded
 
 
@@ -121,7 +125,10 @@ def _phase_began(run: Path) -> int:
     try:
         phases = recorded(run).phases()
     except ValueError:
-        return 0  # of a class that the user's own configuration defines
+        # Of a class that the user's own configuration defines; a checkpoint tells too,
+        # but for those of earlier versions.
+        position = read_item(run / CHECKPOINTS / str(latest), POSITION) or {}
+        return int(position.get(EPOCH, {}).get("phase", 0))
     return max((phase.first for phase in phases if phase.first < latest), default=0)
 
 

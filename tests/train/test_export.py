@@ -246,6 +246,13 @@ def test_the_best_is_that_of_the_last_phase(folder, tmp_path, monkeypatch, capsy
         f"{tmp_path / 'model'}: the weights of step 5, held-out loss 2: the best of "
         "the 2 kept in the last phase; the latest is of step 7\n"
     )
+    # Also where the class of the run is the user's own, and cannot be asked for phases.
+    written = json.loads((run / "experiment.json").read_text())
+    written["type"] = "MyPretraining"
+    (run / "experiment.json").write_text(json.dumps(written))
+    (run / "checksums.json").unlink()
+    assert export.main([str(run), str(tmp_path / "again")]) == 0
+    assert "the weights of step 5, held-out loss 2: the" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -45,8 +45,10 @@ from train.loop.said_once import said_once
 from train.loop.soundness import no_number
 from train.loop.step import TrainState
 
+POSITION = "position"
+"""The item with the data position, a JSON object."""
+
 _TREES = (PARAMS, "opt_state", "carry")
-_POSITION = "position"
 _REMEDY = "remove it, and the run goes on from the one before"
 # A checkpoint takes this many bytes of disk for each of the state's, at most.
 _ROOM = 1.1
@@ -107,7 +109,7 @@ class Checkpoints:
             ),
             item_names=(
                 *_TREES,
-                _POSITION,
+                POSITION,
                 CHECKSUMS_ITEM,
                 *_FORMER_NAMES.values(),
             ),
@@ -163,7 +165,7 @@ class Checkpoints:
         self.wait()
         self._check_room(state)
         # Written while training goes on, and changes the sums that it holds.
-        objects = {_POSITION: copy.deepcopy(dict(position))}
+        objects = {POSITION: copy.deepcopy(dict(position))}
         # Given as an item too: without a `best_fn`, which would warn at every save
         # without metrics, Orbax only remembers them while the process lives.
         # What is no number is left out: it has none in JSON.
@@ -205,9 +207,9 @@ class Checkpoints:
         checkpoint = self._directory / str(step)
         parts = {name: _stored(getattr(state, name)) for name in _TREES}
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, parts)
-        position = read_item(checkpoint, _POSITION)
+        position = read_item(checkpoint, POSITION)
         if position is None or "step" not in position:
-            raise ValueError(f"{checkpoint} lacks {_POSITION}; {_REMEDY}")
+            raise ValueError(f"{checkpoint} lacks {POSITION}; {_REMEDY}")
         items = {name: self._item(step, name) for name in _TREES}
         for name, item in items.items():
             if not (checkpoint / item).is_dir():
