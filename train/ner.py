@@ -26,7 +26,7 @@ from embed_jax.checks import check_at_least
 from embed_jax.devices.compilation_cache import keep_compilations
 from embed_jax.exit_status import exit_status
 from embed_jax.files.local_path import with_local_paths
-from embed_jax.layers.layer_spec import parse_layer_spec
+from embed_jax.layers.layer_spec import MIXES, parse_layer_spec
 from train.called import called
 from train.config import read_command
 from train.tasks.data.conll import TaggedSentence, write_conll
@@ -126,8 +126,13 @@ def compare_specs(config: Tagging, options: Options, command: str) -> list[Row]:
       OSError: a file cannot be read or written.
     """
     options = with_local_paths(options)
-    for spec in config.layers:
-        parse_layer_spec(spec)
+    terms = [term for spec in config.layers for term in parse_layer_spec(spec).terms]
+    # By default there is a mix, and where rows are compared some need be none.
+    if config.mix_penalty and terms and not any(t.function in MIXES for t in terms):
+        raise ValueError(
+            f"mix_penalty {config.mix_penalty}: none of the layers is a mix(…) or "
+            "mix_norm(…)"
+        )
     stem = options.name or _default_name(config, options)
     inputs = (options.model, options.data)
     with (

@@ -86,6 +86,10 @@ def test_the_table_of_a_model(
         (["--layers", "last5"], 'no layer name "last5"'),
         (["--layers", "mix(last4)"], "layers 0..2"),
         (["--context", "-1"], "context must be at least 0, not -1"),
+        (
+            ["--layers", "last", "mean(all)", "--mix-penalty", "0.1"],
+            "mix_penalty 0.1: none of the layers is a mix(…) or mix_norm(…)",
+        ),
         (["--data", "absent"], "absent: no such folder"),
         (["--model", "absent"], "absent"),
     ],
