@@ -185,7 +185,8 @@ def write_config(params: BertParams) -> dict[str, Any]:
         "position_embedding_type": "absolute",
     }
     settings |= {theirs: getattr(config, ours) for ours, theirs, _ in CONFIG_KEYS}
-    if config.labels:
+    # In transformers their number is that of the outputs of any head.
+    if config.labels and LABELLED & set(params.heads):
         settings["id2label"] = {str(i): name for i, name in enumerate(config.labels)}
         settings["label2id"] = {name: i for i, name in enumerate(config.labels)}
     return settings

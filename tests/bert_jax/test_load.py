@@ -21,6 +21,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 import bert_jax
 from bert_jax import BertConfig
 from bert_jax.heads import ARCHITECTURES
+from bert_jax.huggingface import write_config
 from bert_jax.load import TORCH_FILES
 from bert_jax.weights import NEED_POOLER
 from embed_jax.devices.mesh import data_mesh, replicate
@@ -464,6 +465,17 @@ def test_a_multiple_choice_is_no_classifier_of_one_class(tensors, tmp_path):
     assert settings["architectures"] == [named]
     path = write(tmp_path / "two", with_classifier(tensors, 2), architectures=[named])
     refused(path, "classifier.weight has shape [2, 8]", "makes it [1, 8]")
+
+
+@pytest.mark.parametrize("head", ["question_answering", "multiple_choice", "mlm"])
+def test_labels_are_written_for_a_head_that_has_them(tensors, tmp_path, head):
+    """Of others transformers would make a head of as many outputs."""
+    params, _ = bert_jax.load(write(tmp_path / "plain", tensors))
+    labelled = dataclasses.replace(params.config, labels=("x", "y", "z"))
+    heads = {"pooler": {}, head: {}}
+    assert "id2label" not in write_config(params.replace(config=labelled, heads=heads))
+    classifier = params.replace(config=labelled, heads={"pooler": {}, "sequence": {}})
+    assert write_config(classifier)["id2label"] == {"0": "x", "1": "y", "2": "z"}
 
 
 def test_an_untied_decoder_is_its_own_matrix(tensors, tmp_path):
