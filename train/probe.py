@@ -33,7 +33,7 @@ from embed_jax.suggest import suggest
 from train.called import called
 from train.tasks.probes.layer_curves import draw_layers
 from train.tasks.probes.linear_probe import ProbeConfig
-from train.tasks.probes.part_of_speech import PosTask
+from train.tasks.probes.part_of_speech import TAG_SETS, PosTask
 from train.tasks.probes.probing import Measured, Subject, Task
 from train.tasks.probes.senses_by_layer import WsdTask
 from train.tasks.probes.similarity_by_layer import StsTask
@@ -93,6 +93,8 @@ class Command:
           ValueError: names the field.
         """
         check_fields(self)
+        if not self.tags:
+            raise ValueError(f"tags must name at least one of {', '.join(TAG_SETS)}")
 
 
 def main(arguments: list[str] | None = None) -> int:

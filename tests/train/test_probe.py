@@ -148,6 +148,7 @@ def test_tables_and_picture(
     ("options", "message"),
     [
         (["--tasks", "pos,wds"], "no task 'wds'; did you mean \"wsd\"?"),
+        (["--tags"], "tags must name at least one of upos, xpos"),
         (["--pos-data", "nowhere"], "nowhere: no such folder"),
         (["--wsd-data", "."], ". has none of semcor_wn30.jsonl.gz"),
         (["--layers", "mix_norm(all)"], "mix_norm takes its mean"),
