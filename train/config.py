@@ -97,6 +97,11 @@ class Pretraining:
         del phase
         return "optimizer.learning_rate"
 
+    def place_of(self, phase: "Phase") -> str:
+        """Return what stands before the name of a field of one of the phases."""
+        del phase
+        return ""
+
     def __post_init__(self) -> None:
         """Check the fields.
 

@@ -165,7 +165,7 @@ def _pretrain(
         experiment = as_begun(experiment, run)
     phases = experiment.phases()
     for phase in phases:
-        check_shared(phase.experiment, mesh)
+        check_shared(phase.experiment, mesh, experiment.place_of(phase))
     optimizer, rate = make_phased_optimizer(experiment)
     with all_or_none():
         begun = _check_run(experiment, run)

@@ -9,20 +9,22 @@ from train.config import Pretraining
 from train.loop.optimizer import Schedule, schedule_of, transformation_of
 
 
-def check_shared(experiment: Pretraining, mesh: Mesh) -> None:
+def check_shared(experiment: Pretraining, mesh: Mesh, place: str = "") -> None:
     """Check that a batch can be divided among the devices.
 
     Args:
       experiment: of one phase.
       mesh: the devices.
+      place: what stands before the names of the phase's fields, for the message.
 
     Raises:
       ValueError: names the number that the batch size must be a multiple of.
     """
     if experiment.batch_size % (mesh.size * experiment.grad_accum_steps):
         raise ValueError(
-            f"batch_size {experiment.batch_size} is not a multiple of {mesh.size} "
-            f"devices times grad_accum_steps {experiment.grad_accum_steps}"
+            f"{place}batch_size {experiment.batch_size} is not a multiple of "
+            f"{mesh.size} devices times {place}grad_accum_steps "
+            f"{experiment.grad_accum_steps}"
         )
 
 

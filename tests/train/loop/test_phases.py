@@ -117,6 +117,14 @@ def test_every_device_has_a_row_of_every_part(tmp_path, grad_accum_steps, shared
             check_shared(experiment, mesh)
 
 
+def test_the_batch_size_that_devices_cannot_share_is_named(folder, tmp_path):
+    mesh = training_mesh(1, jax.devices()[:8])
+    message = r"^long_phase\.batch_size 4 is not a multiple of 8 devices times long_ph"
+    with pytest.raises(ValueError, match=message):
+        pretrain(make(folder), tmp_path / "run", mesh=mesh)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_batch_that_devices_cannot_share_is_refused_before_the_first_step(
     folder, tmp_path
 ):

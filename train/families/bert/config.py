@@ -106,6 +106,10 @@ class MaskedLmPretraining(Pretraining):
             return super().rate_field(phase)
         return "long_phase.learning_rate"
 
+    def place_of(self, phase: Phase) -> str:
+        """Return what stands before the name of a field of one of the phases."""
+        return "long_phase." if phase.first else ""
+
     def __post_init__(self) -> None:
         """Check that model and rows fit each other, and that no phase is empty.
 
