@@ -49,8 +49,9 @@ def _same(one: Any, other: Any) -> bool:
             hasattr(each, "shape") or isinstance(each, int | float)
             for each in (one, other)
         )
-        return are_arrays and (
-            np.shape(one) == np.shape(other)
+        return (
+            are_arrays
+            and np.shape(one) == np.shape(other)
             and bool(np.array_equal(np.asarray(one), np.asarray(other)))
         )
     if isinstance(one, Mapping) and isinstance(other, Mapping):

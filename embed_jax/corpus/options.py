@@ -154,4 +154,4 @@ def _check(name: str, value: Any) -> None:
 
 def _is_number(value: Any) -> bool:
     is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    return is_whole and value >= 0
+    return is_whole and bool(value >= 0)
