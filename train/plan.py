@@ -35,6 +35,7 @@ from embed_jax.layers.layer_spec import parse_layer_spec
 from train.called import called
 from train.config import Phase, Pretraining, read_command
 from train.loop.log import duration
+from train.loop.phases import check_shared, make_phased_optimizer
 from train.loop.sharding import training_mesh
 from train.planning.abstract import Abstract, abstract_embedding, abstract_step
 from train.planning.hardware import Chip, chip_of
@@ -113,14 +114,20 @@ def plan(name: str, experiment: Pretraining, options: Options) -> list[dict[str,
       A JSON object for each phase and each batch size that was tried.
 
     Raises:
-      ValueError: no such topology, an unknown chip, or a batch that cannot be divided
-        among the chips.
+      ValueError: no such topology, an unknown chip, a batch that cannot be divided
+        among the chips, or a warm-up that is longer than its steps.
     """
     parse_layer_spec(options.layers)
+    if options.purpose == "train":
+        make_phased_optimizer(experiment)  # refuses what the run would refuse
     devices = topology_devices(options.topology)
     chip = chip_of(devices[0].device_kind)
     if chip is None:
         raise ValueError(f"nothing is known of a {devices[0].device_kind}")
+    if options.purpose == "train":
+        mesh = training_mesh(options.fsdp, devices)
+        for phase in experiment.phases():
+            check_shared(phase.experiment, mesh, experiment.place_of(phase))
     plans = []
     for number, phase in enumerate(experiment.phases(), start=1):
         while True:

@@ -87,6 +87,10 @@ def test_the_step_that_is_planned_is_the_step_that_runs(name: str):
     [
         (["--topology", "v9z:4x4"], "no topology 'v9z:4x4'"),
         (["--topology", "v5e:2x2", "--layers", "last5"], 'no layer name "last5"'),
+        (
+            ["--topology", "v5e:2x2", "--optimizer.warmup-steps", "99999"],
+            "optimizer.warmup_steps 99999 is above the",
+        ),
     ],
 )
 def test_what_cannot_be_planned_is_one_line(

@@ -15,7 +15,6 @@ from train.config import Pretraining
 from train.families.registry import family_of
 from train.loop.compiled import CompiledStep
 from train.loop.optimizer import make_optimizer
-from train.loop.phases import check_shared
 from train.loop.sharding import shardings_of, shardings_of_batch
 from train.loop.step import TrainState, init_state, make_step
 from train.objectives.objective import Batch, Objective
@@ -45,14 +44,10 @@ def abstract_step(experiment: Pretraining, mesh: Mesh, dtype: jnp.dtype) -> Abst
     """Make the abstract training step of a configuration on a mesh.
 
     Args:
-      experiment: its batch is the global batch.
+      experiment: its batch is the global batch, which the devices can share.
       mesh: devices, which need not exist.
       dtype: of products.
-
-    Raises:
-      ValueError: a batch that cannot be divided among the devices.
     """
-    check_shared(experiment, mesh)
     shapes = family_of(experiment).step_shapes(experiment, dtype, mesh)
     objective = shapes.objective
     optimizer, _ = make_optimizer(experiment.optimizer, experiment.num_steps)
