@@ -28,6 +28,7 @@ an error; 130 if a signal (Ctrl-C, SIGTERM, SIGHUP) stopped it.
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import json
@@ -77,6 +78,8 @@ from jax import export  # noqa: E402
 
 # Sentences that are run at once, and seconds that the first of them waits for others.
 BATCH, PATIENCE = 32, 0.1
+# Seconds until an interrupt is tried again that was raised where none may be.
+AGAIN = 0.01
 
 MANIFEST, PROGRAM, WEIGHTS = "manifest.json", "program.bin", "weights.npz"
 
@@ -321,9 +324,21 @@ def _serve(*, split: bool) -> None:
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    del signum, frame
+    del frame
     _on_signals(_leave)  # Another one does not wait.
+    sys.unraisablehook = functools.partial(_stop_again, signum)
     raise KeyboardInterrupt
+
+
+def _stop_again(signum: int, unraisable: Any) -> None:
+    """Interrupt again where Python ignored it, as in the garbage collector."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    _on_signals(_stop)
+    again = threading.Timer(AGAIN, os.kill, (os.getpid(), signum))
+    again.daemon = True
+    again.start()
 
 
 def _say(text: str) -> None:
@@ -353,7 +368,7 @@ def main() -> int:
         help="the words are already split, by white space; they are kept as they are",
     )
     is_main = threading.current_thread() is threading.main_thread()
-    before = _on_signals(_stop) if is_main else {}
+    before, hook = _on_signals(_stop) if is_main else {}, sys.unraisablehook
     try:
         _serve(split=parser.parse_args().split)
     except BrokenPipeError:
@@ -371,6 +386,7 @@ def main() -> int:
         except (OSError, ValueError, AttributeError):
             _drop_output()
         _put_back(before)
+        sys.unraisablehook = hook
     return 0
 
 

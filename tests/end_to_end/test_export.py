@@ -7,8 +7,10 @@ import json
 import re
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -22,6 +24,7 @@ import elmo_jax
 import elmo_jax.text_reader
 from elmo_jax.exported import exportable
 from embed_jax.export import __main__ as export
+from embed_jax.export import serve
 from embed_jax.export.serve import Served, sealed
 from embed_jax.layers.layer_spec import parse_layer_spec
 from tests.train.tiny_models import PIECES, save_bert, save_elmo
@@ -346,6 +349,25 @@ def test_one_bit_of_any_file_is_noticed_before_anything_is_run(
                 Served(copy)
             assert "\n" not in str(caught.value)
             shutil.rmtree(copy)
+
+
+def test_an_interrupt_where_python_ignores_exceptions_still_stops(monkeypatch, capsys):
+    class Ignoring:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def serving(*, split: bool) -> None:
+        del split
+        Ignoring()
+        time.sleep(10)
+        pytest.fail("it is not interrupted")
+
+    monkeypatch.setattr(serve, "_serve", serving)
+    monkeypatch.setattr(sys, "argv", ["serve.py"])
+    before = sys.unraisablehook, signal.getsignal(signal.SIGTERM)
+    assert serve.main() == 130
+    assert capsys.readouterr().err == "serve: stopped\n"
+    assert (sys.unraisablehook, signal.getsignal(signal.SIGTERM)) == before
 
 
 def test_a_file_that_is_missing_is_named(artefact: Path, tmp_path: Path):
