@@ -394,7 +394,8 @@ if __name__ == "__main__":
     try:
         _status = main()
     finally:
-        _put_back(_before)
+        # It has come to its end; Python's own end would leave signals to the system.
+        _put_back(dict.fromkeys(_before, signal.SIG_IGN))
     if _status == STOPPED:
         # Threads that come back from native code while Python ends abort the process.
         os._exit(_status)

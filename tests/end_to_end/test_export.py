@@ -370,6 +370,28 @@ def test_an_interrupt_where_python_ignores_exceptions_still_stops(monkeypatch, c
     assert (sys.unraisablehook, signal.getsignal(signal.SIGTERM)) == before
 
 
+LATE = """
+import os, runpy, signal, sys
+
+class Late:
+    def __del__(self, kill=os.kill, me=os.getpid()):
+        kill(me, signal.SIGTERM)
+
+late = Late()  # taken down with this module, after the handlers
+runpy.run_path(sys.argv.pop(), run_name="__main__")
+"""
+
+
+def test_a_signal_while_python_ends_changes_nothing(artefact: Path):
+    ended = subprocess.run(
+        [sys.executable, "-c", LATE, str(artefact / "serve.py")],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 def test_a_file_that_is_missing_is_named(artefact: Path, tmp_path: Path):
     copy = Path(shutil.copytree(artefact, tmp_path / "copy"))
     (copy / "tokenizer.json").unlink()
