@@ -45,7 +45,8 @@ def fields(draw):
 @given(fields())
 def test_config_to_json_and_back(fields):
     config = BertConfig(**fields)
-    params = BertParams(encoder={}, heads={}, config=config)
+    # A head whose outputs the labels name.
+    params = BertParams(encoder={}, heads={"sequence": {}}, config=config)
     text = json.dumps(write_config(params), sort_keys=True)
     assert read_config(json.loads(text), SOURCE) == config
 

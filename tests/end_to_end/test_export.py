@@ -356,13 +356,12 @@ def test_an_interrupt_where_python_ignores_exceptions_still_stops(monkeypatch, c
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGTERM)
 
-    def serving(*, split: bool) -> None:
-        del split
+    def opening(directory: Path) -> Served:
         Ignoring()
         time.sleep(10)
-        pytest.fail("it is not interrupted")
+        pytest.fail(f"{directory} is opened, and it is not interrupted")
 
-    monkeypatch.setattr(serve, "_serve", serving)
+    monkeypatch.setattr(serve, "Served", opening)
     monkeypatch.setattr(sys, "argv", ["serve.py"])
     before = sys.unraisablehook, signal.getsignal(signal.SIGTERM)
     assert serve.main() == 130

@@ -174,7 +174,8 @@ OF_BERT = {
     "--model.classifier-dropout-rate": Option(
         "--model.classifier-dropout-rate 0.3", "model"
     ),
-    "--model.labels": Option("--model.labels yes no", "model"),
+    # No head of pretraining has classes.
+    "--model.labels": Option("--model.labels yes no", "error"),
     "--data.cased": refused("--data.cased"),
     "--data.kind": refused("--data.kind sentencepiece"),
     "--data.tokenizer": Option(

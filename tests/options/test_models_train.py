@@ -42,7 +42,7 @@ TRAINED = {
         --model.hidden-act gelu_new --model.norm-epsilon 1e-3 --model.dropout-rate 0.5
         --model.attention-dropout-rate 0.5 --model.init-std 0.5
         --model.no-tied-decoder --model.classifier-dropout-rate 0.3
-        --model.labels yes no --objective.pairs nsp
+        --objective.pairs nsp
         """,
         "--model.num-segments 1 --model.init-std 0 --objective.pairs none",
     ],
@@ -63,6 +63,7 @@ REFUSED = {
     "bert_tiny": {
         "--model.vocab-size 99": "which decides",
         "--model.pad-id 3": "which decides",
+        "--model.labels yes no": "have no head in pretraining",
         "--model.num-heads 3": "model.layer_dim 8 is not a multiple",
         "--model.num-segments 1 --objective.pairs nsp": "no segment for the second",
         "--optimizer.weight-decay -1": "optimizer.weight_decay must be at least 0",

@@ -45,6 +45,8 @@ OF_KIND = {
         "--data.cased": Option("--data.cased", "files"),
         "--data.kind": Option("--data.kind sentencepiece", "files"),
         "--data.tokenizer": Option("--data.tokenizer pieces", "files"),
+        # No head of pretraining has classes.
+        "--model.labels": Option("--model.labels yes no", "error"),
     },
 }
 TEXT = {

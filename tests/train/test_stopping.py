@@ -44,6 +44,8 @@ def handlers() -> Iterator[None]:
     """Handlers as in a terminal, put back by what is tried."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     found = [signal.getsignal(number) for number in SIGNALS]
     yield
     left = [signal.getsignal(number) for number in SIGNALS]

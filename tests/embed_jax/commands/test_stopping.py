@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from embed_jax.commands import stopping
 from embed_jax.commands.starting import SIGNALS
 from embed_jax.commands.stopping import Stop, noting
 from embed_jax.exit_status import exit_status
@@ -63,14 +62,10 @@ def test_a_signal_stops_with_one_line_and_handlers_are_put_back(
 def test_a_signal_while_handlers_are_set_leaves_none_of_them(handlers, monkeypatch):
     hook, begun = sys.unraisablehook, []
 
-    def is_main_and_stopped() -> bool:
-        signal.raise_signal(signal.SIGTERM)
-        return True
-
     class Early(Stop):
         def listen(self) -> None:
             super().listen()
-            monkeypatch.setattr(stopping, "_is_main", is_main_and_stopped)
+            signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr("embed_jax.exit_status.Stop", Early)
     assert exit_status("name", lambda: begun.append(True), "go on") == 130
