@@ -169,6 +169,21 @@ def check_at_least(config: object, least: int, *names: str, why: str = "") -> No
         at_least(name, getattr(config, name), least, why)
 
 
+def check_named(options: object, *names: str) -> None:
+    """Refuse options that are given and empty, as `--field "$FIELD"` may be.
+
+    Args:
+      options: of a command.
+      names: of its fields, each a name or None.
+
+    Raises:
+      ValueError: names the option.
+    """
+    for name in names:
+        if getattr(options, name) == "":
+            raise ValueError(f"--{name} is empty; name one, or leave it out")
+
+
 def check_rates(config: object, *names: str) -> None:
     """Refuse rates, such as dropout probabilities, outside [0, 1).
 

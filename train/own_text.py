@@ -17,6 +17,7 @@ import typing
 from collections.abc import Sequence
 from pathlib import Path
 
+from embed_jax.checks import check_named
 from embed_jax.corpus.records import holds_records
 from train.data.config import DataConfig
 from train.data.forms import Form
@@ -52,8 +53,10 @@ class OwnText:
         """Return the source that is asked for; None if none is.
 
         Raises:
-          ValueError: several are, or an option of a source that is not asked for.
+          ValueError: several are, one is empty, or an option of a source that is not
+            asked for.
         """
+        check_named(self, "tfds", "field")
         given = {
             "--text": self.text,
             "--tfds": self.tfds,
@@ -77,17 +80,22 @@ def read_own_text(arguments: Sequence[str]) -> OwnText:
     """Find the options of `OwnText` among others.
 
     Raises:
-      SystemExit: one lacks its value, with a message.
+      ValueError: one lacks its value, or has one that it does not take; names it.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--text", nargs="*", default=())
+    parser = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, exit_on_error=False
+    )
+    parser.add_argument("--text", nargs="+", default=())
     parser.add_argument(
         "--docstrings", action=argparse.BooleanOptionalAction, default=False
     )
     parser.add_argument("--form", choices=typing.get_args(Form))
     for name in ("--tfds", "--field"):
         parser.add_argument(name)
-    found, _ = parser.parse_known_args(list(arguments))
+    try:
+        found, _ = parser.parse_known_args(list(arguments))
+    except argparse.ArgumentError as error:
+        raise ValueError(str(error)) from None
     return OwnText(**{**vars(found), "text": tuple(found.text)})
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from embed_jax.checks import check_named
 from embed_jax.corpus.compressed import plain_name
 from embed_jax.corpus.conll import is_conll_u, is_tagged
 from embed_jax.corpus.records import holds_records
@@ -66,9 +67,7 @@ class Layout:
         Raises:
           ValueError: an option is given that the format does not have, or an empty one.
         """
-        for option in ("column", "field"):
-            if getattr(self, option) == "":
-                raise ValueError(f"--{option} is empty; name one, or leave it out")
+        check_named(self, "column", "field")
         if self.format is None and holds_records(path):
             self._refuse("column", path, "records, which have fields: give --field")
             kind = plain_name(path).rpartition(".")[-1]

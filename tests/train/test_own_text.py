@@ -75,11 +75,17 @@ def test_options_of_the_source_are_those_of_the_one_that_is_given():
         ("--field body", "--field is of --text or --tfds"),
         ("--docstrings --form prose", "--form is of --text or --tfds"),
         ("--text a.jsonl b.txt", "a.jsonl is of records and b.txt of lines"),
+        # As where a variable of the shell is empty: not the configuration's own text.
+        ("--text", "--text: expected at least one argument"),
+        ("--text a.jsonl --field ''", "--field is empty; name one"),
+        ("--tfds ''", "--tfds is empty; name one"),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(arguments, message):
+def test_options_that_contradict_each_other_or_lack_a_value_are_refused(
+    arguments, message
+):
     with pytest.raises(ValueError, match=message):
-        read("elmo_tiny", *arguments.split())
+        read("elmo_tiny", *shlex.split(arguments))
 
 
 def write_records(path: Path, texts: list[str]) -> None:

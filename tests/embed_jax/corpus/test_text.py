@@ -9,6 +9,7 @@ import hypothesis.strategies as st
 import pytest
 
 from embed_jax.corpus import lines as lines_file
+from embed_jax.corpus.layout import Layout
 from embed_jax.corpus.lines import decode_text, read_lines
 from embed_jax.corpus.text import survey, unchanged
 
@@ -88,6 +89,17 @@ def test_a_text_that_changes_after_its_survey_is_refused(tmp_path):
         path.write_text("one\n")
     with pytest.raises(OSError, match="no room"), unchanged(path):
         raise OSError("no room")
+
+
+def test_what_is_touched_is_read_again_as_it_was_surveyed(tmp_path):
+    path, layout = tmp_path / "corpus.jsonl", Layout(field="body")
+    path.write_text('{"text": "one", "body": "two"}\n')
+    surveyed = survey(path, layout=layout)
+    with unchanged(path, surveyed, layout):
+        os.utime(path, (1, 1))
+    changed = pytest.raises(ValueError, match="was changed while it was read")
+    with changed, unchanged(path, surveyed, layout):
+        path.write_text('{"text": "one", "body": "twi"}\n')
 
 
 @pytest.mark.parametrize("name", ["corpus.txt", "corpus.conllu", "corpus.jsonl"])
