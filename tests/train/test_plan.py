@@ -102,6 +102,18 @@ def test_what_cannot_be_planned_is_one_line(
     assert message in lines[0]
 
 
+def test_a_batch_that_the_chips_cannot_share_is_named_before_any_is_compiled(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    chip = chip_of("TPU v5 lite")
+    monkeypatch.setattr(plan, "topology_devices", lambda name: jax.devices()[:4])
+    monkeypatch.setattr(plan, "chip_of", lambda kind: chip)
+    line = ["bert_base", "--topology", "v5e:2x2", "--long-phase.batch-size", "6"]
+    assert plan.main(line) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "long_phase.batch_size 6 is not a multiple of 4 devices" in said
+
+
 @pytest.mark.slow
 @pytest.mark.tpu
 @pytest.mark.parametrize("name", ["elmo_tiny", "bert_tiny"])

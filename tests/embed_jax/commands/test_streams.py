@@ -76,12 +76,13 @@ def test_a_reader_that_goes_ends_nothing(monkeypatch, capsys, late):
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_full_disk_under_stdout_is_an_error(monkeypatch, capsys, late):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_fails_under_stdout_is_an_error(monkeypatch, capsys, late, number):
     """What was to be written there is wanted."""
-    monkeypatch.setattr("sys.stdout", Failing(errno.ENOSPC, late=late))
+    monkeypatch.setattr("sys.stdout", Failing(number, late=late))
     assert exit_status("name", lambda: work([]), "go on") == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == "name: [Errno 28] No space left on device"
+    assert last == f"name: [Errno {number}] {os.strerror(number)}"
 
 
 def test_an_error_is_told_where_the_disk_under_stdout_is_full_too(monkeypatch, capsys):
