@@ -10,6 +10,7 @@ import atexit
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from types import FrameType
 
@@ -24,6 +25,8 @@ _PACKAGES = "embed_jax", "elmo_jax", "train"
 _IN_HEAVY_PACKAGES = ("elmo_jax.score",)
 
 _status: int | None = None
+# Whether this process is a command's, and ends when that does.
+_has_begun = False
 
 
 def begin() -> None:
@@ -32,6 +35,8 @@ def begin() -> None:
     Descriptors 0 to 2 that are closed are opened to nothing: the next file that is
     opened would get such a number, and what libraries write to their stderr with it.
     """
+    global _has_begun
+    _has_begun = True
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -47,9 +52,22 @@ def begin() -> None:
 
 
 def note_status(status: int) -> None:
-    """Note the exit status of the command, for a signal that comes after its end."""
+    """Note the exit status of the command, for a signal that comes after its end.
+
+    Where it was stopped, threads that are still at work fail, since Python's pools
+    take nothing more at its end; what they would say of that is left out.
+    """
     global _status
     _status = status
+    if status == STOPPED and _has_begun:
+        import logging
+
+        logging.disable()
+        threading.excepthook = _say_nothing
+
+
+def _say_nothing(failure: threading.ExceptHookArgs) -> None:
+    del failure
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:

@@ -215,6 +215,32 @@ late = Late()  # taken down with this module, after the handlers
 sys.exit(exit_status("name", lambda: {status}, "go on"))
 """
 
+_A_THREAD_GOES_ON = """
+import asyncio, logging, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from embed_jax.commands import starting
+starting.begin()
+from embed_jax.exit_status import exit_status
+
+pool = ThreadPoolExecutor()
+
+def at_work(is_logged):
+    threading.main_thread().join()
+    try:
+        pool.submit(print)
+    except RuntimeError:
+        if not is_logged:
+            raise
+        logging.exception("it failed")
+
+def action():
+    for is_logged in (False, True):
+        threading.Thread(target=at_work, args=[is_logged]).start()
+    {ends}
+
+sys.exit(exit_status("name", action, "go on"))
+"""
+
 
 def run(code: str, **names: object) -> tuple[int, str]:
     """Run Python code; return its status, and what it said."""
@@ -253,3 +279,14 @@ def test_before_it_begins_and_after_its_end_it_is_silent(first):
 @pytest.mark.parametrize("first", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_while_python_ends_changes_nothing(first, status):
     assert run(_WHILE_PYTHON_ENDS, first=first, status=status) == (status, "")
+
+
+def test_a_thread_that_fails_because_of_a_stop_says_nothing():
+    stopped = run(_A_THREAD_GOES_ON, ends="raise KeyboardInterrupt")
+    assert stopped == (130, "name: stopped; go on\n")
+
+
+def test_a_thread_that_fails_for_itself_says_so():
+    status, said = run(_A_THREAD_GOES_ON, ends="return 0")
+    assert status == 0
+    assert said.count("\nRuntimeError: cannot schedule new futures") == 2
