@@ -17,7 +17,7 @@ import pytest
 
 from embed_jax.files.bucket import run_path
 from tests import pretrained
-from tests.compilations import compiling_fully, share_compilations
+from tests.compilations import compiling_fully, forget_if_many, share_compilations
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -41,6 +41,21 @@ if MISSING:
     ]
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+class _ForgetsPrograms:
+    """After a file of tests, or of examples in docstrings, which lie elsewhere."""
+
+    def pytest_runtest_teardown(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> None:
+        if nextitem is None or nextitem.path != item.path:
+            forget_if_many()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register what is for all tests, not for those below this folder alone."""
+    config.pluginmanager.register(_ForgetsPrograms())
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The count that other tests rely on moves when, and only when, XLA compiles."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
+import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from tests.compilations import (
     compiling_fully,
     compiling_quickly,
     counting_compilations,
+    forget_if_many,
 )
+
+MAPS = Path("/proc/self/maps")
 
 
 def test_each_program_is_counted_once_for_each_shape():
@@ -56,3 +62,22 @@ def test_what_was_compiled_quickly_is_compiled_anew_where_that_is_asked_for():
         with counting_compilations() as compiled:
             function(ones)
             assert len(compiled) == 1
+
+
+@pytest.mark.skipif(not MAPS.exists(), reason="not Linux")
+def test_programs_are_forgotten_where_they_make_many_mappings():
+    functions = [jax.jit(lambda x, n=n: x * n + n) for n in range(30)]
+
+    def run() -> int:
+        with counting_compilations() as names:
+            for function in functions:
+                function(np.float32(1))
+        return len(names)
+
+    assert run() == 30
+    held = MAPS.read_bytes().count(b"\n")
+    forget_if_many(most=held + 1000)
+    assert run() == 0
+    forget_if_many(most=1)
+    assert MAPS.read_bytes().count(b"\n") < held
+    assert run() == 30
