@@ -216,7 +216,7 @@ sys.exit(exit_status("name", lambda: {status}, "go on"))
 """
 
 _A_THREAD_GOES_ON = """
-import asyncio, logging, sys, threading
+import logging, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 from embed_jax.commands import starting
 starting.begin()
